@@ -1,0 +1,171 @@
+"""An interval: everything that one worker saw in one second of run time.
+
+It is the one record of the project: journals hold it, the link carries it, every verb reads it.
+All durations are integer microseconds. A count that a worker cannot know is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from loadproof.measure.histogram import Histogram
+
+
+class Outcome(StrEnum):
+    """How one request ended. Latencies of different outcomes never share a histogram."""
+
+    OK = "ok"
+    FAILED = "failed"
+    """The target answered wrongly, refused, or broke the connection."""
+    TIMEOUT = "timeout"
+    """No full answer within the client's timeout; slower than any limit."""
+    UNFINISHED = "unfinished"
+    """Ended by us before an answer; its latency is its age then."""
+
+
+class SeriesKey(NamedTuple):
+    """What tells one series from another; `phase` is that of the request's start."""
+
+    scenario: str
+    method: str
+    name: str
+    outcome: Outcome
+    phase: str
+
+
+class CheckKey(NamedTuple):
+    scenario: str
+    check: str
+    phase: str
+
+
+class MetricKey(NamedTuple):
+    scenario: str
+    metric: str
+    phase: str
+
+
+class ErrorKey(NamedTuple):
+    scenario: str
+    method: str
+    name: str
+    message: str
+
+
+class Endpoint(NamedTuple):
+    method: str
+    name: str
+
+
+@dataclass
+class Series:
+    """Latencies of one series; `over[i]` counts exactly those above the i-th limit of the journal's header."""
+
+    histogram: Histogram
+    over: list[int]
+    bytes_received: int = 0
+
+
+@dataclass
+class CheckCounts:
+    """`skipped` checks had no answer to look at, because their request failed."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class MetricSummary:
+    """Numbers that a scenario recorded under one name."""
+
+    count: int
+    total: float
+    min: float
+    max: float
+
+
+@dataclass
+class Exchanges:
+    """The second book: what went over the wire for one endpoint."""
+
+    answered: int = 0
+    unanswered: int = 0
+
+
+@dataclass
+class Evidence:
+    """One failed check, so that a reader can argue with it; at most a few per interval."""
+
+    scenario: str
+    check: str
+    at_us: int
+    detail: str
+
+
+@dataclass
+class Interval:
+    """One second of one worker; `second` is the index k of [k, k+1) on the run clock."""
+
+    second: int
+    start_us: int
+    length_us: int
+    users: dict[str, int] = field(default_factory=dict)
+    """Active users by scenario when the interval closed."""
+    user_us: dict[str, int] = field(default_factory=dict)
+    """Active time of users within the interval by scenario, in user-microseconds."""
+    started: int = 0
+    in_flight: int = 0
+    """Requests begun and not ended when the interval closed."""
+    oldest_us: int | None = None
+    """Age of the oldest request in flight."""
+    first_done_us: int | None = None
+    """Run-clock time of the first request of the interval that the target answered (ok or failed)."""
+    last_done_us: int | None = None
+    series: dict[SeriesKey, Series] = field(default_factory=dict)
+    exchanges: dict[Endpoint, Exchanges] = field(default_factory=dict)
+    checks: dict[CheckKey, CheckCounts] = field(default_factory=dict)
+    metrics: dict[MetricKey, MetricSummary] = field(default_factory=dict)
+    errors: dict[ErrorKey, int] = field(default_factory=dict)
+    task_errors: dict[str, int] = field(default_factory=dict)
+    """Exceptions that left a task, by their text: a defect of the scenario, or the target's doing."""
+    evidence: list[Evidence] = field(default_factory=list)
+    pacer_lag: Histogram = field(default_factory=Histogram)
+    """How late the worker's own timers ran."""
+    receive_lag: Histogram = field(default_factory=Histogram)
+    """From the kernel's receipt of an answer until the user saw it; empty where no kernel stamp came."""
+    cpu_us: int = 0
+    """CPU time of the worker's process within the interval."""
+    throttled_us: int | None = None
+    """Time that the worker's cgroup was throttled; None without a cgroup quota."""
+    steal_us: int | None = None
+    """Time that the hypervisor took from the machine, over all processors."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first record of a journal."""
+
+    version: int
+    run: str
+    worker: str
+    region: str
+    epoch: int
+    limits_us: tuple[int, ...]
+    """What `Series.over` counts against: every latency limit and goal of the plan, ascending."""
+
+
+@dataclass(frozen=True)
+class Fin:
+    """The last record of a journal that ended in order."""
+
+    intervals: int
+    started: int
+    ok: int
+    failed: int
+    """With timeouts."""
+    unfinished: int
+    sha256: bytes
+    """Of every byte of the file before this record."""

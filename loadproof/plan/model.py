@@ -1,0 +1,80 @@
+"""The plan: what is asked of a run, in base units, frozen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from loadproof.errors import Position
+
+EMBEDDED: Final = "embedded"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Phase(_Frozen):
+    """One stretch of the load; users move on a straight line from `users_from` to `users_to`."""
+
+    name: str
+    duration_us: int
+    users_from: int
+    users_to: int
+    warmup: bool = False
+
+
+class Region(_Frozen):
+    """Where load comes from; `weight` None means by the number of workers; `max_users` None means no cap."""
+
+    name: str
+    workers: int = 1
+    max_users: int | None = None
+    weight: float | None = None
+
+
+class RuleText(_Frozen):
+    """A rule as it was written; `loadproof.verdict` reads the text."""
+
+    text: str
+    optional: bool = False
+    position: Position | None = None
+    """Where the text begins in the plan's file, for messages."""
+
+
+class Tolerate(_Frozen):
+    """What may go wrong without making the run INVALID; it is WARN then."""
+
+    torn_epochs: int = 0
+
+
+class Plan(_Frozen):
+    """An effective plan: flags, environment and overlays are already applied."""
+
+    name: str
+    title: str
+    suite: str | None
+    """A folder of `locustfiles/`; exactly one of `suite` and `locustfile` is set."""
+    locustfile: str | None
+    target: str
+    """`embedded` or a URL without a trailing slash."""
+    load: tuple[Phase, ...]
+    scenarios: dict[str, float] | None
+    """User class name -> weight; None means every class of the suite with its own weight."""
+    regions: tuple[Region, ...]
+    rules: tuple[RuleText, ...]
+    seed: int | None = None
+    stop_timeout_us: int | None = None
+    """None means the default of the verdict's rules: max(30 s, twice the largest latency limit)."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts besides loopback that this plan may load without `--yes`."""
+    tolerate: Tolerate = Tolerate()
+
+    @property
+    def duration_us(self) -> int:
+        return sum(phase.duration_us for phase in self.load)
+
+    @property
+    def max_users(self) -> int:
+        return max(max(phase.users_from, phase.users_to) for phase in self.load)

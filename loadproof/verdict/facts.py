@@ -1,0 +1,58 @@
+"""What is known of a run beside its intervals; the judge looks at nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One process life of one worker, as its journal shows it."""
+
+    worker: str
+    region: str
+    epoch: int
+    intervals: int
+    """Whole intervals that the journal holds."""
+    complete: bool
+    """The journal ends with a FIN that agrees with what precedes it."""
+    damage: str | None = None
+    """What is wrong with the journal, in words; None when it is complete."""
+    last_us: int | None = None
+    """Run-clock end of the last whole interval."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One reading of a resource: `cpu` as a share of what the process may use, sizes in bytes."""
+
+    at_us: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a run ended before its plan did."""
+
+    by: str
+    """`SIGINT`, `SIGTERM`, `guard`, `hand`, `failure`."""
+    why: str
+    at_us: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    run: str
+    planned: tuple[tuple[str, str], ...]
+    """(worker, region) of every worker that the plan asked for."""
+    epochs: tuple[Epoch, ...]
+    resources: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    """`target.cpu`, `target.memory`, `generator.cpu`, ... -> samples in order of time."""
+    target_counts: dict[str, int] | None = None
+    """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not count."""
+    stop: Stop | None = None
+    smoke: bool = False
+    locust_counted: int | None = None
+    """Requests in Locust's own statistics on the master."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Worker -> what became of it, in words."""
