@@ -131,6 +131,8 @@ class Interval:
     errors: dict[ErrorKey, int] = field(default_factory=dict)
     task_errors: dict[str, int] = field(default_factory=dict)
     """Exceptions that left a task, by their text: a defect of the scenario, or the target's doing."""
+    untracked: int = 0
+    """Requests of which only the end was seen: their start could not be counted, so a loss could hide."""
     evidence: list[Evidence] = field(default_factory=list)
     pacer_lag: Histogram = field(default_factory=Histogram)
     """How late the worker's own timers ran."""
