@@ -1,0 +1,95 @@
+"""A histogram as bytes: LEB128 varints of count, sum, minimum, maximum, then a pair for each bucket.
+
+A pair is the step from the index of the bucket before (from 0 for the first) and the bucket's count. An empty
+histogram is no bytes. The form is canonical: equal histograms are equal bytes, and the other way round.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from operator import mul
+from typing import Final
+
+from loadproof.errors import JournalError
+from loadproof.measure.histogram import Histogram, bucket_index, highest_equivalent, lowest_equivalent
+
+LARGEST: Final = 2**63 - 1
+"""No count, duration or sum in a journal is larger."""
+_LARGEST_INDEX: Final = bucket_index(LARGEST)
+_LARGEST_SHIFT: Final = 56  # nine bytes of seven bits hold LARGEST
+
+
+def pack(histogram: Histogram) -> bytes:
+    """ValueError when a number exceeds `LARGEST`; that the fields agree is for the caller to keep."""
+    if histogram.min is None or histogram.max is None:
+        return b""
+    if histogram.count > LARGEST or histogram.total > LARGEST or histogram.max > LARGEST:
+        raise ValueError(f"a histogram holds numbers above 2**63 - 1: {histogram!r}")
+    numbers = [histogram.count, histogram.total, histogram.min, histogram.max]
+    previous = 0
+    for index, n in sorted(histogram.counts.items()):
+        numbers.append(index - previous)
+        numbers.append(n)
+        previous = index
+    packed = bytearray()
+    append = packed.append
+    for number in numbers:
+        while number > 0x7F:
+            append(number & 0x7F | 0x80)
+            number >>= 7  # noqa: PLW2901  what is left of it
+        append(number)
+    return bytes(packed)
+
+
+def unpack(packed: bytes) -> Histogram:
+    """The histogram that `pack` took; JournalError for bytes that no histogram packs to."""
+    histogram = Histogram()
+    if not packed:
+        return histogram
+    numbers = _varints(packed)
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise JournalError("a histogram is cut short")
+    count, total, low, high = numbers[:4]
+    indexes = list(accumulate(numbers[4::2]))
+    counts = numbers[5::2]
+    if 0 in numbers[6::2] or 0 in counts or indexes[-1] > _LARGEST_INDEX:
+        raise JournalError("a histogram has an empty, repeated or impossible bucket")
+    if sum(counts) != count:
+        raise JournalError(f"a histogram counted {count} values and its buckets hold {sum(counts)}")
+    if low > high or bucket_index(low) != indexes[0] or bucket_index(high) != indexes[-1]:
+        raise JournalError(
+            f"a histogram's minimum {low} and maximum {high} lie outside its outermost buckets"
+        )
+    # One value is the minimum and one the maximum; every other lies somewhere in its bucket, between those.
+    lows = [lowest_equivalent(index) for index in indexes]
+    highs = [highest_equivalent(index) for index in indexes]
+    lows[0], highs[-1] = low, high
+    least = sum(map(mul, lows, counts)) + high - lows[-1]
+    most = sum(map(mul, highs, counts)) + low - highs[0]
+    if not least <= total <= most:
+        raise JournalError(f"a histogram's sum {total} cannot come from its buckets: {least} to {most}")
+    histogram.counts = dict(zip(indexes, counts, strict=True))
+    histogram.count, histogram.total, histogram.min, histogram.max = count, total, low, high
+    return histogram
+
+
+def _varints(packed: bytes) -> list[int]:
+    numbers: list[int] = []
+    append = numbers.append
+    number = shift = 0
+    for byte in packed:
+        if byte > 0x7F:
+            if shift == _LARGEST_SHIFT:
+                raise JournalError("a histogram holds a number above 2**63 - 1")
+            number |= (byte & 0x7F) << shift
+            shift += 7
+        elif shift:
+            if not byte:
+                raise JournalError("a histogram holds a number with a needless byte")
+            append(number | byte << shift)
+            number = shift = 0
+        else:
+            append(byte)
+    if shift:
+        raise JournalError("a histogram is cut short")
+    return numbers

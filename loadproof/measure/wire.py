@@ -1,0 +1,88 @@
+"""What a record's payload looks like to MessagePack: arrays, whose fields stand in this order.
+
+`docs/journal.md` explains each; changing an order, a type or the list of outcomes makes a new format version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from loadproof.measure.interval import Outcome
+from loadproof.measure.packing import LARGEST
+
+FORMAT_VERSION: Final = 1
+OUTCOMES: Final = (Outcome.OK, Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNFINISHED)
+
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Text = Annotated[int, Meta(ge=0, le=LARGEST)]
+"""A place in the interval's table of texts."""
+Packed = bytes
+"""A histogram, see `loadproof.measure.packing`."""
+
+
+class Array(Struct, array_like=True, forbid_unknown_fields=True):
+    pass
+
+
+class WireHeader(Array):
+    version: Count
+    run: bytes
+    worker: bytes
+    region: bytes
+    epoch: Count
+    limits_us: list[Count]
+
+
+class WireFin(Array):
+    intervals: Count
+    started: Count
+    ok: Count
+    failed: Count
+    unfinished: Count
+    sha256: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class WireSeries(Array):
+    scenario: Text
+    method: Text
+    name: Text
+    outcome: Annotated[int, Meta(ge=0, lt=len(OUTCOMES))]
+    """A place in `OUTCOMES`."""
+    phase: Text
+    histogram: Packed
+    over: list[Count]
+    bytes_received: Count
+
+
+class WireInterval(Array):
+    """The fields of an Interval; the row of a table is the texts of the key, then the numbers of the value."""
+
+    second: Count
+    start_us: Count
+    length_us: Count
+    users: list[tuple[Text, Count]]
+    user_us: list[tuple[Text, Count]]
+    started: Count
+    in_flight: Count
+    oldest_us: Count | None
+    first_done_us: Count | None
+    last_done_us: Count | None
+    series: list[WireSeries]
+    exchanges: list[tuple[Text, Text, Count, Count]]
+    checks: list[tuple[Text, Text, Text, Count, Count, Count]]
+    metrics: list[tuple[Text, Text, Text, Positive, float, float, float]]
+    errors: list[tuple[Text, Text, Text, Text, Count]]
+    task_errors: list[tuple[Text, Count]]
+    undeclared: list[tuple[Text]]
+    untracked: Count
+    evidence: list[tuple[Text, Text, Count, Text]]
+    pacer_lag: Packed
+    receive_lag: Packed
+    cpu_us: Count
+    throttled_us: Count | None
+    steal_us: Count | None
+    texts: list[bytes]
+    """UTF-8, where a lone surrogate stands as the three bytes that its number would have."""
