@@ -1,0 +1,268 @@
+"""The Report: everything that any renderer shows, nothing rendered.
+
+Times are integer microseconds on the run clock, sizes bytes, shares ratios. What is not known is None.
+`Totals` and the tables by scenario, region and endpoint speak of the judged phases (all but warm-up), as a rule without
+a selector does; `by_phase`, `accounting`, `errors` and the timeline speak of the whole run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from analyzer.rows import MetricRows
+from loadproof.measure.interval import Outcome
+from loadproof.plan.model import Plan
+from loadproof.verdict.result import Reason, RuleResult, Verdict
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latencies of one outcome; quantiles are `inverted_cdf`, reported as the bucket's highest value."""
+
+    mean_us: float
+    p50_us: int
+    p90_us: int
+    p95_us: int
+    p99_us: int
+    p99_9_us: int
+    max_us: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    requests: int
+    """Requests that were started: `ok + failures + unfinished`."""
+    ok: int
+    failures: int
+    """Wrong answers, refusals, broken connections and timeouts."""
+    timeouts: int
+    """Those of the failures that had no answer in time."""
+    unfinished: int
+    rate_per_s: float | None
+    """Ok requests over the length of the phases spoken of."""
+    peak_rate_per_s: float | None
+    """Highest ok rate over 10 s inside one phase."""
+    error_ratio: float | None
+    latency: Latency | None
+    """Of the ok requests."""
+    bytes_received: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The totals of one scenario, region, endpoint or phase."""
+
+    name: str
+    totals: Totals
+    warmup: bool = False
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series over the whole run, as one region saw it."""
+
+    region: str
+    scenario: str
+    method: str
+    name: str
+    outcome: Outcome
+    phase: str
+    requests: int
+    latency: Latency
+    bytes_received: int
+
+
+@dataclass(frozen=True)
+class Second:
+    """One second of the run over all workers; quantiles of its ok requests.
+
+    `users` and `in_flight` are None where no worker's journal tells of the second.
+    """
+
+    second: int
+    phase: str | None
+    users_planned: float | None
+    users: float | None
+    in_flight: int | None
+    ok: int
+    failed: int
+    unfinished: int
+    p50_us: int | None
+    p95_us: int | None
+    p99_us: int | None
+
+
+@dataclass(frozen=True)
+class CheckSample:
+    """One failed check with what was seen, to argue from."""
+
+    worker: str
+    scenario: str
+    at_us: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class CheckTotals:
+    name: str
+    passed: int
+    failed: int
+    skipped: int
+    samples: tuple[CheckSample, ...]
+
+    @property
+    def ratio(self) -> float | None:
+        """Passed over executed; None when the check never ran."""
+        executed = self.passed + self.failed
+        return self.passed / executed if executed else None
+
+
+@dataclass(frozen=True)
+class MetricTotals:
+    """Numbers that scenarios recorded under one name."""
+
+    name: str
+    count: int
+    mean: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class ErrorTotals:
+    """One error message at one endpoint; scenario, method and name are empty for an exception that left a task."""
+
+    scenario: str
+    method: str
+    name: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """The two books and who kept them; counts over the whole run, warm-up and drain included."""
+
+    started: int
+    """The sum over the journals."""
+    ok: int
+    failed: int
+    unfinished: int
+    exchanges_answered: int
+    exchanges_unanswered: int
+    target_counted: int | None
+    target_counted_note: str | None
+    """Why the target's count is missing."""
+    locust_counted: int | None
+    intervals_expected: int | None
+    intervals_present: int
+    workers_planned: int
+    workers_seen: int
+    workers_lost: int
+    books_close: bool | None
+    """Whether the judge found the books to agree; None when it could not be told."""
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """One worker over all its epochs."""
+
+    worker: str
+    region: str
+    planned: bool
+    requests: int
+    users_max: int | None
+    cpu_ratio_max: float | None
+    """Of one core, in the busiest interval."""
+    cpu_ratio_mean: float | None
+    pacer_lag_p99_us: int | None
+    receive_lag_p99_us: int | None
+    longest_interval_us: int | None
+    throttled_us: int | None
+    steal_us: int | None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One process life of a worker: what the manifest says of it beside what its journal holds."""
+
+    worker: str
+    region: str
+    epoch: int
+    joined_us: int | None
+    left_us: int | None
+    how: str | None
+    """`fin`, `lost`, or None when the manifest was never closed for it."""
+    why: str | None
+    intervals: int
+    intervals_expected: int | None
+    complete: bool
+    damage: str | None
+
+
+@dataclass(frozen=True)
+class Generator:
+    """How fit the load generator was."""
+
+    cpu_ratio_max: float | None
+    pacer_lag_p99_us: int | None
+    receive_lag_p99_us: int | None
+    clock_offset_us_max: int | None
+    clock: str | None
+    """`kernel` when answers carried the kernel's receive stamp, `process` when none did."""
+
+
+@dataclass(frozen=True)
+class Event:
+    at_us: int | None
+    utc: str
+    kind: str
+    who: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class ResourceTotals:
+    """One resource over the run: `cpu` as a ratio, sizes in bytes."""
+
+    name: str
+    samples: int
+    min: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Report:
+    run: str
+    name: str
+    title: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    rules: tuple[RuleResult, ...]
+    advice: tuple[str, ...]
+    """What to do first, most telling first."""
+    judged_phases: tuple[str, ...]
+    totals: Totals
+    by_scenario: tuple[Group, ...]
+    by_region: tuple[Group, ...]
+    by_name: tuple[Group, ...]
+    by_phase: tuple[Group, ...]
+    series: tuple[SeriesRow, ...]
+    timeline: tuple[Second, ...]
+    metric_rows: MetricRows
+    checks: tuple[CheckTotals, ...]
+    metrics: tuple[MetricTotals, ...]
+    errors: tuple[ErrorTotals, ...]
+    accounting: Accounting
+    workers: tuple[WorkerRow, ...]
+    epochs: tuple[EpochRow, ...]
+    generator: Generator
+    resources: tuple[ResourceTotals, ...]
+    events: tuple[Event, ...]
+    notes: tuple[str, ...]
+    """What in the folder could not be read, each with what it means for the report."""
+    plan: Plan
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """As the master left it, with `verdict`, `requests` and `target_counted` set."""

@@ -1,0 +1,183 @@
+"""results.json: the report for machines.
+
+Numbers are numbers, units stand in the names, what is not known is null. Rules carry their own `unit`: `ms`, `ratio`,
+`per_s`, `bytes` or `count`, in which value, limit, margin's base and confidence are given; a bound that is not finite is
+null. Reals keep nine significant digits, so that libraries of different machines print the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+from analyzer.model import Accounting, CheckTotals, Group, Latency, Report, Totals
+from loadproof.verdict.result import RuleResult
+
+SCHEMA_VERSION: Final = 1
+
+
+def render(report: Report) -> bytes:
+    # ASCII only: no control or direction mark of a hostile name reaches a terminal that shows the file.
+    text = json.dumps(document(report), indent=2, ensure_ascii=True, allow_nan=False)
+    return f"{text}\n".encode("ascii")
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The document as plain values."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": report.run,
+        "name": report.name,
+        "title": report.title,
+        "verdict": report.verdict.value,
+        "reasons": [
+            {"verdict": reason.verdict.value, "code": reason.code, "text": reason.text} for reason in report.reasons
+        ],
+        "rules": [_rule(rule) for rule in report.rules],
+        "judged_phases": list(report.judged_phases),
+        "totals": _totals(report.totals),
+        "by_scenario": _groups(report.by_scenario),
+        "by_region": _groups(report.by_region),
+        "by_name": _groups(report.by_name),
+        "by_phase": _groups(report.by_phase),
+        "checks": {check.name: _check(check) for check in report.checks},
+        "metrics": {
+            metric.name: {
+                "count": metric.count,
+                "mean": real(metric.mean),
+                "min": real(metric.min),
+                "max": real(metric.max),
+            }
+            for metric in report.metrics
+        },
+        "errors": [
+            {
+                "scenario": error.scenario,
+                "method": error.method,
+                "name": error.name,
+                "message": error.message,
+                "count": error.count,
+            }
+            for error in report.errors
+        ],
+        "accounting": _accounting(report.accounting),
+        "generator": {
+            "cpu_ratio_max": real(report.generator.cpu_ratio_max),
+            "pacer_lag_ms_p99": milliseconds(report.generator.pacer_lag_p99_us),
+            "receive_lag_ms_p99": milliseconds(report.generator.receive_lag_p99_us),
+            "clock_offset_ms_max": milliseconds(report.generator.clock_offset_us_max),
+            "clock": report.generator.clock,
+        },
+        "faults": [],
+        "guards": [
+            {"at_ms": milliseconds(event.at_us), "who": event.who, "text": event.text}
+            for event in report.events
+            if event.kind == "guard"
+        ],
+        "resources": {
+            resource.name: {
+                "samples": resource.samples,
+                "min": real(resource.min),
+                "mean": real(resource.mean),
+                "max": real(resource.max),
+            }
+            for resource in report.resources
+        },
+        "notes": list(report.notes),
+        "plan": report.plan.model_dump(mode="json"),
+        "manifest": report.manifest,
+    }
+
+
+def real(value: float | None) -> float | int | None:
+    """A finite number with nine significant digits; None for what is not known or not finite."""
+    if value is None or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.9g}")
+
+
+def milliseconds(microseconds: float | None) -> float | None:
+    if microseconds is None or not math.isfinite(microseconds):
+        return None
+    return round(microseconds / 1_000, 3)
+
+
+def _rule(rule: RuleResult) -> dict[str, Any]:
+    number = milliseconds if rule.unit == "us" else real
+    bounds = rule.limit if isinstance(rule.limit, tuple) else None
+    return {
+        "rule": rule.rule,
+        "statistic": rule.statistic,
+        "selector": dict(sorted(rule.selector.items())),
+        "unit": "ms" if rule.unit == "us" else rule.unit,
+        "value": number(rule.value),
+        "operator": rule.operator,
+        "limit": [number(bound) for bound in bounds] if bounds else number(rule.limit),  # type: ignore[arg-type]
+        "goal": rule.goal,
+        "margin": real(rule.margin),
+        "samples": rule.samples,
+        "confidence": None if rule.confidence is None else [number(bound) for bound in rule.confidence],
+        "verdict": rule.verdict.value,
+        "reason": rule.reason,
+        "optional": rule.optional,
+        "implied": rule.implied,
+    }
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    return {
+        "requests": totals.requests,
+        "failures": totals.failures,
+        "timeouts": totals.timeouts,
+        "unfinished": totals.unfinished,
+        "rate_per_s": real(totals.rate_per_s),
+        "peak_rate_per_s": real(totals.peak_rate_per_s),
+        "error_ratio": real(totals.error_ratio),
+        "bytes_received": totals.bytes_received,
+        "latency_ms": _latency(totals.latency),
+    }
+
+
+def _latency(latency: Latency | None) -> dict[str, float | None]:
+    names = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
+    return {name: None if latency is None else milliseconds(getattr(latency, f"{name}_us")) for name in names}
+
+
+def _groups(groups: Iterable[Group]) -> dict[str, Any]:
+    return {group.name: _totals(group.totals) for group in groups}
+
+
+def _check(check: CheckTotals) -> dict[str, Any]:
+    return {
+        "passed": check.passed,
+        "failed": check.failed,
+        "skipped": check.skipped,
+        "ratio": real(check.ratio),
+        "evidence": [
+            {"worker": sample.worker, "scenario": sample.scenario, "at_ms": milliseconds(sample.at_us), "detail": sample.detail}
+            for sample in check.samples
+        ],
+    }
+
+
+def _accounting(accounting: Accounting) -> dict[str, Any]:
+    return {
+        "started": accounting.started,
+        "ok": accounting.ok,
+        "failed": accounting.failed,
+        "unfinished": accounting.unfinished,
+        "dropped_arrivals": 0,
+        "exchanges_answered": accounting.exchanges_answered,
+        "exchanges_unanswered": accounting.exchanges_unanswered,
+        "target_counted": accounting.target_counted,
+        "target_counted_note": accounting.target_counted_note,
+        "locust_counted": accounting.locust_counted,
+        "intervals_expected": accounting.intervals_expected,
+        "intervals_present": accounting.intervals_present,
+        "workers_planned": accounting.workers_planned,
+        "workers_seen": accounting.workers_seen,
+        "workers_lost": accounting.workers_lost,
+        "books_close": accounting.books_close,
+    }

@@ -1,0 +1,169 @@
+"""summary.md: what a pull request needs, the verdict with its reasons, the rules, the counts and the totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from analyzer.escape import markdown_code, markdown_text
+from analyzer.model import Group, Report, Totals
+from analyzer.wording import VERDICT_MEANS, by_weight, clock_text, confidence_text, limit_text, value_text
+from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
+
+_GROUP_ROWS: Final = 25
+_TEXT_LIMIT: Final = 300
+
+
+def render(report: Report) -> bytes:
+    parts = [_head(report), _reasons(report), _rules(report), _counts(report), _totals(report), *_groups(report)]
+    parts += [_checks(report), _errors(report), _notes(report), _origin(report)]
+    return ("\n\n".join(part for part in parts if part) + "\n").encode()
+
+
+def _head(report: Report) -> str:
+    title = markdown_text(report.title, 120) or markdown_code(report.name)
+    return f"## {report.verdict.value}: {title}\n\n{VERDICT_MEANS[report.verdict]}"
+
+
+def _reasons(report: Report) -> str:
+    lines = [f"- **{reason.verdict.value}** {markdown_text(reason.text, _TEXT_LIMIT)}" for reason in by_weight(report.reasons)]
+    lines += [f"- *Do first:* {markdown_text(advice, _TEXT_LIMIT)}" for advice in report.advice[:1]]
+    return "\n".join(lines)
+
+
+def _rules(report: Report) -> str:
+    if not report.rules:
+        return "### Rules\n\nThe plan has no rules."
+    rows = [
+        (
+            rule.verdict.value,
+            markdown_code(rule.rule, 90) + (" (implied)" if rule.implied else "") + (" (optional)" if rule.optional else ""),
+            value_text(rule.unit, rule.value),
+            f"{markdown_text(rule.operator)} {limit_text(rule)}",
+            markdown_text(rule.goal, 40) if rule.goal else ABSENT,
+            format_ratio(rule.margin),
+            format_count(rule.samples),
+            confidence_text(rule),
+        )
+        for rule in report.rules
+    ]
+    heads = ("", "rule", "value", "limit", "goal", "margin", "samples", "95 % interval")
+    return "### Rules\n\n" + _table(heads, rows, numbers_from=2)
+
+
+def _counts(report: Report) -> str:
+    books = report.accounting
+    gap = "" if books.target_counted is not None or not books.target_counted_note else f" ({markdown_text(books.target_counted_note, 120)})"
+    closing = {True: "The books agree.", False: "**The books do not agree.**", None: "The books could not be compared."}
+    rows = [
+        ("sum over the journals", format_count(books.started)),
+        (
+            "accounting: ok + failed + unfinished",
+            f"{format_count(books.ok)} + {format_count(books.failed)} + {format_count(books.unfinished)}"
+            f" = {format_count(books.ok + books.failed + books.unfinished)}",
+        ),
+        ("Locust's own total", format_count(books.locust_counted)),
+        (f"the target's count{gap}", format_count(books.target_counted)),
+    ]
+    return "### Requests counted four times\n\n" + _table(("who counted", "requests"), rows, numbers_from=1) + f"\n\n{closing[books.books_close]}"
+
+
+def _totals(report: Report) -> str:
+    phases = ", ".join(markdown_code(name, 40) for name in report.judged_phases)
+    totals = report.totals
+    rows = [
+        ("requests", format_count(totals.requests)),
+        ("failures", f"{format_count(totals.failures)} ({format_count(totals.timeouts)} timeouts)"),
+        ("unfinished", format_count(totals.unfinished)),
+        ("rate", format_rate(totals.rate_per_s)),
+        ("peak rate over 10 s", format_rate(totals.peak_rate_per_s)),
+        ("error ratio", format_ratio(totals.error_ratio)),
+        ("received", format_bytes(totals.bytes_received)),
+    ]
+    if totals.latency is not None:
+        of = totals.latency
+        rows += [
+            ("mean", format_duration(of.mean_us)),
+            ("P50", format_duration(of.p50_us)),
+            ("P95", format_duration(of.p95_us)),
+            ("P99", format_duration(of.p99_us)),
+            ("P99.9", format_duration(of.p99_9_us)),
+            ("max", format_duration(of.max_us)),
+        ]
+    about = f"The judged phases: {phases}. Latencies are those of ok requests." if phases else "No phase is judged."
+    return f"### Totals\n\n{about}\n\n" + _table(("", "value"), rows, numbers_from=1)
+
+
+def _groups(report: Report) -> Iterable[str]:
+    tables = (
+        ("By phase", report.by_phase),
+        ("By region", report.by_region),
+        ("By scenario", report.by_scenario),
+        ("By endpoint", report.by_name),
+    )
+    heads = ("", "requests", "failures", "ok rate", "P50", "P95", "P99", "max")
+    for title, groups in tables:
+        if groups:
+            rows = [(markdown_code(group.name, 80) + (" (warm-up)" if group.warmup else ""), *_cells(group.totals)) for group in groups]
+            more = f"\n\nand {len(rows) - _GROUP_ROWS} more in `results.json`" if len(rows) > _GROUP_ROWS else ""
+            table = _table(heads, rows[:_GROUP_ROWS], numbers_from=1)
+            yield f"<details><summary>{title}</summary>\n\n{table}{more}\n\n</details>"
+
+
+def _cells(totals: Totals) -> tuple[str, ...]:
+    of = totals.latency
+    latencies = (None, None, None, None) if of is None else (of.p50_us, of.p95_us, of.p99_us, of.max_us)
+    return (
+        format_count(totals.requests),
+        format_count(totals.failures),
+        format_rate(totals.rate_per_s),
+        *(format_duration(latency) for latency in latencies),
+    )
+
+
+def _checks(report: Report) -> str:
+    if not report.checks:
+        return ""
+    rows = [
+        (markdown_code(check.name, 80), format_ratio(check.ratio), format_count(check.passed), format_count(check.failed), format_count(check.skipped))
+        for check in report.checks[:_GROUP_ROWS]
+    ]
+    return "### Checks\n\n" + _table(("check", "passed of executed", "passed", "failed", "skipped"), rows, numbers_from=1)
+
+
+def _errors(report: Report) -> str:
+    if not report.errors:
+        return ""
+    rows = [
+        (
+            format_count(error.count),
+            markdown_code(f"{error.method} {error.name}", 60) if error.name else "a task",
+            markdown_code(error.message, 120),
+        )
+        for error in report.errors[:10]
+    ]
+    more = f"\n\nand {len(report.errors) - 10} more in `results.json`" if len(report.errors) > 10 else ""
+    return "### Errors\n\n" + _table(("count", "where", "what"), rows, numbers_from=9) + more
+
+
+def _notes(report: Report) -> str:
+    return "\n".join(f"- Note: {markdown_text(note, _TEXT_LIMIT)}" for note in report.notes)
+
+
+def _origin(report: Report) -> str:
+    command = report.manifest.get("command")
+    words = " ".join(str(word) for word in command) if isinstance(command, list) else ""
+    lines = [f"Run {markdown_code(report.run)} at {markdown_code(report.plan.target)}"]
+    length = report.manifest.get("run_length_us")
+    if isinstance(length, int):
+        lines[0] += f", {clock_text(length)} long"
+    if words:
+        lines.append(f"Again: {markdown_code(words, 400)}")
+    return "  \n".join(lines)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int) -> str:
+    """A GFM table; columns from `numbers_from` on are aligned to the right."""
+    marks = ["---:" if column >= numbers_from else "---" for column in range(len(heads))]
+    lines = [heads, marks, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,76 @@
+"""How a report writes numbers, limits and times for people; absent is a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
+from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
+
+_BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
+    "us": format_duration,
+    "ratio": format_ratio,
+    "per_s": format_rate,
+    "bytes": format_bytes,
+    "count": format_count,
+}
+VERDICT_MEANS: Final = {
+    Verdict.PASS: "Every rule holds, and the evidence is complete.",
+    Verdict.WARN: "No limit is broken, but something needs a look.",
+    Verdict.FAIL: "A limit is broken.",
+    Verdict.INVALID: "This run proves nothing: its evidence is missing or the load was not the plan's.",
+}
+
+
+def value_text(unit: str, value: float | None) -> str:
+    """A value in its rule's base unit; infinity is a latency above every measured one."""
+    if value is None:
+        return ABSENT
+    if math.isinf(value):
+        return "∞"
+    return _BY_UNIT.get(unit, format_count)(value)
+
+
+def resource_text(name: str, value: float | None) -> str:
+    """A resource's reading: `cpu` is a ratio, `memory` bytes, anything else a plain number."""
+    kind = name.rpartition(".")[2]
+    unit = {"cpu": "ratio", "memory": "bytes"}.get(kind, "count")
+    return value_text(unit, value)
+
+
+def limit_text(rule: RuleResult) -> str:
+    if isinstance(rule.limit, tuple):
+        low, high = rule.limit
+        return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
+    return value_text(rule.unit, rule.limit)
+
+
+def confidence_text(rule: RuleResult) -> str:
+    if rule.confidence is None:
+        return ABSENT
+    low, high = rule.confidence
+    return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
+
+
+def clock_text(microseconds: int | None) -> str:
+    """Run time as `m:ss`, `h:mm:ss` from an hour on."""
+    if microseconds is None:
+        return ABSENT
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def in_trouble(rules: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
+    """The rules that keep a run from PASS, the broken ones first."""
+    order = (RuleVerdict.FAIL, RuleVerdict.NO_DATA, RuleVerdict.WARN)
+    found = [rule for rule in rules if rule.verdict in order and not (rule.optional and rule.verdict is RuleVerdict.NO_DATA)]
+    return tuple(sorted(found, key=lambda rule: order.index(rule.verdict)))
+
+
+def by_weight(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """The reasons with those first that alone would make the run's verdict worst."""
+    order = (Verdict.FAIL, Verdict.INVALID, Verdict.WARN, Verdict.PASS)
+    return tuple(sorted(reasons, key=lambda reason: order.index(reason.verdict)))

@@ -1,0 +1,519 @@
+"""Reports built by hand for the renderers' tests, one for every verdict and one full of hostile names."""
+
+import math
+from dataclasses import replace
+
+from analyzer.model import (
+    Accounting,
+    CheckSample,
+    CheckTotals,
+    EpochRow,
+    ErrorTotals,
+    Event,
+    Generator,
+    Group,
+    Latency,
+    MetricTotals,
+    Report,
+    ResourceTotals,
+    Second,
+    SeriesRow,
+    Totals,
+    WorkerRow,
+)
+from analyzer.rows import MetricRow, MetricRows
+from loadproof.measure.interval import Outcome
+from loadproof.plan.model import Phase, Plan, Region, RuleText
+from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '=cmd|"/C calc"!A0',
+    "+1-2@SUM(1)",
+    "@here ping",
+    "-2+3",
+    "a|b|c `tick` **bold** [link](https://example.test)",
+    "line one\nline two\r\n# heading",
+    "right\u202eto-left\u2066mark",
+    "bell\x07 null\x00 esc\x1b[31mred",
+    "quote \" ' & amp; ]]> {{ 7*7 }}",
+    "non\ufffecharacter",
+    "x" * 10_000,
+)
+"""What a target or a user class may call things."""
+
+
+def latency(p50_us: int) -> Latency:
+    return Latency(
+        mean_us=p50_us * 1.25,
+        p50_us=p50_us,
+        p90_us=p50_us * 2,
+        p95_us=p50_us * 3,
+        p99_us=p50_us * 5,
+        p99_9_us=p50_us * 9,
+        max_us=p50_us * 14,
+    )
+
+
+def totals(ok: int, failures: int = 0, *, p50_us: int = 12_000, seconds: int = 30, peak: float | None = None) -> Totals:
+    return Totals(
+        requests=ok + failures,
+        ok=ok,
+        failures=failures,
+        timeouts=failures // 4,
+        unfinished=0,
+        rate_per_s=ok / seconds,
+        peak_rate_per_s=peak if peak is not None else ok / seconds * 1.07,
+        error_ratio=failures / (ok + failures) if ok + failures else None,
+        latency=latency(p50_us) if ok else None,
+        bytes_received=ok * 512,
+    )
+
+
+def timeline(ramp: int = 10, steady: int = 30, *, users: int = 100, fail_from: int | None = None) -> tuple[Second, ...]:
+    """A ramp to `users` and a steady stretch with gentle waves; from `fail_from` on a part fails and all is slow."""
+    rows = []
+    for second in range(ramp + steady):
+        active = min(users, users * (second + 1) / ramp)
+        wave = 1 + 0.06 * math.sin(second / 3) + 0.03 * math.sin(second / 1.3)
+        broken = fail_from is not None and second >= fail_from
+        done = round(active * 4 * wave)
+        failed = done // 5 if broken else 0
+        p50 = round(12_000 * wave * (8 if broken else 1))
+        rows.append(
+            Second(
+                second=second,
+                phase="ramp" if second < ramp else "steady",
+                users_planned=min(users, users * (second + 0.5) / ramp),
+                users=active,
+                in_flight=round(active * 0.2),
+                ok=done - failed,
+                failed=failed,
+                unfinished=0,
+                p50_us=p50,
+                p95_us=round(p50 * (3 + wave)),
+                p99_us=round(p50 * (5 + 2 * wave)),
+            )
+        )
+    return tuple(rows)
+
+
+def plan(*, ramp_s: int = 10, steady_s: int = 30, users: int = 100) -> Plan:
+    return Plan(
+        name="enterprise",
+        title="Enterprise load test",
+        suite="governance",
+        locustfile=None,
+        target="http://127.0.0.1:8080",
+        load=(
+            Phase(name="ramp", duration_us=ramp_s * 1_000_000, users_from=0, users_to=users, warmup=True),
+            Phase(name="steady", duration_us=steady_s * 1_000_000, users_from=users, users_to=users),
+        ),
+        scenarios={"PolicyGovernanceUser": 60.0, "IntegrityUser": 40.0},
+        regions=(Region(name="us-east-1", workers=1, max_users=1000), Region(name="eu-west-1")),
+        rules=(
+            RuleText(text="p95 <= 250ms, goal < 60ms"),
+            RuleText(text="error_ratio <= 1%"),
+            RuleText(text="rate >= 300/s"),
+            RuleText(text="check(hash_consistency) >= 100%"),
+        ),
+        seed=7,
+    )
+
+
+def rules() -> tuple[RuleResult, ...]:
+    return (
+        RuleResult(
+            rule="p95 <= 250ms, goal < 60ms",
+            statistic="p95",
+            selector={},
+            unit="us",
+            value=36_000.0,
+            operator="<=",
+            limit=250_000.0,
+            goal="< 60ms",
+            margin=0.856,
+            samples=11_980,
+            confidence=(35_200.0, 37_100.0),
+            verdict=RuleVerdict.PASS,
+            reason="36 ms is within 250 ms, and within the goal",
+        ),
+        RuleResult(
+            rule="error_ratio <= 1%",
+            statistic="error_ratio",
+            selector={},
+            unit="ratio",
+            value=0.0,
+            operator="<=",
+            limit=0.01,
+            goal=None,
+            margin=1.0,
+            samples=11_980,
+            confidence=(0.0, 0.00031),
+            verdict=RuleVerdict.PASS,
+            reason="no request failed",
+        ),
+        RuleResult(
+            rule="rate >= 300/s",
+            statistic="rate",
+            selector={},
+            unit="per_s",
+            value=399.3333333,
+            operator=">=",
+            limit=300.0,
+            goal=None,
+            margin=0.331111,
+            samples=30,
+            confidence=(392.1, 406.6),
+            verdict=RuleVerdict.PASS,
+            reason="399.33/s is at least 300/s",
+        ),
+        RuleResult(
+            rule="check(hash_consistency) >= 100%",
+            statistic="check(hash_consistency)",
+            selector={},
+            unit="ratio",
+            value=1.0,
+            operator=">=",
+            limit=1.0,
+            goal=None,
+            margin=0.0,
+            samples=11_980,
+            confidence=(0.99969, 1.0),
+            verdict=RuleVerdict.PASS,
+            reason="a census: no violation in 11,980",
+        ),
+        RuleResult(
+            rule="p99{phase=steady, scenario=IntegrityUser} <= 500ms for 10s",
+            statistic="p99",
+            selector={"phase": "steady", "scenario": "IntegrityUser"},
+            unit="us",
+            value=71_000.0,
+            operator="<=",
+            limit=500_000.0,
+            goal=None,
+            margin=0.858,
+            samples=4_790,
+            confidence=None,
+            verdict=RuleVerdict.PASS,
+            reason="the worst 10 s had 71 ms",
+        ),
+        RuleResult(
+            rule="resource(target.cpu) in 50%..80%",
+            statistic="resource(target.cpu)",
+            selector={},
+            unit="ratio",
+            value=None,
+            operator="in",
+            limit=(0.5, 0.8),
+            goal=None,
+            margin=None,
+            samples=None,
+            confidence=None,
+            verdict=RuleVerdict.NO_DATA,
+            reason="no samples of target.cpu were written",
+            optional=True,
+        ),
+        RuleResult(
+            rule="stall <= 500ms",
+            statistic="stall",
+            selector={},
+            unit="us",
+            value=210_000.0,
+            operator="<=",
+            limit=500_000.0,
+            goal=None,
+            margin=0.58,
+            samples=None,
+            confidence=None,
+            verdict=RuleVerdict.PASS,
+            reason="the longest stall was 210 ms",
+            implied=True,
+        ),
+    )
+
+
+def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
+    """A clean run of two workers."""
+    seconds = timeline(ramp_s, steady_s)
+    judged = sum(second.ok for second in seconds if second.phase == "steady")
+    warmed = sum(second.ok for second in seconds if second.phase == "ramp")
+    started = judged + warmed
+    names = ("POST /policies/:id", "GET /audit/chain")
+    return Report(
+        run="enterprise-20240102T030405Z",
+        name="enterprise",
+        title="Enterprise load test",
+        verdict=Verdict.PASS,
+        reasons=(),
+        rules=rules(),
+        advice=(),
+        judged_phases=("steady",),
+        totals=totals(judged, seconds=steady_s),
+        by_scenario=(
+            Group("IntegrityUser", totals(judged * 2 // 5, seconds=steady_s, p50_us=9_000)),
+            Group("PolicyGovernanceUser", totals(judged - judged * 2 // 5, seconds=steady_s, p50_us=15_000)),
+        ),
+        by_region=(
+            Group("eu-west-1", totals(judged // 2, seconds=steady_s)),
+            Group("us-east-1", totals(judged - judged // 2, seconds=steady_s)),
+        ),
+        by_name=(
+            Group(names[1], totals(judged * 2 // 5, seconds=steady_s, p50_us=9_000)),
+            Group(names[0], totals(judged - judged * 2 // 5, seconds=steady_s, p50_us=15_000)),
+        ),
+        by_phase=(
+            Group("ramp", totals(warmed, seconds=ramp_s), warmup=True),
+            Group("steady", totals(judged, seconds=steady_s)),
+        ),
+        series=(
+            SeriesRow("eu-west-1", "IntegrityUser", "GET", "/audit/chain", Outcome.OK, "steady", 4_790, latency(9_000), 2_452_480),
+            SeriesRow("us-east-1", "PolicyGovernanceUser", "POST", "/policies/:id", Outcome.OK, "steady", 7_190, latency(15_000), 3_681_280),
+        ),
+        timeline=seconds,
+        metric_rows=MetricRows.of(
+            MetricRow(second.second, "us-east-1", "PolicyGovernanceUser", "POST", "/policies/:id", "ok", second.phase or "",
+                      second.ok, 15_250.5, 12_000, 36_000, 60_000, 168_000, second.ok * 512)
+            for second in seconds[:6]
+        ),
+        checks=(CheckTotals("hash_consistency", started, 0, 0, ()),),
+        metrics=(MetricTotals("proof_steps", 812, 41.25, 3.0, 97.0),),
+        errors=(),
+        accounting=Accounting(
+            started=started,
+            ok=started,
+            failed=0,
+            unfinished=0,
+            exchanges_answered=started,
+            exchanges_unanswered=0,
+            target_counted=started,
+            target_counted_note=None,
+            locust_counted=started,
+            intervals_expected=2 * (ramp_s + steady_s),
+            intervals_present=2 * (ramp_s + steady_s),
+            workers_planned=2,
+            workers_seen=2,
+            workers_lost=0,
+            books_close=True,
+        ),
+        workers=(
+            WorkerRow("eu-west-1-01", "eu-west-1", True, started // 2, 50, 0.41, 0.33, 420, 180, 1_000_900, 0, 0),
+            WorkerRow("us-east-1-01", "us-east-1", True, started - started // 2, 50, 0.44, 0.35, 510, 190, 1_001_200, 0, 0),
+        ),
+        epochs=(
+            EpochRow("eu-west-1-01", "eu-west-1", 1, 0, 40_200_000, "fin", None, ramp_s + steady_s, ramp_s + steady_s, True, None),
+            EpochRow("us-east-1-01", "us-east-1", 1, 0, 40_200_000, "fin", None, ramp_s + steady_s, ramp_s + steady_s, True, None),
+        ),
+        generator=Generator(0.44, 510, 190, 300, "kernel"),
+        resources=(
+            ResourceTotals("generator.cpu", 40, 0.2, 0.38, 0.44),
+            ResourceTotals("target.memory", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
+        ),
+        events=(
+            Event(0, "2024-01-02T03:04:05Z", "worker_joined", "us-east-1-01", "us-east-1-01 joined from us-east-1"),
+            Event(0, "2024-01-02T03:04:05Z", "phase", None, "ramp: 0 to 100 users in 10 s (warm-up)"),
+            Event(10_000_000, "2024-01-02T03:04:15Z", "phase", None, "steady: 100 users for 30 s"),
+            Event(40_000_000, "2024-01-02T03:04:45Z", "drain", None, "the plan's end: users stop, requests drain"),
+        ),
+        notes=(),
+        plan=plan(ramp_s=ramp_s, steady_s=steady_s),
+        manifest=manifest(started),
+    )
+
+
+def manifest(requests: int) -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "run": "enterprise-20240102T030405Z",
+        "name": "enterprise",
+        "title": "Enterprise load test",
+        "started_utc": "2024-01-02T03:04:05Z",
+        "ended_utc": "2024-01-02T03:04:46Z",
+        "run_length_us": 40_200_000,
+        "versions": {"loadproof": "0.1.0", "locust": "2.47.0", "python": "3.11.7"},
+        "machine": {"system": "Linux 6.1", "processors": 2, "memory_bytes": 24_000_000_000},
+        "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
+        "target": "http://127.0.0.1:8080",
+        "embedded": True,
+        "seed": 7,
+        "smoke": False,
+        "limits_us": [60_000, 250_000, 500_000],
+        "plan_sha256": "a" * 64,
+        "suite_sha256": "b" * 64,
+        "command": ["loadproof", "run", "enterprise", "--users", "100"],
+        "workers": [
+            {"worker": "eu-west-1-01", "region": "eu-west-1"},
+            {"worker": "us-east-1-01", "region": "us-east-1"},
+        ],
+        "epochs": [
+            {"worker": "eu-west-1-01", "region": "eu-west-1", "epoch": 1, "joined_us": 0, "left_us": 40_200_000, "how": "fin", "why": None},
+            {"worker": "us-east-1-01", "region": "us-east-1", "epoch": 1, "joined_us": 0, "left_us": 40_200_000, "how": "fin", "why": None},
+        ],
+        "stop": None,
+        "target_counts": {"POST /policies/:id": requests},
+        "target_counts_note": None,
+        "locust_counted": requests,
+        "closed": True,
+        "verdict": "PASS",
+        "requests": requests,
+        "target_counted": requests,
+    }
+
+
+def warning() -> Report:
+    """A run that keeps every limit and misses a goal."""
+    base = passing()
+    slow = replace(
+        base.rules[0],
+        value=71_500.0,
+        margin=0.714,
+        confidence=(66_000.0, 80_000.0),
+        verdict=RuleVerdict.WARN,
+        reason="71.5 ms is within 250 ms, but misses the goal < 60ms",
+    )
+    return replace(
+        base,
+        verdict=Verdict.WARN,
+        reasons=(Reason(Verdict.WARN, "rule", "p95 <= 250ms, goal < 60ms: 71.5 ms is within 250 ms, but misses the goal < 60ms"),),
+        rules=(slow, *base.rules[1:]),
+        advice=("Read the rule's interval and its samples: the limit holds, the goal does not.",),
+        manifest={**base.manifest, "verdict": "WARN"},
+    )
+
+
+def failing() -> Report:
+    """A run whose target breaks at second 25."""
+    base = passing()
+    seconds = timeline(fail_from=25)
+    ok = sum(second.ok for second in seconds if second.phase == "steady")
+    failed = sum(second.failed for second in seconds)
+    warmed = sum(second.ok for second in seconds if second.phase == "ramp")
+    broken = totals(ok, failed)
+    p95 = replace(
+        base.rules[0],
+        value=math.inf,
+        margin=None,
+        confidence=(391_000.0, math.inf),
+        verdict=RuleVerdict.FAIL,
+        reason="more than 5 % of the requests had no answer in time",
+    )
+    errors = replace(
+        base.rules[1],
+        value=broken.error_ratio,
+        margin=-9.0,
+        confidence=(0.08, 0.12),
+        verdict=RuleVerdict.FAIL,
+        reason=f"{failed} of {broken.requests} requests failed",
+    )
+    check = replace(base.rules[3], value=0.999916, samples=11_980, margin=-0.000084, verdict=RuleVerdict.FAIL, reason="1 of 11,980 failed")
+    return replace(
+        base,
+        verdict=Verdict.FAIL,
+        reasons=(
+            Reason(Verdict.FAIL, "rule", "p95 <= 250ms: more than 5 % of the requests had no answer in time"),
+            Reason(Verdict.FAIL, "rule", f"error_ratio <= 1%: {failed} of {broken.requests} requests failed"),
+            Reason(Verdict.FAIL, "rule", "check(hash_consistency) >= 100%: 1 of 11,980 failed"),
+        ),
+        rules=(p95, errors, base.rules[2], check, *base.rules[4:]),
+        advice=("Look at the errors by endpoint below; the first comes at 0:25.",),
+        totals=broken,
+        by_phase=(base.by_phase[0], Group("steady", broken)),
+        timeline=seconds,
+        checks=(
+            CheckTotals("hash_consistency", 11_979, 1, failed, (CheckSample("eu-west-1-01", "IntegrityUser", 25_310_000, "expected a1b2, got ffff"),)),
+        ),
+        errors=(
+            ErrorTotals("PolicyGovernanceUser", "POST", "/policies/:id", "503 Service Unavailable", failed - 3),
+            ErrorTotals("", "", "", "KeyError: 'proof'", 3),
+        ),
+        accounting=replace(base.accounting, started=ok + failed + warmed, ok=ok + warmed, failed=failed, exchanges_answered=ok + failed + warmed,
+                           target_counted=ok + failed + warmed, locust_counted=ok + failed + warmed),
+        manifest={**base.manifest, "verdict": "FAIL", "requests": ok + failed + warmed, "target_counted": ok + failed + warmed},
+    )
+
+
+def invalid() -> Report:
+    """A run that lost a worker, was stopped by hand and never closed its manifest."""
+    base = passing()
+    seconds = tuple(
+        replace(second, users=None, in_flight=None, ok=0, p50_us=None, p95_us=None, p99_us=None) if 20 <= second.second < 24 else second
+        for second in base.timeline
+    )
+    nothing = replace(base.rules[0], value=None, margin=None, samples=12, confidence=None, verdict=RuleVerdict.NO_DATA, reason="12 of 72 samples")
+    return replace(
+        base,
+        verdict=Verdict.INVALID,
+        reasons=(
+            Reason(Verdict.INVALID, "torn_epoch", "eu-west-1-01 epoch 1 has no end: the journal is cut at byte 8,190"),
+            Reason(Verdict.INVALID, "rule", "p95 <= 250ms, goal < 60ms: 12 of 72 samples"),
+            Reason(Verdict.WARN, "stopped", "stopped by hand at 0:38"),
+        ),
+        rules=(nothing, *base.rules[1:]),
+        advice=("Start the run again: a part of its measurements is missing, so that no rule can be trusted.",),
+        timeline=seconds,
+        accounting=replace(base.accounting, target_counted=None, target_counted_note="the target has no GET /counts", locust_counted=None,
+                           intervals_present=71, workers_lost=1, books_close=None),
+        workers=(base.workers[0], replace(base.workers[1], requests=0, users_max=None, cpu_ratio_max=None, cpu_ratio_mean=None,
+                                          pacer_lag_p99_us=None, receive_lag_p99_us=None, longest_interval_us=None, throttled_us=None, steal_us=None)),
+        epochs=(
+            replace(base.epochs[0], left_us=None, how=None, intervals=31, complete=False, damage="cut at byte 8,190"),
+            replace(base.epochs[1], how="lost", why="the connection closed and no journal came back"),
+        ),
+        notes=("events.jsonl: line 5 is cut; events after it are missing from the report",),
+        manifest={**base.manifest, "ended_utc": None, "run_length_us": None, "closed": False, "target_counts": None, "locust_counted": None,
+                  "target_counted": None, "git": None, "verdict": "INVALID"},
+    )
+
+
+def hostile() -> Report:
+    """A run where every name and text is one of `HOSTILE`."""
+    base = failing()
+    name = iter([text for _ in range(20) for text in HOSTILE])
+
+    def result(rule: RuleResult) -> RuleResult:
+        text = next(name)
+        return replace(rule, rule=f"check({text}) >= 95%", statistic=f"check({text})", selector={"name": text}, reason=f"because of {text}", goal=text)
+
+    load = tuple(phase.model_copy(update={"name": next(name)}) for phase in base.plan.load)
+    hostile_plan = base.plan.model_copy(
+        update={
+            "name": next(name),
+            "title": next(name),
+            "load": load,
+            "rules": tuple(RuleText(text=next(name)) for _ in HOSTILE),
+            "regions": tuple(Region(name=next(name)) for _ in range(2)),
+            "scenarios": {text: 1.0 for text in HOSTILE},
+            "target": "http://127.0.0.1:8080/<b>",
+        }
+    )
+    return replace(
+        base,
+        run="hostile-20240102T030405Z",
+        name=next(name),
+        title=HOSTILE[0],
+        reasons=tuple(Reason(Verdict.FAIL, "rule", text) for text in HOSTILE),
+        rules=tuple(result(rule) for rule in base.rules),
+        advice=HOSTILE[:3],
+        judged_phases=(load[1].name,),
+        by_scenario=tuple(Group(text, totals(100)) for text in HOSTILE),
+        by_region=tuple(Group(text, totals(100)) for text in HOSTILE[:3]),
+        by_name=tuple(Group(f"GET {text}", totals(100)) for text in HOSTILE),
+        by_phase=tuple(Group(phase.name, totals(100)) for phase in load),
+        series=tuple(SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1) for text in HOSTILE),
+        metric_rows=MetricRows.of(
+            MetricRow(second, text, text, text, text, "ok", text, 1, 1.5, 1, 2, 3, 4, 5) for second, text in enumerate(HOSTILE)
+        ),
+        checks=tuple(CheckTotals(text, 1, 1, 0, (CheckSample(text, text, 1_000_000, text),)) for text in HOSTILE),
+        metrics=tuple(MetricTotals(text, 1, 1.0, 1.0, 1.0) for text in HOSTILE),
+        errors=tuple(ErrorTotals(text, text, text, text, 7) for text in HOSTILE),
+        workers=tuple(replace(base.workers[0], worker=text, region=text) for text in HOSTILE[:4]),
+        epochs=tuple(replace(base.epochs[0], worker=text, region=text, how="lost", why=text, damage=text) for text in HOSTILE[:4]),
+        resources=tuple(ResourceTotals(text, 1, 0.1, 0.1, 0.1) for text in HOSTILE),
+        events=tuple(Event(None, text[:40], text[:40], text, text) for text in HOSTILE),
+        notes=HOSTILE,
+        plan=hostile_plan,
+        manifest={**base.manifest, "title": HOSTILE[0], "command": list(HOSTILE), "target": "http://127.0.0.1:8080/<b>"},
+    )
+
+
+REPORTS = {"pass": passing, "warn": warning, "fail": failing, "invalid": invalid, "hostile": hostile}
