@@ -1,0 +1,52 @@
+"""The application: the routes of every room, and one form for every error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from target import answers, gateway, governance
+from target.answers import RefusedError
+from target.endpoint import unrouted
+from target.metrics import Timed
+from target.store import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from target.counts import RunCounts
+    from target.metrics import Metrics
+    from target.store import Store
+
+SCHEMA: Final = (*governance.SCHEMA,)
+"""Every room's tables; `CREATE ... IF NOT EXISTS` statements."""
+
+ROUTES: Final = (*gateway.ROUTES, *governance.ROUTES)
+
+
+def build_app(store: Store, counts: RunCounts, metrics: Metrics, constitutional_hash: str) -> ASGIApp:
+    """The ASGI application; handlers find its parts in `request.app.state` under the names used here.
+
+    The header X-Constitutional-Hash is the server's to set: then answers made below ASGI have it too.
+    """
+    app = Starlette(
+        routes=ROUTES,
+        exception_handlers={
+            RefusedError: answers.on_refused,
+            StoreUnavailableError: answers.on_store_unavailable,
+            HTTPException: answers.on_http_exception,
+            ClientDisconnect: answers.on_disconnect,
+            Exception: answers.on_defect,
+        },
+    )
+    # `/policies/` is not `/policies`: a redirect would be a request that no endpoint's name accounts for.
+    app.router.redirect_slashes = False
+    app.router.default = unrouted
+    app.state.store = store
+    app.state.counts = counts
+    app.state.metrics = metrics
+    app.state.constitutional_hash = constitutional_hash
+    return Timed(app, metrics)

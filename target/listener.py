@@ -1,0 +1,128 @@
+"""One server process: uvicorn on the shared socket, and a guard that leaves when the parent is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from target.answers import error_body
+from target.app import build_app
+from target.constitution import HEADER
+from target.counts import RunCounts
+from target.folder import remove_folder
+from target.metrics import Metrics
+from target.store import SqliteStore
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DRAIN_S: Final = 3
+"""How long requests in flight may take when the target ends in order."""
+KEEP_ALIVE_S: Final = 75
+"""Longer than users pause, so that a kept connection is rarely closed under a request."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a server process is given."""
+
+    socket: socket.socket
+    folder: Path
+    store: str
+    constitutional_hash: str
+    process: int
+    processes: int
+    parent: int
+    """Read end of a pipe that only the parent holds open for writing."""
+    ready: int
+    """Where to write one byte when requests are answered."""
+
+
+def run_process(post: Post) -> int:
+    """Serve until SIGTERM; the exit code. The parent alone hears of SIGINT and tells us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, args=(post,), name="guard", daemon=True).start()
+    metrics = Metrics(post.folder, post.process, post.processes)
+    counts = RunCounts(post.folder, post.process, post.processes)
+    store = SqliteStore(post.store, metrics.group)
+    # Nothing is wrong when a client sends nonsense; defects are logged as errors.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        build_app(store, counts, metrics, post.constitutional_hash),
+        loop="uvloop",
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=[(HEADER, post.constitutional_hash)],
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    gc.collect()
+    gc.freeze()
+    _Server(config, post).run(sockets=[post.socket])
+    store.close()
+    return 0
+
+
+def _leave_with_parent(post: Post) -> None:
+    """A native thread: it runs although the event loop is blocked."""
+    os.read(post.parent, 1)
+    remove_folder(post.folder)
+    os._exit(1)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, post: Post) -> None:
+        super().__init__(config)
+        self._post = post
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn fills these at its first tick, after it has begun to accept.
+        self.server_state.default_headers = list(self.config.encoded_headers)
+        await super().startup(sockets)
+        os.write(self._post.ready, b".")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A request that outlasts DRAIN_S is cancelled; its traceback would tell of no defect.
+        logging.getLogger("uvicorn.error").disabled = True
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The overridden one raises the signal again at its end, which would hide our exit code."""
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """Answers that are made before there is an ASGI request carry our headers and our form of errors."""
+
+    def send_400_response(self, msg: str) -> None:
+        served = dict(self.server_state.default_headers).get(HEADER.lower().encode(), b"").decode()
+        body = error_body("malformed_http", msg, served)
+        head = [b"HTTP/1.1 400 Bad Request\r\n"]
+        head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+        head.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
+        head.append(b"connection: close\r\n\r\n")
+        self.transport.write(b"".join(head) + body)
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered as if it had asked for no upgrade; the parser reads no further one."""
+        self.cycle.keep_alive = False
