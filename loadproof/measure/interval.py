@@ -6,9 +6,10 @@ All durations are integer microseconds. A count that a worker cannot know is Non
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from loadproof.measure.histogram import Histogram
 
@@ -61,11 +62,22 @@ class Endpoint(NamedTuple):
 
 @dataclass
 class Series:
-    """Latencies of one series; `over[i]` counts exactly those above the i-th limit of the journal's header."""
+    """Latencies of one series; `over[i]` counts exactly those above the i-th limit of the header."""
 
     histogram: Histogram
     over: list[int]
     bytes_received: int = 0
+
+    def __iadd__(self, other: Self) -> Self:
+        """ValueError when the two count over different numbers of limits."""
+        over = [mine + theirs for mine, theirs in zip(self.over, other.over, strict=True)]
+        self.histogram += other.histogram
+        self.over = over
+        self.bytes_received += other.bytes_received
+        return self
+
+    def __copy__(self) -> Self:
+        return type(self)(copy(self.histogram), self.over.copy(), self.bytes_received)
 
 
 @dataclass
@@ -75,6 +87,12 @@ class CheckCounts:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+
+    def __iadd__(self, other: Self) -> Self:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
 
 
 @dataclass
@@ -86,6 +104,13 @@ class MetricSummary:
     min: float
     max: float
 
+    def __iadd__(self, other: Self) -> Self:
+        self.count += other.count
+        self.total += other.total
+        self.min = min(self.min, other.min)
+        self.max = max(self.max, other.max)
+        return self
+
 
 @dataclass
 class Exchanges:
@@ -93,6 +118,11 @@ class Exchanges:
 
     answered: int = 0
     unanswered: int = 0
+
+    def __iadd__(self, other: Self) -> Self:
+        self.answered += other.answered
+        self.unanswered += other.unanswered
+        return self
 
 
 @dataclass
@@ -131,6 +161,8 @@ class Interval:
     errors: dict[ErrorKey, int] = field(default_factory=dict)
     task_errors: dict[str, int] = field(default_factory=dict)
     """Exceptions that left a task, by their text: a defect of the scenario, or the target's doing."""
+    undeclared: set[str] = field(default_factory=set)
+    """What scenarios used without declaring it, in words; makes a run INVALID."""
     untracked: int = 0
     """Requests of which only the end was seen: their start could not be counted, so a loss could hide."""
     evidence: list[Evidence] = field(default_factory=list)

@@ -58,7 +58,7 @@ class WireSeries(Array):
 
 
 class WireInterval(Array):
-    """The fields of an Interval; the row of a table is the texts of the key, then the numbers of the value."""
+    """The fields of an Interval; a row of a table is the texts of its key, then the numbers of its value."""
 
     second: Count
     start_us: Count
