@@ -1,0 +1,63 @@
+"""The command line: one file a verb, and this table of contents."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import click
+import typer
+
+from loadproof.cli import plans, report, run, target, validate
+from loadproof.errors import ExitCode, LoadproofError
+
+app = typer.Typer(
+    name="loadproof",
+    help="Load tests whose verdict can be trusted: PASS, WARN, FAIL or INVALID, with the evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("plans")(plans.plans)
+app.command("validate")(validate.validate)
+app.command("target")(target.target)
+app.command("report")(report.report)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"loadproof {version('loadproof')} (locust {version('locust')})")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every way out is an exit code of `loadproof.errors.ExitCode`."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = ExitCode.SIGINT
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except LoadproofError as error:
+        print(f"loadproof: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = ExitCode.SIGINT
+    except BrokenPipeError:
+        # The reader of our output is gone (`loadproof plans | head`); nobody is left to tell.
+        sys.stderr.close()
+        code = ExitCode.OK
+    sys.exit(int(code or 0))

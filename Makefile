@@ -1,0 +1,56 @@
+# Two commands: `make run` shows a real run, `make test` proves the tree. Both need python3, python3-venv, make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+USERS ?= 1000
+DURATION ?= 90s
+
+.PHONY: help run test test-long lint bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## Show these lines.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+run: $(VENV)/.run  ## Run the enterprise plan, shortened, against the embedded target (about 2 minutes, 1 more at first).
+	@echo "make run: the enterprise plan with $(USERS) users for $(DURATION) against the embedded target"
+	@start=$$(date +%s); $(BIN)/loadproof run enterprise --users $(USERS) --duration $(DURATION); status=$$?; \
+	 echo "make run: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
+
+test: $(VENV)/.test  ## Run every check and test (about 10 minutes on 2 cores, 2 more at first).
+	@.ci/packages
+	@start=$$(date +%s); $(MAKE) --no-print-directory lint && \
+	 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"; status=$$?; \
+	 echo "make test: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
+
+test-long: $(VENV)/.test  ## Run the full counts that `make test` samples (about an hour).
+	@.ci/packages
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long --timeout 3600
+
+lint: $(VENV)/.test  ## ruff and mypy.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(VENV)/.test  ## Resolve the dependencies anew.
+	.ci/lock $(BIN)
+
+clean:  ## Remove the environment and every cache.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	 { echo "loadproof needs Python 3.11 or newer; this is $$($(PYTHON) --version)."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	 { echo "The venv module is missing. Type: sudo apt-get install -y python3-venv"; exit 2; }
+	@echo "making the environment in $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements-run.lock pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-run.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@ $(VENV)/.run

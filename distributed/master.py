@@ -1,0 +1,265 @@
+"""The master: admits workers, hands out user slots, and gathers every journal to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import gevent
+import locust
+import msgspec
+from gevent.event import Event
+from locust.exception import RPCError
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerNode
+
+from distributed import locust_statistics, messages
+from distributed.live import LiveTotals
+from distributed.placement import Seat, interleave, place
+from distributed.replication import Receiver
+from loadproof.errors import JournalError
+from loadproof.measure.interval import Fin, Interval
+from loadproof.measure.journal import read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from locust.env import Environment
+
+    from distributed.clock import RunClock
+    from distributed.placement import Slot
+    from distributed.run_folder import RunFolder
+    from distributed.suite import Suite
+    from loadproof.plan.model import Plan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Admitted:
+    """One worker process that was let in."""
+
+    seat: Seat
+    client_id: str
+    epoch: int
+    receiver: Receiver
+    joined_us: int | None = None
+    left_us: int | None = None
+    lost: str | None = None
+    """What became of it, in words, if it will not finish its journal."""
+
+    @property
+    def finished(self) -> bool:
+        return self.receiver.fin is not None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more is to be expected of it."""
+        return self.finished or self.lost is not None
+
+
+class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not typed
+    """Locust's master, with our loops: no message handler waits, no dispatcher decides, nothing is sent blindly."""
+
+    def __init__(
+        self, environment: Environment, plan: Plan, plan_sha256: str, suite: Suite, seats: tuple[Seat, ...],
+        folder: RunFolder,
+    ) -> None:
+        self.plan = plan
+        self.plan_sha256 = plan_sha256
+        self.suite = suite
+        self.seats = {seat.worker: seat for seat in seats}
+        self.folder = folder
+        self.admitted: dict[str, Admitted] = {}
+        """By worker."""
+        self.changed = Event()
+        """Set whenever a worker came, finished or was lost."""
+        self.live = LiveTotals()
+        self.on_interval: Callable[[Seat, Interval], None] | None = None
+        self.dropped_messages = 0
+        self.clock: RunClock | None = None
+        handlers = list(environment.events.request._handlers)  # noqa: SLF001 the only way to take a listener out
+        super().__init__(environment, "127.0.0.1", 0)
+        environment.events.request._handlers = handlers  # noqa: SLF001
+        self.port: int = self.server.port
+
+    # What Locust would do by itself, and must not.
+
+    def heartbeat_worker(self) -> None:
+        """A silent worker's load stays with it: its lease decides, not three missed beats."""
+
+    def check_stopped(self) -> None:
+        """The run is over when every journal is, not when states look alike."""
+
+    def reset_connection(self) -> None:
+        """ZeroMQ reconnects by itself; closing the socket would lose who is who."""
+
+    def start(self, *_args: Any, **_options: Any) -> None:
+        """The plan decides how many users run."""
+
+    def stop(self, send_stop_to_client: bool = True) -> None:
+        if send_stop_to_client:
+            self.stop_loading()
+
+    def quit(self) -> None:
+        self.stop_loading(at_once=True)
+
+    def client_listener(self) -> NoReturn:
+        while True:
+            client_id = None
+            try:
+                client_id, message = self.server.recv_from_client()
+                self.handle_message(client_id, message)
+            except (JournalError, msgspec.ValidationError, RPCError) as error:
+                self._drop(client_id, error)
+            except Exception as error:  # noqa: BLE001 a stranger's bytes must not deafen the master
+                self._drop(client_id, error)
+
+    def handle_message(self, client_id: str, msg: Message) -> None:
+        match msg.type:
+            case messages.HELLO:
+                self._admit(client_id, messages.read(msg.data, messages.Hello))
+            case messages.RECORD:
+                self._receive(client_id, messages.read(msg.data, messages.Record))
+            case messages.HEARTBEAT:
+                beat = messages.read(msg.data, messages.Heartbeat)
+                node = self.clients.get(client_id)
+                if node is not None:
+                    node.state = beat.state
+                    node.cpu_usage = beat.current_cpu_usage
+                    node.memory_usage = beat.current_memory_usage
+            case _:
+                raise msgspec.ValidationError(f"unknown message type {msg.type!r}")
+
+    def begin_load(self, run: str, clock: RunClock) -> dict[str, list[Slot]]:
+        """Tell every admitted worker its slots and the run's zero; those who are not here get none.
+
+        The split is over all planned workers, so a missing one's users are missing from the load, visibly.
+        """
+        self.clock = clock
+        plan = self.plan
+        weights = plan.scenarios if plan.scenarios is not None else self.suite.weights
+        fixed = {} if plan.scenarios is not None else self.suite.fixed
+        slots = place(plan.max_users, interleave(weights, fixed), plan.regions, list(self.seats.values()))
+        names = sorted({*fixed, *(name for name, weight in weights.items() if weight > 0)})
+        index = {name: position for position, name in enumerate(names)}
+        self.environment.events.test_start.fire(environment=self.environment)
+        self.update_state("running")
+        for worker, admitted in self.admitted.items():
+            placed = [(slot.index, index[slot.scenario]) for slot in slots[worker]]
+            begin = messages.Begin(run, 1, clock.start_ns, placed, names)
+            admitted.joined_us = max(0, clock.now_us())
+            self._send(messages.BEGIN, begin, admitted.client_id)
+        return slots
+
+    def stop_loading(self, *, at_once: bool = False) -> None:
+        """Ask every worker to end its load and drain; returns at once."""
+        for admitted in self.admitted.values():
+            if not admitted.settled:
+                self._send(messages.STOP, messages.Stop(at_once), admitted.client_id)
+
+    def dismiss(self) -> None:
+        """Let every worker go; its journal stands here to the end, or it is lost."""
+        for admitted in self.admitted.values():
+            self._send(messages.QUIT, messages.Stop(), admitted.client_id)
+
+    def lose(self, worker: str, why: str) -> None:
+        """A worker's process is gone; keep what its journal has, and say so once."""
+        admitted = self.admitted.get(worker)
+        if admitted is None or admitted.settled:
+            return
+        admitted.lost = why
+        admitted.left_us = None if self.clock is None else self.clock.now_us()
+        self.live.forget(worker)
+        if admitted.client_id in self.clients:
+            del self.clients[admitted.client_id]
+        self.folder.event(admitted.left_us, "worker_lost", why, worker)
+        self.changed.set()
+
+    def salvage(self, worker: str, journal: Path) -> None:
+        """Take over what a dead worker wrote to its own journal and had not sent yet."""
+        admitted = self.admitted.get(worker)
+        if admitted is None or not journal.is_file():
+            return
+        with contextlib.suppress(JournalError):
+            for record in read_records(journal, admitted.receiver.expected):
+                message = messages.Record(admitted.epoch, admitted.receiver.expected, record)
+                self._receive(admitted.client_id, message)
+
+    def finish(self) -> None:
+        """Close the journals' copies and end the loops; the socket closes with the process's context."""
+        self.environment.events.test_stop.fire(environment=self.environment)
+        for admitted in self.admitted.values():
+            admitted.receiver.copy.close()
+        self.greenlet.kill(block=False)
+        self.server.close(linger=0)
+
+    def _admit(self, client_id: str, hello: messages.Hello) -> None:
+        refusal = self._refusal(hello)
+        if refusal is not None:
+            logger.warning("refused worker %s: %s", hello.worker, refusal)
+            self.folder.event(None, "note", f"refused: {refusal}", hello.worker)
+            self._send(messages.REFUSED, messages.Refused(refusal), client_id)
+            return
+        path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
+        receiver = Receiver(path, hello.worker, hello.epoch)
+        self.admitted[hello.worker] = Admitted(self.seats[hello.worker], client_id, hello.epoch, receiver)
+        self.clients[client_id] = WorkerNode(client_id)
+        self.environment.events.worker_connect.fire(client_id=client_id)
+        self.folder.event(None, "worker_joined", f"process {hello.pid}, region {hello.region}", hello.worker)
+        self.changed.set()
+
+    def _refusal(self, hello: messages.Hello) -> str | None:
+        """Why this worker may not join, as one line for its operator; None if it may."""
+        seat = self.seats.get(hello.worker)
+        if hello.protocol != messages.PROTOCOL or hello.version != locust.__version__:
+            return (
+                f"it speaks protocol {hello.protocol} on Locust {hello.version}, this master "
+                f"{messages.PROTOCOL} on {locust.__version__}: install the same version"
+            )
+        if seat is None or seat.region != hello.region:
+            return f"the plan has no worker {hello.worker} in region {hello.region}"
+        if hello.plan_sha256 != self.plan_sha256:
+            return "it has another plan: start it with the plan of this run"
+        if hello.suite_sha256 != self.suite.sha256:
+            return "it has other user classes: install the same suite or locustfile"
+        if hello.worker in self.admitted:
+            return f"{hello.worker} is taken by another process"
+        if self.clock is not None:
+            return "the run has begun"
+        return None
+
+    def _receive(self, client_id: str, message: messages.Record) -> None:
+        admitted = next(
+            (known for known in self.admitted.values() if known.client_id == client_id), None
+        )
+        if admitted is None or admitted.lost is not None or message.epoch != admitted.epoch:
+            raise msgspec.ValidationError("a journal record from nobody who was admitted")
+        record, answer = admitted.receiver.receive(message)
+        self._send(messages.RECEIVED, answer, client_id)
+        if isinstance(record, Interval):
+            locust_statistics.fold(self.environment.stats, record)
+            self.live.add(admitted.seat.worker, record)
+            node = self.clients.get(client_id)
+            if node is not None:
+                node.user_classes_count = dict(record.users)
+            if self.on_interval is not None:
+                self.on_interval(admitted.seat, record)
+        elif isinstance(record, Fin):
+            admitted.left_us = None if self.clock is None else self.clock.now_us()
+            self.live.forget(admitted.seat.worker)
+            self.folder.event(admitted.left_us, "worker_left", "in order", admitted.seat.worker)
+            self.changed.set()
+
+    def _drop(self, client_id: str | None, error: Exception) -> None:
+        self.dropped_messages += 1
+        if self.dropped_messages <= 10:  # noqa: PLR2004
+            logger.warning("dropped a message from %r: %s", client_id, error)
+        gevent.sleep(0)
+
+    def _send(self, kind: str, message: msgspec.Struct, client_id: str) -> None:
+        with contextlib.suppress(RPCError):
+            self.server.send_to_client(Message(kind, messages.write(message), client_id))

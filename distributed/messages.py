@@ -1,0 +1,100 @@
+"""What master and workers say to each other: the data of Locust messages, typed and validated.
+
+A message that does not fit its type is refused before anything of it is applied.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+PROTOCOL: Final = 1
+WINDOW: Final = 8
+"""Journal records that a worker sends ahead of the master's acknowledgement."""
+RECORD_BYTES: Final = 4 * 1024 * 1024
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+HELLO: Final = "client_ready"
+"""Worker -> master. Locust's own word, so that a stock worker is understood and refused."""
+WELCOME: Final = "ack"
+REFUSED: Final = "loadproof_refused"
+BEGIN: Final = "spawn"
+RECORD: Final = "loadproof_record"
+RECEIVED: Final = "loadproof_received"
+HEARTBEAT: Final = "heartbeat"
+STOP: Final = "stop"
+QUIT: Final = "quit"
+
+
+class Hello(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker asks to join."""
+
+    protocol: int
+    worker: Name
+    region: Name
+    epoch: Count
+    pid: Count
+    suite_sha256: Digest
+    plan_sha256: Digest
+    version: Name
+
+
+class Refused(msgspec.Struct):
+    why: str
+
+
+class Begin(msgspec.Struct):
+    """Start loading: which slots this worker runs, from when. Ordered by `revision` within a run."""
+
+    run: Name
+    revision: Count
+    start_ns: int
+    """Zero of the run clock on CLOCK_MONOTONIC."""
+    slots: list[tuple[Count, Count]]
+    """(slot, index into `scenarios`), ascending by slot."""
+    scenarios: list[Name]
+
+
+class Record(msgspec.Struct, forbid_unknown_fields=True):
+    """One record of the sender's journal; `number` counts from 0, the header."""
+
+    epoch: Count
+    number: Count
+    record: Annotated[bytes, msgspec.Meta(max_length=RECORD_BYTES)]
+
+
+class Received(msgspec.Struct):
+    """All records before `expected` are written on the master; `again` asks to send from there again."""
+
+    epoch: Count
+    expected: Count
+    again: bool = False
+
+
+class Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
+    state: Name
+    current_cpu_usage: float
+    current_memory_usage: Count
+
+
+class Stop(msgspec.Struct):
+    """End the load now and drain; `at_once` ends what is in flight too."""
+
+    at_once: bool = False
+
+
+T = TypeVar("T")
+
+
+def read(data: Any, kind: type[T]) -> T:
+    """Message data as its type; raises msgspec.ValidationError saying what does not fit."""
+    return msgspec.convert(data, kind, strict=True)
+
+
+def write(message: msgspec.Struct) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(message, builtin_types=(bytes,))
+    return built

@@ -1,0 +1,108 @@
+"""What the target and the generator use: CPU and memory of process trees and of the machine, by psutil."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class ProcessTree:
+    """CPU and memory of a process with its descendants; a process that ended keeps its share counted."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._roots = pids
+        self._cpu_seconds: dict[int, float] = {}
+        self._ended_seconds = 0.0
+        self._last: tuple[float, float] | None = None
+
+    def sample(self) -> tuple[float | None, int]:
+        """(CPU as a share of the cores that its processes can use, resident bytes).
+
+        The share is None at the first call: CPU is a difference. A tree of n processes can use n cores at
+        most, so one busy process of a single-process server reads 100 %, however many cores idle beside it.
+        """
+        now = time.monotonic()
+        seconds: dict[int, float] = {}
+        resident = 0
+        for process in self._processes():
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    seconds[process.pid] = times.user + times.system
+                    resident += process.memory_info().rss
+            except psutil.Error:
+                continue
+        for pid, spent in self._cpu_seconds.items():
+            if pid not in seconds:
+                self._ended_seconds += spent
+        self._cpu_seconds = seconds
+        total = sum(seconds.values()) + self._ended_seconds
+        share = None
+        if self._last is not None and now > self._last[0]:
+            busy = sum(1 for spent in seconds.values() if spent > 0) or 1
+            share = max(0.0, (total - self._last[1]) / (now - self._last[0]) / min(busy, usable_cores()))
+        self._last = (now, total)
+        return share, resident
+
+    def _processes(self) -> list[psutil.Process]:
+        found = {}
+        for pid in self._roots:
+            try:
+                root = psutil.Process(pid)
+                for process in (root, *root.children(recursive=True)):
+                    found[process.pid] = process
+            except psutil.Error:
+                continue
+        return list(found.values())
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def memory_limit() -> int:
+    """Bytes that this machine or container can hold: the cgroup's limit where there is one."""
+    total = psutil.virtual_memory().total
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (CGROUP / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return min(total, int(text))
+    return int(total)
+
+
+def throttled_us() -> int | None:
+    """Time that this cgroup was held back by a CPU quota so far; None without a quota."""
+    try:
+        quota = (CGROUP / "cpu.max").read_text().split()[0]
+        if quota == "max":
+            return None
+        for line in (CGROUP / "cpu.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "throttled_usec":
+                return int(value)
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        if int((CGROUP / "cpu/cpu.cfs_quota_us").read_text()) <= 0:
+            return None
+        for line in (CGROUP / "cpu/cpu.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "throttled_time":
+                return int(value) // 1_000
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def steal_us() -> int | None:
+    """Time that the hypervisor took from this machine so far, over all processors."""
+    steal = getattr(psutil.cpu_times(), "steal", None)
+    return None if steal is None else int(steal * 1_000_000)

@@ -1,0 +1,369 @@
+"""One run on this machine: target, master and workers from start to end, into a run folder."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.event import Event
+
+from distributed import target_service
+from distributed.clock import RunClock
+from distributed.limits import limits_us, stop_timeout_us
+from distributed.link.sockets import use_our_sockets
+from distributed.live import View
+from distributed.master import Master
+from distributed.placement import seats
+from distributed.processes import Child, start_child
+from distributed.resources import ProcessTree, memory_limit
+from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
+from distributed.trouble import Trouble
+from distributed.worker_process import make_environment, plan_digest, raise_file_limit
+from loadproof.errors import UsageError
+from loadproof.plan.model import EMBEDDED
+from loadproof.plan.profile import phase_at, users_at
+from loadproof.plan.writer import dump_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from distributed.suite import Suite
+    from loadproof.plan.model import Plan
+
+JOIN_S: Final = 60.0
+"""How long planned workers may take to join before the run starts without them, to end INVALID."""
+HEAD_START_S: Final = 0.5
+"""Between the message that begins the load and the zero of the run clock."""
+TICK_S: Final = 0.1
+AFTER_DRAIN_S: Final = 20.0
+"""How long journals may still take once every worker must have drained."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, beside what the plan says."""
+
+    reports: Path
+    smoke: bool = False
+    smoke_output: int = 2
+    """File descriptor that a smoke run's exchanges are printed to."""
+    log_level: str = "WARNING"
+    notes: tuple[str, ...] = ()
+    """Said to the user before the start; kept as events."""
+
+
+@dataclass
+class Ended:
+    """A run that is over: its folder is complete but for the reports."""
+
+    folder: Path
+    signal: int | None
+    """The signal that stopped it."""
+
+
+@dataclass
+class _Stop:
+    by: str | None = None
+    why: str = ""
+    signal: int | None = None
+    times: int = 0
+    asked: Event = field(default_factory=Event)
+
+
+def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], None]) -> Ended:
+    """Run a plan with local workers; `show` is given a View several times a second.
+
+    Raises UsageError before any load if the target does not answer or the reports folder cannot be written.
+    """
+    raise_file_limit()
+    folder = RunFolder(options.reports, plan.name, utc_now())
+    run = _Run(plan, suite, options, show, folder)
+    try:
+        return run.conduct()
+    finally:
+        run.clear()
+
+
+class _Run:
+    def __init__(
+        self, plan: Plan, suite: Suite, options: Options, show: Callable[[View], None], folder: RunFolder
+    ) -> None:
+        self.plan = plan
+        self.suite = suite
+        self.options = options
+        self.show = show
+        self.folder = folder
+        self.run = f"{folder.path.name}-{time.time_ns() % 0xFFFF:04x}"
+        self.stop = _Stop()
+        self.workers: dict[str, Child] = {}
+        self.target: Child | None = None
+        self.master: Master | None = None
+        self.trouble = Trouble(plan)
+        self.signals: list[Any] = []
+        self.complete = False
+
+    def conduct(self) -> Ended:
+        plan, folder = self.plan, self.folder
+        self.signals = [
+            gevent.signal_handler(number, self._signalled, number) for number in (signal.SIGINT, signal.SIGTERM)
+        ]
+        url = self._reach_target()
+        folder.plan.write_text(dump_plan(plan), encoding="utf-8")
+        planned = seats(plan.regions)
+        for note in self.options.notes:
+            folder.event(None, "note", note)
+        folder.write_manifest(
+            run=self.run,
+            name=plan.name,
+            title=plan.title,
+            started_utc=utc_text(utc_now()),
+            ended_utc=None,
+            run_length_us=None,
+            **conditions(),
+            target=url,
+            embedded=plan.target == EMBEDDED,
+            seed=plan.seed,
+            smoke=self.options.smoke,
+            limits_us=list(limits_us(plan)),
+            plan_sha256=plan_digest(folder.plan),
+            suite_sha256=self.suite.sha256,
+            workers=[{"worker": seat.worker, "region": seat.region} for seat in planned],
+            epochs=[],
+            stop=None,
+            target_counts=None,
+            target_counts_note="the run has not ended",
+            locust_counted=None,
+            closed=False,
+        )
+        use_our_sockets()
+        environment = make_environment(plan, self.suite.classes, url)
+        master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
+            Master, plan, plan_digest(folder.plan), self.suite, planned, folder
+        )
+        environment.events.init.fire(environment=environment, runner=master, web_ui=None)
+        master.on_interval = self.trouble.add
+        self._start_workers(url)
+        self._wait_for_workers()
+        clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
+        if self.stop.by is None:
+            master.begin_load(self.run, clock)
+            sampler = gevent.spawn(self._sample, clock, url)
+            self._watch(clock)
+            sampler.kill()
+        return self._close(clock, url)
+
+    def clear(self) -> None:
+        """Leave nothing behind: processes, sockets, signal handlers, the workers' own journals if copied."""
+        for child in self.workers.values():
+            child.cut_lifeline()
+        for child in self.workers.values():
+            child.end(2.0)
+        if self.target is not None:
+            self.target.end(5.0)
+        for handler in self.signals:
+            handler.cancel()
+        if self.master is not None:
+            self.master.finish()
+        if self.complete:
+            shutil.rmtree(self.folder.worker_journals, ignore_errors=True)
+        self.folder.close()
+        if self.master is None:
+            # Nothing was run: an empty run folder would only be in the way.
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def _reach_target(self) -> str:
+        if self.plan.target == EMBEDDED:
+            self.target, url = target_service.start_embedded(self.folder.log)
+            return url
+        target_service.check_reachable(self.plan.target)
+        return self.plan.target
+
+    def _start_workers(self, url: str) -> None:
+        assert self.master is not None
+        for seat in seats(self.plan.regions):
+            arguments = [
+                *("--plan", str(self.folder.plan), "--worker", seat.worker, "--region", seat.region),
+                *("--target", url, "--master-port", str(self.master.port)),
+                *("--journal-dir", str(self.folder.worker_journals), "--log-level", self.options.log_level),
+                *(("--smoke",) if self.options.smoke else ()),
+            ]
+            self.workers[seat.worker] = start_child(
+                seat.worker,
+                "distributed.worker_process",
+                arguments,
+                log=self.folder.log,
+                stdout=self.options.smoke_output if self.options.smoke else None,
+            )
+
+    def _wait_for_workers(self) -> None:
+        assert self.master is not None
+        deadline = time.monotonic() + JOIN_S
+        while len(self.master.admitted) < len(self.workers) and time.monotonic() < deadline:
+            if self.stop.by is not None:
+                return
+            dead = [child for child in self.workers.values() if not child.running()]
+            if len(dead) == len(self.workers):
+                break
+            if len(self.master.admitted) + len(dead) >= len(self.workers):
+                break
+            self.master.changed.wait(timeout=TICK_S)
+            self.master.changed.clear()
+        if not self.master.admitted:
+            raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{_tail(self.folder.log)}")
+        for worker, child in self.workers.items():
+            if worker not in self.master.admitted:
+                what = "is still starting" if child.running() else f"ended with status {child.process.returncode}"
+                self.folder.event(None, "worker_lost", f"never joined: its process {what}", worker)
+
+    def _watch(self, clock: RunClock) -> None:
+        """Until every journal has ended or is lost."""
+        assert self.master is not None
+        master = self.master
+        phase: str | None = None
+        patience_us = stop_timeout_us(self.plan) + int(AFTER_DRAIN_S * 1_000_000)
+        asked_us: int | None = None
+        while not all(admitted.settled for admitted in master.admitted.values()):
+            now = clock.now_us()
+            current = phase_at(self.plan.load, now) if now >= 0 else None
+            if current is not None and current.name != phase and asked_us is None:
+                phase = current.name
+                self.folder.event(now, "phase", f"phase {phase} begins")
+            if asked_us is None and now >= self.plan.duration_us:
+                asked_us = now
+                self.folder.event(now, "drain", "the plan is over; users finish what they have begun")
+            if self.stop.asked.is_set():
+                self.stop.asked.clear()
+                master.stop_loading(at_once=self.stop.times > 1)
+                asked_us = now if asked_us is None else asked_us
+            self._notice_deaths()
+            if asked_us is not None and now > asked_us + patience_us:
+                for worker, admitted in master.admitted.items():
+                    if not admitted.settled:
+                        master.lose(worker, "its journal did not end in time")
+            self.show(self._view(clock, draining=asked_us is not None))
+            self.stop.asked.wait(timeout=TICK_S)
+
+    def _notice_deaths(self) -> None:
+        assert self.master is not None
+        for worker, child in self.workers.items():
+            admitted = self.master.admitted.get(worker)
+            if child.running() or admitted is None or admitted.settled:
+                continue
+            self.master.salvage(worker, self.folder.worker_journals / f"{worker}-{admitted.epoch}.journal")
+            status = child.process.returncode
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+            self.master.lose(worker, f"its process {how}")
+
+    def _sample(self, clock: RunClock, url: str) -> None:
+        """One reading of every resource a second, from second 1 of the run."""
+        limit = memory_limit()
+        pid = self.target.process.pid if self.target is not None else target_service.local_pid(url)
+        trees = {"generator": ProcessTree([child.process.pid for child in self.workers.values()])}
+        if pid is not None:
+            trees["target"] = ProcessTree([pid])
+        second = 0
+        while True:
+            gevent.sleep(clock.seconds_until(second * 1_000_000))
+            now = clock.now_us()
+            for name, tree in trees.items():
+                cpu, resident = tree.sample()
+                if cpu is not None:
+                    self.folder.sample(now, f"{name}.cpu", round(cpu, 4))
+                if resident:
+                    self.folder.sample(now, f"{name}.rss", resident)
+                    self.folder.sample(now, f"{name}.memory", round(resident / limit, 5))
+            second = max(second + 1, now // 1_000_000 + 1)
+
+    def _view(self, clock: RunClock, *, draining: bool) -> View:
+        assert self.master is not None
+        now = max(0, clock.now_us())
+        phase = phase_at(self.plan.load, now)
+        at_work = [admitted for admitted in self.master.admitted.values() if admitted.lost is None]
+        rate, p95, p99 = self.master.live.figures(len(at_work))
+        regions = {region.name: (0, region.workers) for region in self.plan.regions}
+        for admitted in at_work:
+            up, planned = regions[admitted.seat.region]
+            regions[admitted.seat.region] = (up + 1, planned)
+        return View(
+            at_us=now,
+            phase=None if phase is None else phase.name,
+            left_us=max(0, self.plan.duration_us - now),
+            users=self.master.live.users,
+            users_planned=users_at(self.plan.load, now),
+            rate_per_s=rate,
+            p95_us=p95,
+            p99_us=p99,
+            requests=self.master.live.requests,
+            failures=self.master.live.failures,
+            workers=regions,
+            trouble=self.trouble.lines(now),
+            draining=draining,
+        )
+
+    def _close(self, clock: RunClock, url: str) -> Ended:
+        assert self.master is not None
+        counts, why_not = target_service.counts(url, self.run)
+        self.master.dismiss()
+        stop = None
+        if self.stop.by is not None:
+            stop = {"by": self.stop.by, "why": self.stop.why, "at_us": max(0, self.stop_at_us(clock))}
+        self.folder.write_manifest(
+            ended_utc=utc_text(utc_now()),
+            run_length_us=max(0, clock.now_us()),
+            epochs=[
+                {
+                    "worker": worker,
+                    "region": admitted.seat.region,
+                    "epoch": admitted.epoch,
+                    "joined_us": admitted.joined_us,
+                    "left_us": admitted.left_us,
+                    "how": "fin" if admitted.finished else "lost",
+                    "why": admitted.lost,
+                }
+                for worker, admitted in sorted(self.master.admitted.items())
+            ],
+            stop=stop,
+            target_counts=counts,
+            target_counts_note=why_not,
+            locust_counted=int(self.master.environment.stats.total.num_requests),
+            dropped_messages=self.master.dropped_messages,
+            closed=True,
+        )
+        self.complete = all(admitted.finished for admitted in self.master.admitted.values())
+        return Ended(self.folder.path, self.stop.signal)
+
+    def stop_at_us(self, clock: RunClock) -> int:
+        return (self.stop_ns - clock.start_ns) // 1_000
+
+    def _signalled(self, number: int) -> None:
+        """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""
+        self.stop.times += 1
+        if self.stop.by is None:
+            name = signal.Signals(number).name
+            self.stop.by, self.stop.signal = name, number
+            self.stop.why = f"stopped by {name}"
+            self.stop_ns = time.monotonic_ns()
+            self.folder.event(None, "stop", f"{name}: draining; once more ends it at once")
+        self.stop.asked.set()
+
+
+def _tail(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+    except OSError:
+        return "(no log)"
+
+
+def needs_permission(plan: Plan) -> str | None:
+    """The host that this plan would load although it is neither loopback nor allowed by the plan; else None."""
+    if plan.target == EMBEDDED:
+        return None
+    host = urlsplit(plan.target).hostname or ""
+    loopback = host == "localhost" or host == "::1" or host.startswith("127.")
+    return None if loopback or host in plan.allow_hosts else host

@@ -1,0 +1,119 @@
+"""The run folder while a run goes on: manifest, events and samples, written as they happen."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from loadproof.errors import RunFolderError
+
+SCHEMA_VERSION: Final = 1
+
+
+class RunFolder:
+    """`reports/<name>-<UTC>/`; created at once, so that an unwritable place fails before the load."""
+
+    def __init__(self, reports: Path, name: str, now: datetime.datetime) -> None:
+        stamp = now.strftime("%Y%m%dT%H%M%SZ")
+        try:
+            reports.mkdir(parents=True, exist_ok=True)
+            self.path = _create(reports, f"{name}-{stamp}")
+            self.journals = self.path / "journals"
+            self.worker_journals = self.path / "worker-journals"
+            self.journals.mkdir()
+            self.worker_journals.mkdir()
+            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+            self._samples = (self.path / "samples.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write the run folder below {reports}: {error.strerror}; "
+                "make it writable or name another with --reports"
+            ) from error
+        self.log = self.path / "run.log"
+        self.manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.yaml"
+
+    def event(self, at_us: int | None, kind: str, text: str, who: str | None = None) -> None:
+        """Note that something happened: `phase`, `worker_joined`, `worker_lost`, `stop`, ..."""
+        _line(self._events, {"at_us": at_us, "utc": utc_text(utc_now()), "kind": kind, "who": who, "text": text})
+
+    def sample(self, at_us: int, name: str, value: float) -> None:
+        _line(self._samples, {"at_us": at_us, "name": name, "value": value})
+
+    def write_manifest(self, **facts: Any) -> None:
+        """Merge facts into the manifest and replace the file in one step."""
+        self.manifest.update(facts)
+        new = self.path / "manifest.json.new"
+        new.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(new, self.path / "manifest.json")
+
+    def close(self) -> None:
+        self._events.close()
+        self._samples.close()
+
+
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def utc_text(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def conditions() -> dict[str, Any]:
+    """What a result depends on beside the plan: versions, machine, the state of the working tree."""
+    return {
+        "versions": {
+            "loadproof": version("loadproof"),
+            "locust": version("locust"),
+            "gevent": version("gevent"),
+            "python": platform.python_version(),
+        },
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "architecture": platform.machine(),
+            "processors": len(os.sched_getaffinity(0)),
+            "memory_bytes": int(psutil.virtual_memory().total),
+        },
+        "git": _git(),
+        "command": ["loadproof", *sys.argv[1:]],
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    def ask(*words: str) -> str:
+        asked = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
+        return asked.stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _create(reports: Path, name: str) -> Path:
+    for number in range(1, 100):
+        path = reports / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(17, "a hundred runs of this name began in one second", str(reports))
+
+
+def _line(stream: Any, record: dict[str, Any]) -> None:
+    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    stream.flush()

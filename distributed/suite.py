@@ -1,0 +1,107 @@
+"""User classes of a plan's suite or locustfile, and the digest that tells one state of them from another."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from locust.util.load_locustfile import is_user_class, load_locustfile
+
+from loadproof.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What users do: Locust user classes by name."""
+
+    classes: dict[str, Any]
+    sha256: str
+    """Over the names and bytes of every Python file of the suite."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {name: float(user_class.weight) for name, user_class in self.classes.items()}
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        return {
+            name: int(user_class.fixed_count)
+            for name, user_class in self.classes.items()
+            if user_class.fixed_count
+        }
+
+    def declared(self, kind: str) -> dict[str, tuple[str, ...]]:
+        """Scenario -> names of its `checks` or `metrics`; a stock user class declares none."""
+        return {name: tuple(getattr(user_class, kind, ())) for name, user_class in self.classes.items()}
+
+
+def load_suite(suite: str | None, locustfile: str | None) -> Suite:
+    """Import the user classes; raises UsageError saying what is wrong with them."""
+    if suite is not None:
+        return _load_built_in(suite)
+    assert locustfile is not None
+    return _load_file(Path(locustfile))
+
+
+def _load_built_in(suite: str) -> Suite:
+    spec = importlib.util.find_spec("locustfiles")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    home = Path(next(iter(spec.submodule_search_locations)))
+    folder = home / suite
+    if not suite.isidentifier() or not (folder / "__init__.py").is_file():
+        known = ", ".join(sorted(path.parent.name for path in home.glob("*/__init__.py")))
+        raise UsageError(f"there is no suite {suite!r}: the suites are {known}")
+    classes: dict[str, Any] = {}
+    files = sorted(folder.glob("*.py"))
+    for file in files:
+        module = importlib.import_module(f"locustfiles.{suite}.{file.stem}")
+        classes.update({name: value for name, value in vars(module).items() if is_user_class(value)})
+    return Suite(_named(classes, f"suite {suite}"), _digest(files))
+
+
+def _load_file(path: Path) -> Suite:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"locustfile {path} {what}: name a Python file with Locust user classes")
+    try:
+        classes, shapes = load_locustfile(str(path.resolve()))
+    except (Exception, SystemExit) as error:
+        place = ""
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == str(path.resolve()):
+                place = f" at line {trace.tb_lineno}"
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and error.lineno is not None:
+            place = f" at line {error.lineno}"
+        raise UsageError(
+            f"locustfile {path} cannot be imported{place}: {type(error).__name__}: {error}"
+        ) from error
+    if shapes:
+        names = ", ".join(type(shape).__name__ for shape in shapes)
+        raise UsageError(
+            f"locustfile {path} brings a load shape ({names}), and a plan's `load` says the same: "
+            "write the shape as phases of a plan, or remove the class"
+        )
+    return Suite(_named(classes, f"locustfile {path}"), _digest([path]))
+
+
+def _named(classes: dict[str, Any], where: str) -> dict[str, Any]:
+    named = {user_class.__name__: user_class for user_class in classes.values()}
+    if not named:
+        raise UsageError(f"{where} has no user class: derive one from LoadUser, HttpUser or FastHttpUser")
+    return dict(sorted(named.items()))
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""The target as the run sees it: started beside the run or reached by URL, asked for its health and counts."""
+
+from __future__ import annotations
+
+import json
+import select
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+
+from distributed.processes import Child, start_child
+from loadproof.errors import TargetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START_S: Final = 30.0
+ANSWER_S: Final = 5.0
+ANSWER_BYTES: Final = 4 * 1024 * 1024
+
+
+def start_embedded(log: Path) -> tuple[Child, str]:
+    """Start the reference target on a free loopback port; returns it and its URL once it answers."""
+    import subprocess
+
+    child = start_child(
+        "target",
+        "target.server",
+        ["--host", "127.0.0.1", "--port", "0"],
+        log=log,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        line = _first_line(child)
+        url = str(json.loads(line)["url"])
+    except (ValueError, KeyError, TargetError) as error:
+        child.end(2.0)
+        raise TargetError(
+            f"the embedded target did not start: {error}; its messages are in {log}"
+        ) from error
+    return child, url
+
+
+def check_reachable(url: str) -> None:
+    """Raise TargetError unless something answers HTTP at the URL; any status will do."""
+    try:
+        _get(url)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise TargetError(
+            f"the target {url} does not answer: {reason}; start it, or name another with --target"
+        ) from error
+
+
+def counts(url: str, run: str) -> tuple[dict[str, int] | None, str | None]:
+    """What the target counted for this run by endpoint; or None and the reason why there is no count."""
+    try:
+        body = json.loads(_get(f"{url}/counts?{urllib.parse.urlencode({'run': run})}"))
+        counted = {str(name): int(number) for name, number in body["counts"].items()}
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None, f"the target does not count requests (GET /counts answered {error.code})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return None, f"the target's count could not be read: {error}"
+    return counted, None
+
+
+def local_pid(url: str) -> int | None:
+    """The process that listens at a loopback URL, to sample its resources; None where it cannot be told."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.hostname not in {"127.0.0.1", "localhost", "::1"} or parts.port is None:
+        return None
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == parts.port:
+                return None if connection.pid is None else int(connection.pid)
+    except (psutil.Error, OSError):
+        pass
+    return None
+
+
+def _get(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "loadproof"})  # noqa: S310 the plan's reader allows http(s) only
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
+        body: bytes = answer.read(ANSWER_BYTES)
+    return body
+
+
+def _first_line(child: Child) -> str:
+    stream: Any = child.process.stdout
+    deadline = time.monotonic() + START_S
+    line = b""
+    while not line.endswith(b"\n"):
+        if time.monotonic() > deadline:
+            raise TargetError(f"it said nothing for {START_S:.0f} s")
+        if not select.select([stream], [], [], 0.2)[0]:
+            if not child.running():
+                raise TargetError(f"it ended with status {child.process.returncode}")
+            continue
+        chunk = stream.read(1)
+        if not chunk:
+            raise TargetError("it ended before it answered")
+        line += chunk
+    return line.decode("utf-8", "replace")

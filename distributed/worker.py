@@ -1,0 +1,301 @@
+"""A worker: runs its share of the users, closes an interval a second, and hands its journal to the master."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import gevent
+import locust
+import msgspec
+from gevent.event import Event
+from locust.exception import RPCError
+from locust.rpc import Message
+from locust.runners import WorkerRunner
+
+from distributed import messages, resources
+from distributed.clock import RunClock
+from distributed.limits import limits_us, stop_timeout_us
+from distributed.placement import Slot
+from distributed.replication import Sender
+from distributed.smoke import run_every_task_once
+from distributed.users import Users
+from loadproof.client.recording import start_recording
+from loadproof.errors import JournalError
+from loadproof.measure.interval import Header
+from loadproof.measure.journal import JournalWriter
+from loadproof.measure.recorder import Recorder
+from loadproof.measure.wire import FORMAT_VERSION
+from loadproof.plan.profile import phase_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from locust.env import Environment
+
+    from distributed.placement import Seat
+    from distributed.suite import Suite
+    from loadproof.plan.model import Plan
+
+logger = logging.getLogger(__name__)
+
+SECOND_US: Final = 1_000_000
+PROBE_S: Final = 0.02
+"""How often a worker looks how late its own timers are."""
+RESEND_S: Final = 2.0
+SYNC_S: Final = 5.0
+AFTERWARDS_S: Final = 3.0
+"""How long a worker whose master is gone may take to end its journal."""
+
+
+class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not typed
+    """Locust's worker, with our loops in place of those that wait in a message handler or trust a wall clock."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        master: tuple[str, int],
+        seat: Seat,
+        plan: Plan,
+        plan_sha256: str,
+        suite: Suite,
+        journal_dir: Path,
+        *,
+        smoke: bool = False,
+    ) -> None:
+        self.smoke = smoke
+        self.seat = seat
+        self.plan = plan
+        self.plan_sha256 = plan_sha256
+        self.suite = suite
+        self.journal_dir = journal_dir
+        self.epoch = 0
+        self.refused: str | None = None
+        self.left = Event()
+        """Set when nothing is left to do here."""
+        self.stopping = Event()
+        self.at_once = False
+        self._begun = False
+        self._orphaned = False
+        self._sender: Sender | None = None
+        self._news = Event()
+        ours = (environment.events.request, environment.events.user_error)
+        before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
+        super().__init__(environment, *master)
+        for hook, handlers in zip(ours, before, strict=True):
+            hook._handlers = handlers  # noqa: SLF001
+
+    def connect_to_master(self) -> None:
+        """Say hello; the master's next word is `spawn` or a refusal, and nobody waits for it here."""
+        hello = messages.Hello(
+            protocol=messages.PROTOCOL,
+            worker=self.seat.worker,
+            region=self.seat.region,
+            epoch=self.epoch,
+            pid=os.getpid(),
+            suite_sha256=self.suite.sha256,
+            plan_sha256=self.plan_sha256,
+            version=locust.__version__,
+        )
+        self._send(messages.HELLO, hello)
+
+    def heartbeat(self) -> NoReturn:
+        while True:
+            beat = messages.Heartbeat(
+                self.worker_state, float(self.current_cpu_usage), int(self.current_memory_usage)
+            )
+            self._send(messages.HEARTBEAT, beat)
+            gevent.sleep(1)
+
+    def heartbeat_timeout_checker(self) -> None:
+        """A silent master does not end a worker: the plan's end and the lifeline do."""
+
+    def stats_reporter(self) -> None:
+        """Statistics travel as intervals."""
+
+    def logs_reporter(self) -> None:
+        """Logs go to the run's folder."""
+
+    def reset_connection(self) -> None:
+        """ZeroMQ reconnects by itself, and what is not acknowledged is sent again."""
+
+    def worker(self) -> NoReturn:
+        """Locust's name for the receive loop: takes messages one by one and never waits in one."""
+        while True:
+            try:
+                self.handle_message(self.client.recv())
+            except msgspec.ValidationError as error:
+                logger.warning("dropped a message that does not fit: %s", error)
+            except RPCError as error:
+                logger.warning("the link failed: %s", error)
+
+    def handle_message(self, msg: Message) -> None:
+        match msg.type:
+            case messages.BEGIN:
+                begin = messages.read(msg.data, messages.Begin)
+                if not self._begun:
+                    self._begun = True
+                    self.greenlet.spawn(self._load, begin)
+            case messages.RECEIVED:
+                received = messages.read(msg.data, messages.Received)
+                if self._sender is not None:
+                    self._sender.received(received)
+                    self._news.set()
+            case messages.STOP:
+                self.stop_loading(at_once=messages.read(msg.data, messages.Stop).at_once)
+            case messages.REFUSED:
+                self.refused = messages.read(msg.data, messages.Refused).why
+                self.left.set()
+            case messages.QUIT:
+                self.left.set()
+            case _:
+                logger.warning("dropped a message of unknown type %s", msg.type)
+
+    def stop_loading(self, *, at_once: bool = False) -> None:
+        """End the load and drain; a second call `at_once` ends what is in flight too."""
+        self.at_once = self.at_once or at_once
+        self.stopping.set()
+        if not self._begun:
+            self.left.set()
+
+    def orphan(self) -> None:
+        """Our starter is gone: end at once, finish the journal for `recover`, and leave."""
+        self._orphaned = True
+        self.stop_loading(at_once=True)
+        gevent.spawn_later(AFTERWARDS_S, self.left.set)
+
+    def _load(self, begin: messages.Begin) -> None:
+        try:
+            self._load_and_drain(begin)
+        except JournalError as error:
+            logger.error("%s stops: %s", self.seat.worker, error)  # noqa: TRY400 the message is the whole story
+            self.refused = str(error)
+            self.left.set()
+
+    def _load_and_drain(self, begin: messages.Begin) -> None:
+        clock = RunClock(begin.start_ns)
+        last_phase = self.plan.load[-1].name
+
+        def phase_name(now_us: int) -> str:
+            phase = phase_at(self.plan.load, max(0, now_us))
+            return last_phase if phase is None else phase.name
+
+        limits = limits_us(self.plan)
+        recorder = Recorder(limits, clock.now_us, phase_name)
+        start_recording(self.environment, recorder, begin.run)
+        journal = self._open_journal(begin.run, limits)
+        random.seed(f"{self.plan.seed}:{self.seat.worker}")
+        slots = [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots]
+        users = Users(self.environment, recorder, clock, self.plan.load, slots)
+        self.worker_state = self.state = "running"
+        self.environment.events.test_start.fire(environment=self.environment)
+        gevent.sleep(clock.seconds_until(0))
+        recorder.open_interval(0)
+        pulse = gevent.spawn(self._close_intervals, clock, recorder, journal)
+        helpers = [
+            gevent.spawn(self._probe, clock, recorder),
+            gevent.spawn(self._replicate),
+            gevent.spawn(self._sync, journal),
+        ]
+        if self.smoke:
+            following = self.user_greenlets.spawn(
+                run_every_task_once, self.environment, recorder, begin.scenarios
+            )
+        else:
+            following = gevent.spawn(users.follow_plan)
+        gevent.wait([following, self.stopping, pulse], count=1)
+        users.stop()
+        self.worker_state = self.state = "stopping"
+        deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US
+        while not self.at_once and not pulse.ready() and time.monotonic() < deadline:
+            if users.drain(0.05):
+                break
+        users.kill()
+        recorder.abandon_all()
+        pulse.kill()
+        if pulse.exception is not None:
+            raise pulse.exception
+        self._append(journal, recorder)
+        totals = recorder.totals
+        fin = journal.finish(
+            started=totals.started, ok=totals.ok, failed=totals.failed, unfinished=totals.unfinished
+        )
+        self._wrote(fin)
+        journal.sync()
+        gevent.killall(helpers[::2])
+        self.worker_state = self.state = "stopped"
+        self.environment.events.test_stop.fire(environment=self.environment)
+        if self._orphaned:
+            self.left.set()
+
+    def _open_journal(self, run: str, limits: tuple[int, ...]) -> JournalWriter:
+        path = self.journal_dir / f"{self.seat.worker}-{self.epoch}.journal"
+        header = Header(FORMAT_VERSION, run, self.seat.worker, self.seat.region, self.epoch, limits)
+        journal = JournalWriter(path, header)
+        self._sender = Sender(path, self.epoch)
+        self._wrote(journal.header_record)
+        return journal
+
+    def _close_intervals(self, clock: RunClock, recorder: Recorder, journal: JournalWriter) -> NoReturn:
+        self._cpu_ns = time.process_time_ns()
+        self._throttled_us = resources.throttled_us()
+        self._steal_us = resources.steal_us()
+        while True:
+            gevent.sleep(clock.seconds_until(recorder.closes_at_us))
+            # A timer may fire a little early, and an interval must not end before its second does.
+            while clock.now_us() < recorder.closes_at_us:
+                gevent.sleep(0.001)
+            self._append(journal, recorder)
+
+    def _append(self, journal: JournalWriter, recorder: Recorder) -> None:
+        cpu_ns = time.process_time_ns()
+        throttled_us, steal_us = resources.throttled_us(), resources.steal_us()
+        interval = recorder.close_interval(
+            cpu_us=(cpu_ns - self._cpu_ns) // 1_000,
+            throttled_us=_difference(throttled_us, self._throttled_us),
+            steal_us=_difference(steal_us, self._steal_us),
+        )
+        self._cpu_ns, self._throttled_us, self._steal_us = cpu_ns, throttled_us, steal_us
+        self._wrote(journal.append(interval))
+
+    def _wrote(self, record: bytes) -> None:
+        assert self._sender is not None
+        self._sender.wrote(record)
+        self._news.set()
+
+    def _replicate(self) -> NoReturn:
+        assert self._sender is not None
+        progress = (self._sender.acknowledged, time.monotonic())
+        while True:
+            self._news.wait(timeout=RESEND_S / 4)
+            self._news.clear()
+            if self._sender.acknowledged != progress[0]:
+                progress = (self._sender.acknowledged, time.monotonic())
+            elif not self._sender.done and time.monotonic() - progress[1] > RESEND_S:
+                self._sender.retry()
+                progress = (self._sender.acknowledged, time.monotonic())
+            for record in self._sender.next_records():
+                self._send(messages.RECORD, record)
+
+    def _sync(self, journal: JournalWriter) -> NoReturn:
+        while True:
+            gevent.sleep(SYNC_S)
+            gevent.get_hub().threadpool.apply(journal.sync)
+
+    def _probe(self, clock: RunClock, recorder: Recorder) -> NoReturn:
+        while True:
+            due = clock.now_us() + int(PROBE_S * SECOND_US)
+            gevent.sleep(PROBE_S)
+            recorder.pacer_lag.record(max(0, clock.now_us() - due))
+
+    def _send(self, kind: str, message: msgspec.Struct) -> None:
+        with contextlib.suppress(RPCError):
+            self.client.send(Message(kind, messages.write(message), self.client_id))
+
+
+def _difference(now: int | None, before: int | None) -> int | None:
+    return None if now is None or before is None else max(0, now - before)

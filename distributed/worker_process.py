@@ -1,0 +1,116 @@
+"""A worker's process: from its command line to its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import gevent
+import locust
+from locust import argument_parser
+from locust.env import Environment
+
+from distributed.link.sockets import use_our_sockets
+from distributed.placement import Seat
+from distributed.processes import watch_lifeline
+from distributed.suite import load_suite
+from distributed.worker import Worker
+from loadproof.errors import LoadproofError
+from loadproof.plan.model import Plan
+from loadproof.plan.reader import Overrides, read_plan
+
+
+def main() -> int:
+    """Run one worker until its master lets it go or its starter is gone."""
+    arguments = _arguments()
+    logging.basicConfig(
+        level=arguments.log_level,
+        format=f"%(asctime)s {arguments.worker} %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        return _run(arguments)
+    except LoadproofError as error:
+        print(f"{arguments.worker}: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    raise_file_limit()
+    plan = read_plan(arguments.plan, Overrides())
+    suite = load_suite(plan.suite, plan.locustfile)
+    environment = make_environment(plan, suite.classes, arguments.target)
+    use_our_sockets()
+    worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
+        Worker,
+        (arguments.master_host, arguments.master_port),
+        Seat(arguments.worker, arguments.region),
+        plan,
+        plan_digest(arguments.plan),
+        suite,
+        arguments.journal_dir,
+        smoke=arguments.smoke,
+    )
+    environment.events.init.fire(environment=environment, runner=worker, web_ui=None)
+    gone = gevent.get_hub().loop.async_()
+    gone.start(worker.orphan)
+    if arguments.lifeline_fd is not None:
+        watch_lifeline(arguments.lifeline_fd, gone.send)
+    gevent.signal_handler(signal.SIGTERM, worker.stop_loading)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker.left.wait()
+    environment.events.quitting.fire(environment=environment, reverse=True)
+    if worker.refused is not None:
+        print(f"{arguments.worker}: {worker.refused}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Environment:
+    """Locust's environment for these user classes, with its option defaults and the suite's own options."""
+    for user_class in classes.values():
+        user_class.host = target  # type: ignore[attr-defined]
+    parser = argument_parser.get_empty_argument_parser()
+    argument_parser.setup_parser_arguments(parser)
+    options = parser.parse_args([])
+    environment = Environment(
+        user_classes=[classes[name] for name in (plan.scenarios or classes) if name in classes],
+        events=locust.events,
+        host=target,
+        parsed_options=options,
+    )
+    environment.stop_timeout = 0.0
+    return environment
+
+
+def plan_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def raise_file_limit() -> None:
+    """Each user holds a connection; the soft limit of 1,024 is a shell's, not the kernel's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m distributed.worker_process")
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--worker", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--master-host", default="127.0.0.1")
+    parser.add_argument("--master-port", type=int, required=True)
+    parser.add_argument("--journal-dir", type=Path, required=True)
+    parser.add_argument("--lifeline-fd", type=int)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--log-level", default="WARNING")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""`loadproof target`: the reference target as a process of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def target(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Server processes sharing the port.")] = 1,
+    store: Annotated[
+        str | None, typer.Option(help="sqlite:///PATH; without it a temporary one that ends with the target.")
+    ] = None,
+) -> int:
+    """Serve the reference target until Ctrl-C."""
+    from target.server import serve
+
+    return serve(host, port, processes, store, None)

@@ -1,0 +1,200 @@
+"""Records the requests of every Locust user, ours and stock ones, through their sessions and `events.request`.
+
+Locust tells of a request only when it has ended, so one that hangs at the stop would vanish. The sessions of
+`FastHttpUser` and `HttpUser` are therefore wrapped: a request is counted when it starts, and whatever ends it
+(an answer, an exception, the greenlet's death) closes it exactly once. Anything else that fires the event,
+such as a gRPC plugin, is recorded at its end and counted as untracked.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from gevent.timeout import Timeout
+from locust import clients
+from locust.contrib import fasthttp
+
+from loadproof.measure.interval import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from locust.env import Environment
+
+    from loadproof.measure.recorder import Recorder, Ticket
+
+RUN_HEADER: Final = "Loadproof-Run"
+_TICKET: Final = "loadproof_ticket"
+ERROR_LENGTH: Final = 300
+_TIMEOUTS: Final = (TimeoutError, socket.timeout, Timeout, requests.exceptions.Timeout)
+_NO_EXCHANGE: Final = (ConnectionRefusedError, socket.gaierror, requests.exceptions.ConnectTimeout)
+
+
+class _Active:
+    """The one recording of this process; sessions are wrapped per class, so it cannot belong to a session."""
+
+    recorder: Recorder | None = None
+    run: str = ""
+
+
+def active_recorder() -> Recorder | None:
+    """The recorder of the loadproof run in this process; None in plain Locust."""
+    return _Active.recorder
+
+
+def start_recording(environment: Environment, recorder: Recorder, run: str) -> None:
+    """Record every request of this process from now on; once a process."""
+    if _Active.recorder is not None:
+        raise RuntimeError("a process records one run")
+    _Active.recorder = recorder
+    _Active.run = run
+    for session in (fasthttp.FastHttpSession, clients.HttpSession):
+        session.request = _counted(session.request)
+    for response in (fasthttp.ResponseContextManager, clients.ResponseContextManager):
+        response.__exit__ = _closing(response.__exit__)
+    environment.events.request.add_listener(functools.partial(_on_request, recorder))
+    environment.events.user_error.add_listener(functools.partial(_on_user_error, recorder))
+
+
+def _counted(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def request(
+        session: Any, method: str, url: str, name: str | None = None, *args: Any, **options: Any
+    ) -> Any:
+        recorder = _Active.recorder
+        assert recorder is not None
+        label = name or session.request_name or url
+        scenario = type(session.user).__name__ if session.user is not None else "–"  # noqa: RUF001
+        options["headers"] = {**(options.get("headers") or {}), RUN_HEADER: _Active.run}
+        ticket = recorder.begin(scenario, str(method).upper(), str(label))
+        options["context"] = {**(options.get("context") or {}), _TICKET: ticket}
+        try:
+            return original(session, method, url, name, *args, **options)
+        except Exception as error:
+            # Locust lets a bad URL or argument escape: nothing went over the wire, the scenario is wrong.
+            recorder.finish(ticket, Outcome.FAILED, 0, error=error_text(error), answered=0)
+            raise
+        except BaseException:
+            recorder.abandon(ticket)
+            raise
+
+    return request
+
+
+def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Locust forgets a request whose `with` block ends by an exception of the scenario's own."""
+
+    @functools.wraps(original)
+    def leave(response: Any, kind: Any, value: Any, traceback: Any) -> Any:
+        swallowed = original(response, kind, value, traceback)
+        recorder = _Active.recorder
+        ticket: Ticket | None = response.request_meta["context"].get(_TICKET)
+        if recorder is not None and ticket is not None and ticket.open:
+            if kind is None or issubclass(kind, Exception):
+                recorder.finish(
+                    ticket,
+                    Outcome.FAILED,
+                    _microseconds(response.request_meta["response_time"]),
+                    error=f"the scenario's `with` block raised {error_text(value)}",
+                )
+            else:
+                recorder.finish(
+                    ticket, Outcome.UNFINISHED, _microseconds(response.request_meta["response_time"])
+                )
+        return swallowed
+
+    return leave
+
+
+def _on_request(
+    recorder: Recorder,
+    request_type: str,
+    name: str,
+    response_time: float,
+    response_length: int,
+    exception: BaseException | None = None,
+    response: Any = None,
+    context: dict[str, Any] | None = None,
+    **_rest: Any,
+) -> None:
+    ticket: Ticket | None = (context or {}).get(_TICKET)
+    if ticket is None:
+        ticket = recorder.begin("–", str(request_type), str(name))  # noqa: RUF001
+        recorder.untracked()
+    outcome = Outcome.OK
+    if exception is not None:
+        outcome = Outcome.TIMEOUT if _caused_by(exception, _TIMEOUTS) else Outcome.FAILED
+    answered, unanswered = _exchanges(response, exception)
+    recorder.finish(
+        ticket,
+        outcome,
+        _microseconds(response_time),
+        name=str(name),
+        bytes_received=int(response_length or 0),
+        error=None if exception is None else error_text(exception),
+        answered=answered,
+        unanswered=unanswered,
+    )
+
+
+def _on_user_error(recorder: Recorder, user_instance: Any, exception: BaseException, **_rest: Any) -> None:
+    user = getattr(user_instance, "user", user_instance)
+    recorder.task_error(f"{type(user).__name__}: {error_text(exception)}")
+
+
+def _exchanges(response: Any, exception: BaseException | None) -> tuple[int, int]:
+    """Answered and unanswered exchanges of one request: each redirect hop is one of its own."""
+    if response is None:
+        return (1, 0) if exception is None else (0, 1)
+    hops = len(getattr(response, "history", None) or ())
+    if getattr(response, "status_code", 0):
+        return hops + 1, 0
+    if exception is not None and _caused_by(exception, _NO_EXCHANGE):
+        return hops, 0
+    return hops, 1
+
+
+def error_text(error: BaseException | str) -> str:
+    """One line that says what went wrong, without what differs from request to request."""
+    if isinstance(error, str):
+        return error[:ERROR_LENGTH]
+    status = getattr(error, "code", None)
+    if isinstance(error, fasthttp.LocustBadStatusCode) and status is not None:
+        return f"HTTP {status}"
+    answer = getattr(error, "response", None)
+    if isinstance(error, requests.exceptions.HTTPError) and answer is not None:
+        return f"HTTP {answer.status_code}"
+    root = error
+    for cause in _causes(error):
+        if isinstance(cause, (*_TIMEOUTS, OSError)):
+            root = cause
+    if _caused_by(error, _TIMEOUTS):
+        return "timeout"
+    if isinstance(root, OSError) and root.strerror:
+        return f"{type(root).__name__}: {root.strerror}"
+    return f"{type(root).__name__}: {root}"[:ERROR_LENGTH]
+
+
+def _caused_by(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, kinds) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it wraps, outermost first; geventhttpclient keeps its cause as `original`."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [getattr(current, "original", None), current.__cause__, current.__context__]
+        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
+
+
+def _microseconds(milliseconds: float | None) -> int:
+    return max(0, round((milliseconds or 0) * 1000))

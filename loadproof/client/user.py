@@ -1,0 +1,112 @@
+"""`LoadUser`: what a scenario derives from."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from locust import FastHttpUser
+
+from loadproof.client.recording import active_recorder
+from loadproof.errors import UndeclaredNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Answer(Protocol):
+    """The part of a response that a check looks at to know whether there is anything to look at."""
+
+    @property
+    def ok(self) -> bool: ...
+
+
+class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not typed
+    """A Locust user whose requests, checks and metrics are recorded exactly.
+
+    Declare every check and metric by name, so that a rule on one that never ran is told from a misspelt one.
+    In plain Locust it works too: failed checks then show among Locust's failures as type CHECK.
+    """
+
+    abstract = True
+    checks: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = ()
+
+    def check(
+        self,
+        name: str,
+        outcome: bool | Callable[[], bool],
+        *,
+        on: Answer | None = None,
+        detail: str | Callable[[], str] | None = None,
+    ) -> bool:
+        """Assert something about an answer or about several; counted apart from HTTP failures.
+
+        A callable is asked only if the answer `on` is ok, and its exceptions count as a failed check: a body
+        that cannot be read is a finding, not an accident. If `on` failed, the check is counted as skipped and
+        the result is False. `detail` is kept as evidence of a failed check.
+
+        Raises UndeclaredNameError if the class does not declare `name` in `checks`.
+        """
+        if name not in self.checks:
+            raise self._undeclared("check", name, self.checks)
+        scenario = type(self).__name__
+        recorder = active_recorder()
+        if on is not None and not on.ok:
+            if recorder is not None:
+                recorder.check(scenario, name, None)
+            return False
+        problem = ""
+        try:
+            passed = bool(outcome() if callable(outcome) else outcome)
+        except Exception as error:  # noqa: BLE001 whatever a check trips over is what it found
+            passed = False
+            problem = f"{type(error).__name__}: {error}"
+        if passed:
+            text = None
+        else:
+            text = detail() if callable(detail) else detail
+            text = "; ".join(part for part in (text, problem) if part) or None
+        if recorder is not None:
+            recorder.check(scenario, name, passed, text)
+        elif not passed:
+            self._report_to_plain_locust(name, text)
+        return passed
+
+    def metric(self, name: str, value: float) -> None:
+        """Record a number of the scenario's own, for rules on `metric(NAME)`.
+
+        Raises UndeclaredNameError if the class does not declare `name` in `metrics`.
+        """
+        if name not in self.metrics:
+            raise self._undeclared("metric", name, self.metrics)
+        recorder = active_recorder()
+        if recorder is not None:
+            recorder.metric(type(self).__name__, name, value)
+
+    def _undeclared(self, kind: str, name: str, declared: tuple[str, ...]) -> UndeclaredNameError:
+        known = ", ".join(declared) or "none"
+        error = UndeclaredNameError(
+            f"{type(self).__name__} uses the {kind} {name!r}, which it does not declare: add it to the class's "
+            f"`{kind}s` (declared: {known})"
+        )
+        recorder = active_recorder()
+        if recorder is not None:
+            recorder.undeclared(str(error))
+        return error
+
+    def _report_to_plain_locust(self, name: str, detail: str | None) -> None:
+        message: Any = AssertionError(f"check {name} failed" + (f": {detail}" if detail else ""))
+        self.environment.events.request.fire(
+            request_type="CHECK",
+            name=name,
+            response_time=0,
+            response_length=0,
+            exception=message,
+            context={},
+            response=None,
+            start_time=None,
+            url=None,
+        )
