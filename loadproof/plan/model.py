@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from loadproof.errors import Position
+from loadproof.errors import Position  # noqa: TC001 pydantic needs it when the class is made
 
 EMBEDDED: Final = "embedded"
 

@@ -1,0 +1,86 @@
+"""An effective plan written as YAML that reads back as the same plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from loadproof.plan.document import resolved
+from loadproof.plan.model import Tolerate
+from loadproof.units import duration_text
+
+if TYPE_CHECKING:
+    from loadproof.plan.model import Phase, Plan, Region, RuleText
+
+
+def dump_plan(plan: Plan) -> str:
+    """YAML in a plan file's own words: durations with units, defaults left out, `${` written as `$${`."""
+    document: dict[str, object] = {"name": plan.name, "title": plan.title}
+    document |= {"suite": plan.suite} if plan.suite is not None else {"locustfile": plan.locustfile}
+    document["target"] = plan.target
+    document["load"] = [_phase(phase) for phase in plan.load]
+    if plan.scenarios is not None:
+        document["scenarios"] = {name: _number(weight) for name, weight in plan.scenarios.items()}
+    document["regions"] = [_region(region) for region in plan.regions]
+    if plan.rules:
+        document["rules"] = [_rule(rule) for rule in plan.rules]
+    if plan.seed is not None:
+        document["seed"] = plan.seed
+    if plan.stop_timeout_us is not None:
+        document["stop_timeout"] = duration_text(plan.stop_timeout_us)
+    if plan.allow_hosts:
+        document["allow_hosts"] = list(plan.allow_hosts)
+    if plan.tolerate != Tolerate():
+        document["tolerate"] = plan.tolerate.model_dump()
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+class _OneLine(dict[str, object]):
+    """A mapping that is written as `{key: value, ...}`."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 the signature is PyYAML's
+        return True
+
+
+def _one_line(dumper: yaml.SafeDumper, data: _OneLine) -> yaml.Node:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True)
+
+
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    # PyYAML quotes what YAML 1.1 would not read as text; `1e3` and `0o7` are numbers in YAML 1.2 only.
+    style = None if isinstance(resolved(data), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data.replace("${", "$${"), style=style)
+
+
+_Dumper.add_representer(_OneLine, _one_line)
+_Dumper.add_representer(str, _text)
+
+
+def _phase(phase: Phase) -> _OneLine:
+    users: object = phase.users_from
+    if phase.users_to != phase.users_from:
+        users = f"{phase.users_from}..{phase.users_to}"
+    written = _OneLine(phase=phase.name, duration=duration_text(phase.duration_us), users=users)
+    if phase.warmup:
+        written["warmup"] = True
+    return written
+
+
+def _region(region: Region) -> _OneLine:
+    written = _OneLine(name=region.name, workers=region.workers)
+    if region.max_users is not None:
+        written["max_users"] = region.max_users
+    if region.weight is not None:
+        written["weight"] = _number(region.weight)
+    return written
+
+
+def _rule(rule: RuleText) -> str | _OneLine:
+    return _OneLine(rule=rule.text, optional=True) if rule.optional else rule.text
+
+
+def _number(value: float) -> float:
+    return int(value) if value.is_integer() else value
