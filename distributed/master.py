@@ -81,9 +81,11 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.on_interval: Callable[[Seat, Interval], None] | None = None
         self.dropped_messages = 0
         self.clock: RunClock | None = None
-        handlers = list(environment.events.request._handlers)  # noqa: SLF001 the only way to take a listener out
+        ours = (environment.events.request, environment.events.quitting)
+        before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
         super().__init__(environment, "127.0.0.1", 0)
-        environment.events.request._handlers = handlers  # noqa: SLF001
+        for hook, handlers in zip(ours, before, strict=True):
+            hook._handlers = handlers  # noqa: SLF001
         self.port: int = self.server.port
 
     # What Locust would do by itself, and must not.

@@ -76,6 +76,15 @@ def start_child(
     return Child(name, process, lifeline_write)
 
 
+def tail(log: Path) -> str:
+    """The last lines of a child's log, indented, to stand below a message about it."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+    except OSError:
+        return "    (it left no log)"
+    return "\n".join(f"    {line}" for line in lines) or "    (it left an empty log)"
+
+
 def watch_lifeline(descriptor: int, leave: Callable[[], None]) -> None:
     """Call `leave` once when our starter is gone, and end this process a few seconds later in any case.
 

@@ -20,7 +20,7 @@ from distributed.link.sockets import use_our_sockets
 from distributed.live import View
 from distributed.master import Master
 from distributed.placement import seats
-from distributed.processes import Child, start_child
+from distributed.processes import Child, start_child, tail
 from distributed.resources import ProcessTree, memory_limit
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
@@ -215,7 +215,7 @@ class _Run:
             self.master.changed.wait(timeout=TICK_S)
             self.master.changed.clear()
         if not self.master.admitted:
-            raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{_tail(self.folder.log)}")
+            raise UsageError(f"no worker could start:\n{tail(self.folder.log)}")
         for worker, child in self.workers.items():
             if worker not in self.master.admitted:
                 what = "is still starting" if child.running() else f"ended with status {child.process.returncode}"
@@ -351,13 +351,6 @@ class _Run:
             self.stop_ns = time.monotonic_ns()
             self.folder.event(None, "stop", f"{name}: draining; once more ends it at once")
         self.stop.asked.set()
-
-
-def _tail(log: Path) -> str:
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
-    except OSError:
-        return "(no log)"
 
 
 def needs_permission(plan: Plan) -> str | None:

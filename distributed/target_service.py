@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import select
-import time
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+import gevent
 import psutil
 
-from distributed.processes import Child, start_child
+from distributed.processes import Child, start_child, tail
 from loadproof.errors import TargetError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 def start_embedded(log: Path) -> tuple[Child, str]:
     """Start the reference target on a free loopback port; returns it and its URL once it answers."""
-    import subprocess
-
     child = start_child(
         "target",
         "target.server",
@@ -39,9 +37,7 @@ def start_embedded(log: Path) -> tuple[Child, str]:
         url = str(json.loads(line)["url"])
     except (ValueError, KeyError, TargetError) as error:
         child.end(2.0)
-        raise TargetError(
-            f"the embedded target did not start: {error}; its messages are in {log}"
-        ) from error
+        raise TargetError(f"the embedded target did not start: {error}\n{tail(log)}") from error
     return child, url
 
 
@@ -78,7 +74,8 @@ def local_pid(url: str) -> int | None:
         return None
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == parts.port:
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address and address.port == parts.port:
                 return None if connection.pid is None else int(connection.pid)
     except (psutil.Error, OSError):
         pass
@@ -93,18 +90,9 @@ def _get(url: str) -> bytes:
 
 
 def _first_line(child: Child) -> str:
-    stream: Any = child.process.stdout
-    deadline = time.monotonic() + START_S
-    line = b""
-    while not line.endswith(b"\n"):
-        if time.monotonic() > deadline:
-            raise TargetError(f"it said nothing for {START_S:.0f} s")
-        if not select.select([stream], [], [], 0.2)[0]:
-            if not child.running():
-                raise TargetError(f"it ended with status {child.process.returncode}")
-            continue
-        chunk = stream.read(1)
-        if not chunk:
-            raise TargetError("it ended before it answered")
-        line += chunk
+    with gevent.Timeout(START_S, TargetError(f"it said nothing for {START_S:.0f} s")):
+        assert child.process.stdout is not None
+        line: bytes = child.process.stdout.readline()
+    if not line.endswith(b"\n"):
+        raise TargetError("it ended before it answered")
     return line.decode("utf-8", "replace")

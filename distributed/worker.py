@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import time
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
@@ -30,7 +31,7 @@ from loadproof.measure.interval import Header
 from loadproof.measure.journal import JournalWriter
 from loadproof.measure.recorder import Recorder
 from loadproof.measure.wire import FORMAT_VERSION
-from loadproof.plan.profile import phase_at
+from loadproof.plan.profile import phase_spans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._orphaned = False
         self._sender: Sender | None = None
         self._news = Event()
-        ours = (environment.events.request, environment.events.user_error)
+        ours = (environment.events.request, environment.events.user_error, environment.events.quitting)
         before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
         super().__init__(environment, *master)
         for hook, handlers in zip(ours, before, strict=True):
@@ -178,11 +179,11 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _load_and_drain(self, begin: messages.Begin) -> None:
         clock = RunClock(begin.start_ns)
-        last_phase = self.plan.load[-1].name
+        spans = phase_spans(self.plan.load)
+        ends = [span.end_us for span in spans[:-1]]
 
         def phase_name(now_us: int) -> str:
-            phase = phase_at(self.plan.load, max(0, now_us))
-            return last_phase if phase is None else phase.name
+            return spans[bisect_right(ends, now_us)].phase.name
 
         limits = limits_us(self.plan)
         recorder = Recorder(limits, clock.now_us, phase_name)

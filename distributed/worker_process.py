@@ -22,7 +22,7 @@ from distributed.suite import load_suite
 from distributed.worker import Worker
 from loadproof.errors import LoadproofError
 from loadproof.plan.model import Plan
-from loadproof.plan.reader import Overrides, read_plan
+from loadproof.plan.reader import read_plan
 
 
 def main() -> int:
@@ -41,7 +41,8 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     raise_file_limit()
-    plan = read_plan(arguments.plan, Overrides())
+    # The run's own plan: the environment has had its say already.
+    plan = read_plan(arguments.plan, environ={})
     suite = load_suite(plan.suite, plan.locustfile)
     environment = make_environment(plan, suite.classes, arguments.target)
     use_our_sockets()

@@ -19,7 +19,7 @@ class Server(zmqrpc.Server):  # type: ignore[misc]  # Locust's sockets are not t
         _bound(self.socket)
 
 
-class Client(zmqrpc.Client):  # type: ignore[misc]
+class Client(zmqrpc.Client):  # type: ignore[misc]  # as above
     """A worker's end."""
 
     def __init__(self, host: str, port: int, identity: str) -> None:

@@ -1,26 +1,118 @@
-"""From a command's words to a plan that can be run: every mistake of plan, rules and suite at once."""
+"""From a command's words to a plan that can be run: the mistakes of plan, rules and suite, all at once."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadproof.errors import Mistake, PlanError, Position, RuleSyntaxError, UsageError
+from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
-from loadproof.plan.reader import Overrides, bare_plan, read_plan
+from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.verdict.grammar import Rule, parse_rule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from distributed.suite import Suite
-    from loadproof.plan.model import Plan, RuleText
+    from loadproof.plan.model import Plan
+    from loadproof.plan.overrides import Overrides
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A plan with its suite and rules, all of which fit together."""
+    """A plan with its suite and rules; all three fit together."""
 
     plan: Plan
     suite: Suite
     rules: tuple[Rule, ...]
+
+
+def ask(plan: str | None, locustfile: Path | None, overrides: Overrides) -> Asked:
+    """Read what is asked for; PlanError or UsageError tells everything that is wrong with it.
+
+    `plan` is a built-in name or a file, `locustfile` stands for a plan of one user for a minute.
+    """
+    if (plan is None) == (locustfile is None):
+        raise UsageError(
+            "name either a plan or a locustfile: `loadproof run PLAN` or `loadproof run -f FILE`; "
+            "`loadproof plans` lists the built-in plans"
+        )
+    if plan is not None:
+        loaded = load_plan(resolve(plan), overrides)
+    else:
+        assert locustfile is not None
+        loaded = bare_plan(locustfile, overrides)
+    return fit(loaded)
+
+
+def fit(loaded: LoadedPlan) -> Asked:
+    """Import the plan's suite and read its rules; PlanError with every mistake of both."""
+    from distributed.suite import load_suite
+
+    plan = loaded.plan
+    mistakes: list[Mistake] = []
+    rules: list[Rule] = []
+    suite: Suite | None = None
+    try:
+        suite = load_suite(plan.suite, plan.locustfile)
+    except UsageError as error:
+        path = ("suite",) if plan.suite is not None else ("locustfile",)
+        mistakes.append(loaded.mistake(path, str(error)))
+    if suite is not None:
+        mistakes += _scenario_mistakes(loaded, suite)
+    for index, text in enumerate(plan.rules):
+        try:
+            rule = parse_rule(text.text)
+        except RuleSyntaxError as error:
+            mistakes.append(loaded.mistake(("rules", index), str(error), error.hint, column=error.column))
+            continue
+        rules.append(rule)
+        mistakes += (
+            loaded.mistake(("rules", index), message, hint)
+            for message, hint in _name_mistakes(rule, plan, suite)
+        )
+    if mistakes or suite is None:
+        raise PlanError(mistakes)
+    return Asked(plan, suite, tuple(rules))
+
+
+def _scenario_mistakes(loaded: LoadedPlan, suite: Suite) -> Iterable[Mistake]:
+    for name in loaded.plan.scenarios or ():
+        if name not in suite.classes:
+            message = f"the suite has no scenario {name!r}"
+            yield loaded.mistake(("scenarios", name), message, known_names(name, suite.classes))
+
+
+def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tuple[str, str]]:
+    """Names in a rule that can be known before the run; endpoints and methods cannot."""
+    known: dict[str, Iterable[str]] = {
+        "region": [region.name for region in plan.regions],
+        "phase": [phase.name for phase in plan.load],
+    }
+    if suite is not None:
+        known["scenario"] = plan.scenarios if plan.scenarios is not None else suite.classes
+    for selector, value in rule.selector.items():
+        names = list(known.get(selector, [value]))
+        if value not in names:
+            yield f"the plan has no {selector} {value!r}", known_names(value, names)
+    if suite is not None and rule.statistic.name in {"check", "metric"}:
+        kind = f"{rule.statistic.name}s"
+        chosen = plan.scenarios if plan.scenarios is not None else suite.classes
+        declared = {
+            name for scenario, names in suite.declared(kind).items() if scenario in chosen for name in names
+        }
+        argument = rule.statistic.argument
+        if argument is not None and argument not in declared:
+            message = f"no scenario of the plan declares the {rule.statistic.name} {argument!r}"
+            yield message, known_names(argument, declared)
+
+
+def known_names(wrong: str, names: Iterable[str]) -> str:
+    """A hint: the nearest of the names, or all of them."""
+    names = sorted(names)
+    near = difflib.get_close_matches(wrong, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(names)}" if names else "there are none"

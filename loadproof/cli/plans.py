@@ -18,10 +18,10 @@ def plans(
 
     from loadproof.errors import ExitCode
     from loadproof.plan.builtin import builtin_plans
-    from loadproof.plan.reader import Overrides, read_plan
+    from loadproof.plan.reader import read_plan
     from loadproof.units import format_count, format_duration
 
-    found = {name: (path, read_plan(path, Overrides())) for name, path in builtin_plans().items()}
+    found = {name: (path, read_plan(path)) for name, path in builtin_plans().items()}
     if json_output:
         print(
             json.dumps(

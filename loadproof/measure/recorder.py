@@ -172,6 +172,10 @@ class Recorder:
         """Count a request of which only the end was seen."""
         self._interval.untracked += 1
 
+    def undeclared(self, text: str) -> None:
+        """A scenario used a name that it does not declare: the run cannot be judged on it."""
+        self._interval.undeclared.add(text[:DETAIL_LENGTH])
+
     def user_started(self, scenario: str) -> None:
         self._settle_users(self._clock())
         self._users[scenario] = self._users.get(scenario, 0) + 1
@@ -187,6 +191,11 @@ class Recorder:
     @property
     def in_flight(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def closes_at_us(self) -> int:
+        """When the second of the open interval is over."""
+        return (self._interval.second + 1) * 1_000_000
 
     def open_interval(self, start_us: int) -> None:
         """Start the very first interval; `close_interval` starts each later one."""

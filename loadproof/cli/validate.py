@@ -1,0 +1,94 @@
+"""`loadproof validate`: what a plan asks for, without load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadproof.cli import options  # noqa: TC001 typer reads the annotations when the verb is registered
+
+if TYPE_CHECKING:
+    from loadproof.cli.asked import Asked
+
+
+def validate(
+    plan: options.PlanName = None,
+    locustfile: options.Locustfile = None,
+    users: options.Users = None,
+    spawn_rate: options.SpawnRate = None,
+    duration: options.Duration = None,
+    target: options.Target = None,
+    region: options.Regions = None,
+    workers: options.Workers = None,
+    settings: options.Settings = None,
+    env: options.Overlay = None,
+    config_file: options.OverlayFile = None,
+    rule: options.Rules = None,
+    seed: options.Seed = None,
+) -> int:
+    """Explain who runs, how many, when, and judged how; report every mistake."""
+    from loadproof.cli.asked import ask
+    from loadproof.errors import ExitCode
+    from loadproof.plan.overrides import Overrides
+
+    overrides = Overrides(
+        users=users,
+        duration=duration,
+        spawn_rate=spawn_rate,
+        target=target,
+        region=tuple(region or ()),
+        workers=workers,
+        rules=tuple(rule or ()),
+        seed=seed,
+        set=tuple(settings or ()),
+        env=env,
+        config_file=config_file,
+    )
+    for line in explanation(ask(plan, locustfile, overrides)):
+        print(line)
+    return ExitCode.OK
+
+
+def explanation(asked: Asked) -> list[str]:
+    """The plan in words, a line each."""
+    from distributed.limits import stop_timeout_us
+    from loadproof.units import format_count, format_duration, format_ratio
+    from loadproof.verdict.judge import with_implied
+
+    plan, suite = asked.plan, asked.suite
+    what = f"suite {plan.suite}" if plan.suite is not None else f"locustfile {plan.locustfile}"
+    lines = [f"{plan.title} ({plan.name}): {what} against {plan.target}", "", "when"]
+    at = 0
+    for phase in plan.load:
+        users = (
+            format_count(phase.users_to)
+            if phase.users_from == phase.users_to
+            else f"{format_count(phase.users_from)} to {format_count(phase.users_to)}"
+        )
+        warmup = ", warm-up: not judged for latency, rate and errors" if phase.warmup else ""
+        lines.append(
+            f"  {format_duration(at):>8}  {phase.name}: {users} users for "
+            f"{format_duration(phase.duration_us)}{warmup}"
+        )
+        at += phase.duration_us
+    lines += [f"  {format_duration(at):>8}  end, then up to {_drain(stop_timeout_us(plan))} to drain", "", "who"]
+    weights = plan.scenarios if plan.scenarios is not None else suite.weights
+    total = sum(weights.values())
+    for name, weight in weights.items():
+        checks = ", ".join(suite.declared("checks").get(name, ())) or "none"
+        lines.append(f"  {format_ratio(weight / total):>8}  {name}; checks: {checks}")
+    lines += ["", "from where"]
+    for region in plan.regions:
+        cap = "" if region.max_users is None else f", at most {format_count(region.max_users)} users"
+        lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
+    lines += ["", "judged by"]
+    lines += [
+        f"  {rule}{'  (implied)' if rule.implied else ''}{'  (optional)' if rule.optional else ''}"
+        for rule in with_implied(asked.rules)
+    ] or ["  no rule: such a run is judged on its evidence alone"]
+    return lines
+
+
+def _drain(timeout_us: int) -> str:
+    from loadproof.units import format_duration
+
+    return format_duration(timeout_us)
