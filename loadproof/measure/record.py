@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from loadproof.errors import JournalError
-from loadproof.measure.codec import decode
+from loadproof.measure.codec import HEADER, decode
 from loadproof.measure.interval import Fin, Header, Interval, Outcome
 from loadproof.measure.wire import FORMAT_VERSION
 
@@ -99,11 +99,11 @@ class Chain:
     def check(self, record: bytes) -> Header | Interval | Fin:
         """The record decoded, if it is the rightful next; else JournalError. Changes nothing."""
         payload = unframe(record)
-        found = decode(payload, self.header.limits_us if self.header else ())
         if self.fin is not None:
             raise JournalError("it follows the FIN, which is the last")
-        if isinstance(found, Header) != (self.header is None):
+        if payload.startswith(HEADER) != (self.header is None):
             raise JournalError("a journal begins with one header, and it is the only one")
+        found = decode(payload, self.header.limits_us if self.header else ())
         if isinstance(found, Interval) and self.last_second is not None and found.second <= self.last_second:
             raise JournalError(f"its second {found.second} follows second {self.last_second}")
         if isinstance(found, Fin):
