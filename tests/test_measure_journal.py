@@ -311,7 +311,7 @@ def test_journal_of_nothing_is_complete(tmp_path):
 
 
 def test_failed_sync_ends_all_promises(tmp_path):
-    """After an fsync that failed nothing more is written: a later one could succeed without the lost pages."""
+    """After an fsync that failed nothing more is written: a later one might succeed without the pages."""
     writer = JournalWriter(tmp_path / "a.journal", header())
     reading, writing = os.pipe()
     os.dup2(writing, writer._file._file)  # a pipe cannot be synced
