@@ -1,16 +1,19 @@
-"""Charts of the timeline: Vega-Lite specs as plain dicts, drawn to SVG and PNG without a browser or a network."""
+"""Charts of the timeline: plain Vega-Lite specs, drawn to SVG and PNG without a browser or a network."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.escape import shown
-from analyzer.model import Report, Second
 from loadproof.units import format_duration, format_rate
-from loadproof.verdict.result import RuleResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from analyzer.model import Report, Second
+    from loadproof.verdict.result import RuleResult
 
 Spec = dict[str, Any]
 
@@ -72,9 +75,11 @@ def throughput(report: Report, size: Size) -> Spec:
     """Ok and failed requests a second, with the plan's rate limits."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        {"t": row[0].second, "series": name, "v": _mean([count(second) for second in row if second.users is not None])}
+        _point(
+            row[0].second, name, _mean([getattr(second, name) for second in row if second.users is not None])
+        )
         for row in seconds
-        for name, count in (("ok", lambda s: s.ok), ("failed", lambda s: s.failed))
+        for name in ("ok", "failed")
     ]
     lines = [
         {"v": bound, "label": f"{shown(rule.statistic, 24)} {rule.operator} {format_rate(bound)}"}
@@ -98,13 +103,10 @@ def latency(report: Report, size: Size) -> Spec:
     """P50, P95 and P99 of the ok requests of each second, with the plan's latency limits."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        {"t": row[0].second, "series": name, "v": _worst([pick(second) for second in row])}
+        _point(row[0].second, name, _worst_ms([getattr(second, f"{name.lower()}_us") for second in row]))
         for row in seconds
-        for name, pick in (("P50", lambda s: s.p50_us), ("P95", lambda s: s.p95_us), ("P99", lambda s: s.p99_us))
+        for name in ("P50", "P95", "P99")
     ]
-    for value in values:
-        if value["v"] is not None:
-            value["v"] = value["v"] / 1_000
     lines = [
         {"v": bound / 1_000, "label": f"{shown(rule.statistic, 24)} {rule.operator} {format_duration(bound)}"}
         for rule, bound in _limits(report.rules, {"mean", "max"}, prefix="p")
@@ -116,7 +118,8 @@ def latency(report: Report, size: Size) -> Spec:
         report,
         size,
         title="Latency of ok requests",
-        subtitle=_note("percentiles of each second", "worst", step) + (", logarithmic" if logarithmic else ""),
+        subtitle=_note("percentiles of each second", "worst", step)
+        + (", logarithmic" if logarithmic else ""),
         y_title="latency (ms)",
         values=values,
         colours={"P50": SKY, "P95": BLUE, "P99": ORANGE},
@@ -129,9 +132,9 @@ def users(report: Report, size: Size) -> Spec:
     """Active users against the plan."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        {"t": row[0].second, "series": name, "v": _mean([pick(second) for second in row])}
+        _point(row[0].second, name, _mean([getattr(second, field) for second in row]))
         for row in seconds
-        for name, pick in (("planned", lambda s: s.users_planned), ("active", lambda s: s.users))
+        for name, field in (("planned", "users_planned"), ("active", "users"))
     ]
     return _chart(
         report,
@@ -162,7 +165,11 @@ def to_svg(spec: Spec) -> str:
 def to_png(spec: Spec) -> bytes:
     import vl_convert  # noqa: PLC0415 as above
 
-    return bytes(vl_convert.vegalite_to_png({**spec, "background": "white"}, vl_version="5.21", scale=2, allowed_base_urls=[]))
+    return bytes(
+        vl_convert.vegalite_to_png(
+            {**spec, "background": "white"}, vl_version="5.21", scale=2, allowed_base_urls=[]
+        )
+    )
 
 
 def _chart(
@@ -188,7 +195,8 @@ def _chart(
         "field": "series",
         "type": "nominal",
         "scale": {"domain": list(colours), "range": list(colours.values())},
-        "legend": {"title": None} | ({"symbolDash": {"expr": f"datum.value === '{dashed}' ? [3, 2] : []"}} if dashed else {}),
+        "legend": {"title": None}
+        | ({"symbolDash": {"expr": f"datum.value === '{dashed}' ? [3, 2] : []"}} if dashed else {}),
     }
     x = {
         "field": "t",
@@ -253,7 +261,8 @@ def _chart(
 
 
 _CLOCK: Final = (
-    "(datum.value >= 3600 ? floor(datum.value / 3600) + ':' + pad(floor(datum.value / 60) % 60, 2, '0', 'left')"
+    "(datum.value >= 3600"
+    " ? floor(datum.value / 3600) + ':' + pad(floor(datum.value / 60) % 60, 2, '0', 'left')"
     " : floor(datum.value / 60)) + ':' + pad(datum.value % 60, 2, '0', 'left')"
 )
 _FONT: Final = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
@@ -282,7 +291,13 @@ _CONFIG: Final = {
         "tickColor": GRID,
         "labelOverlap": True,
     },
-    "legend": {"orient": "top", "labelColor": INK, "labelFontSize": 12, "symbolType": "stroke", "symbolStrokeWidth": 3},
+    "legend": {
+        "orient": "top",
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "symbolType": "stroke",
+        "symbolStrokeWidth": 3,
+    },
 }
 
 
@@ -305,8 +320,20 @@ def _bands(report: Report, size: Size, end: int) -> list[Spec]:
         band = {"type": "rect", "color": FAINT, "opacity": 0.08}
         layers.append({"data": {"values": shades}, "mark": band, "encoding": {"x": x, "x2": {"field": "to"}}})
     if names:
-        text = {"type": "text", "align": "left", "baseline": "top", "dx": 5, "dy": 5, "fontSize": 11, "color": FAINT}
-        encoding = {"x": {**x, "field": "t"}, "y": {"value": 0}, "text": {"field": "label", "type": "nominal"}}
+        text = {
+            "type": "text",
+            "align": "left",
+            "baseline": "top",
+            "dx": 5,
+            "dy": 5,
+            "fontSize": 11,
+            "color": FAINT,
+        }
+        encoding = {
+            "x": {**x, "field": "t"},
+            "y": {"value": 0},
+            "text": {"field": "label", "type": "nominal"},
+        }
         layers.append({"data": {"values": names}, "mark": text, "encoding": encoding})
     return layers
 
@@ -317,7 +344,15 @@ def _limit_layers(lines: Sequence[dict[str, Any]]) -> list[Spec]:
     data = {"values": list(lines)}
     y = {"field": "v", "type": "quantitative"}
     rule = {"type": "rule", "color": INK, "strokeDash": [7, 4], "strokeWidth": 1.2}
-    text = {"type": "text", "align": "right", "baseline": "bottom", "dx": -5, "dy": -3, "fontSize": 11, "color": INK}
+    text = {
+        "type": "text",
+        "align": "right",
+        "baseline": "bottom",
+        "dx": -5,
+        "dy": -3,
+        "fontSize": 11,
+        "color": INK,
+    }
     # Paper behind the letters keeps them readable where a line runs through them.
     halo = {**text, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
     label = {"x": {"value": "width"}, "y": y, "text": {"field": "label", "type": "nominal"}}
@@ -328,11 +363,15 @@ def _limit_layers(lines: Sequence[dict[str, Any]]) -> list[Spec]:
     ]
 
 
-def _limits(rules: Sequence[RuleResult], statistics: set[str], prefix: str = "") -> list[tuple[RuleResult, float]]:
+def _limits(
+    rules: Sequence[RuleResult], statistics: set[str], prefix: str = ""
+) -> list[tuple[RuleResult, float]]:
     """The limits that hold for the whole chart: those of rules without a selector, each value once."""
     found: dict[tuple[str, float], tuple[RuleResult, float]] = {}
     for rule in rules:
-        quantile = bool(prefix) and rule.statistic.startswith(prefix) and rule.statistic[len(prefix) :][:1].isdigit()
+        quantile = (
+            bool(prefix) and rule.statistic.startswith(prefix) and rule.statistic[len(prefix) :][:1].isdigit()
+        )
         if rule.selector or not (quantile or rule.statistic in statistics):
             continue
         bounds = rule.limit if isinstance(rule.limit, tuple) else (rule.limit,)
@@ -341,7 +380,9 @@ def _limits(rules: Sequence[RuleResult], statistics: set[str], prefix: str = "")
     return list(found.values())[:_LIMIT_LINES]
 
 
-def _y_scale(values: list[dict[str, Any]], lines: Sequence[dict[str, Any]], logarithmic: bool) -> dict[str, Any]:
+def _y_scale(
+    values: list[dict[str, Any]], lines: Sequence[dict[str, Any]], logarithmic: bool
+) -> dict[str, Any]:
     numbers = [value["v"] for value in values if value["v"] is not None] + [line["v"] for line in lines]
     largest = max(numbers, default=0)
     if logarithmic:
@@ -379,13 +420,17 @@ def _note(text: str, how: str, step: int) -> str:
     return text if step == 1 else f"{text}, the {how} of {step} seconds a point"
 
 
+def _point(second: int, series: str, value: float | None) -> dict[str, Any]:
+    return {"t": second, "series": series, "v": value}
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(sum(known) / len(known), 3) if known else None
 
 
-def _worst(values: Sequence[int | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+def _worst_ms(values: Sequence[int | None]) -> float | None:
+    return max((value / 1_000 for value in values if value is not None), default=None)
 
 
 def _lonely(values: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Names from a run, made safe to show: they come from the target and from user code, so they are hostile until shown.
+"""Names from a run, made safe to show: they come from the target and from user code, so they are hostile.
 
-A name is first made *visible* (nothing in it may move the cursor, turn the writing direction or end a line), then cut
-where space is short, then escaped for its medium.
+A name is first made *visible* (nothing in it may move the cursor, turn the writing direction or end a line),
+then cut where space is short, then escaped for its medium.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ _INVISIBLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-"""Controls, direction marks, line separators, unpaired surrogates, tags and noncharacters, as fixed ranges: the
-categories of `unicodedata` change with Python's version and a report must not. XML 1.0 forbids a part of these."""
+"""Controls, direction marks, line separators, unpaired surrogates, tags and noncharacters.
+
+They are fixed ranges: the categories of `unicodedata` change with Python's version, and a report must not.
+XML 1.0 forbids a part of these.
+"""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection), with the full-width forms."""
@@ -27,7 +30,7 @@ _MARKDOWN: Final = re.compile(r"[\\`*\[\]<>|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-
 
 
 def visible(text: str) -> str:
-    """The text on one line with every invisible character written as its escape, `\\n` or `\\u202e`."""
+    """The text on one line; an invisible character is written as its escape in Python's notation."""
     return _INVISIBLE.sub(_escape, text)
 
 
@@ -39,7 +42,7 @@ def shown(text: str, limit: int = DISPLAY_LIMIT) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """The whole text for a CSV cell; what a spreadsheet would run as a formula gets an apostrophe before it."""
+    """The whole text for a CSV cell; what a spreadsheet would run as a formula begins with an apostrophe."""
     made = visible(text)
     return f"'{made}" if made.lstrip().startswith(_FORMULA) else made
 
@@ -47,7 +50,7 @@ def csv_cell(text: str) -> str:
 def markdown_code(text: str, limit: int = DISPLAY_LIMIT) -> str:
     """A name as a code span that is safe inside a table: there nothing is markup, a mention or a link.
 
-    The fence is longer than any run of backticks within (CommonMark 6.1); the bar is escaped as GFM's tables ask.
+    The fence is longer than any run of backticks within (CommonMark 6.1); the bar is escaped as GFM asks.
     """
     made = shown(text, limit)
     if not made.strip():

@@ -1,19 +1,23 @@
 """junit.xml: a testcase a rule and one for the run's validity, for CI systems that show tests.
 
-FAIL is a failure; a rule without data and an INVALID run are errors; WARN passes with its reason as output; an
-optional rule without data is skipped.
+FAIL is a failure; a rule without data and an INVALID run are errors; WARN passes with its reason as output;
+an optional rule without data is skipped.
 """
 
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from analyzer.escape import shown
-from analyzer.model import Report
-from analyzer.wording import VERDICT_MEANS, confidence_text, limit_text, value_text
+from analyzer.wording import RULE, VERDICT_MEANS, confidence_text, limit_text, value_text
+from loadproof.units import format_count
 from loadproof.verdict.result import RuleResult, RuleVerdict, Verdict
+
+if TYPE_CHECKING:
+    from analyzer.model import Report
 
 _TEXT_LIMIT = 2_000
 
@@ -27,18 +31,20 @@ def render(report: Report) -> bytes:
         suite.add_testcase(_rule(rule, report))
     document = JUnitXml("loadproof")
     document.add_testsuite(suite)
-    document.update_statistics()
+    document.update_statistics()  # type: ignore[no-untyped-call]
     written = io.BytesIO()
-    document.write(written, pretty=True)  # type: ignore[arg-type]
+    document.write(written, pretty=True)
     return written.getvalue()
 
 
 def _validity(report: Report) -> TestCase:
     case = TestCase("the run is valid", classname=_classname(report), time=0)
     against = [reason for reason in report.reasons if reason.verdict is Verdict.INVALID]
-    doubts = [reason for reason in report.reasons if reason.verdict is Verdict.WARN and reason.code != "rule"]
+    doubts = [reason for reason in report.reasons if reason.verdict is Verdict.WARN and reason.code != RULE]
     if report.verdict is Verdict.INVALID or against:
-        text = "\n".join(shown(reason.text, _TEXT_LIMIT) for reason in against) or VERDICT_MEANS[Verdict.INVALID]
+        text = (
+            "\n".join(shown(reason.text, _TEXT_LIMIT) for reason in against) or VERDICT_MEANS[Verdict.INVALID]
+        )
         error = Error(text.splitlines()[0], "INVALID")
         error.text = text
         case.result = [error]
@@ -52,7 +58,7 @@ def _rule(rule: RuleResult, report: Report) -> TestCase:
     reason = shown(rule.reason, _TEXT_LIMIT)
     facts = (
         f"value {value_text(rule.unit, rule.value)}, limit {shown(rule.operator)} {limit_text(rule)}, "
-        f"95 % interval {confidence_text(rule)}, samples {rule.samples if rule.samples is not None else 'none'}"
+        f"95 % interval {confidence_text(rule)}, samples {format_count(rule.samples)}"
     )
     if rule.verdict is RuleVerdict.FAIL:
         failure = Failure(reason, "FAIL")

@@ -1,18 +1,21 @@
 """metrics.csv: a row a second and series that had requests, for a spreadsheet or a notebook.
 
-`second` counts from the run's start; the row is the interval [second, second + 1) over all workers of the region.
+`second` counts from the run's start; a row is the second [second, second + 1) over the region's workers.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.escape import csv_cell
-from analyzer.model import Report
 from analyzer.results_json import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from analyzer.model import Report
 
 COLUMNS: Final = (
     "second",

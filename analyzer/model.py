@@ -1,19 +1,20 @@
 """The Report: everything that any renderer shows, nothing rendered.
 
 Times are integer microseconds on the run clock, sizes bytes, shares ratios. What is not known is None.
-`Totals` and the tables by scenario, region and endpoint speak of the judged phases (all but warm-up), as a rule without
-a selector does; `by_phase`, `accounting`, `errors` and the timeline speak of the whole run.
+`Totals` and the tables by scenario, region and endpoint speak of the judged phases (all but warm-up), as a
+rule without a selector does; `by_phase`, `accounting`, `errors` and the timeline speak of the whole run.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analyzer.rows import MetricRows
-from loadproof.measure.interval import Outcome
-from loadproof.plan.model import Plan
-from loadproof.verdict.result import Reason, RuleResult, Verdict
+if TYPE_CHECKING:
+    from analyzer.rows import MetricRows
+    from loadproof.measure.interval import Outcome
+    from loadproof.plan.model import Plan
+    from loadproof.verdict.result import Reason, RuleResult, Verdict
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class MetricTotals:
 
 @dataclass(frozen=True)
 class ErrorTotals:
-    """One error message at one endpoint; scenario, method and name are empty for an exception that left a task."""
+    """One error message at one endpoint; an exception that left a task has neither endpoint nor scenario."""
 
     scenario: str
     method: str
@@ -224,7 +225,7 @@ class Event:
 
 @dataclass(frozen=True)
 class ResourceTotals:
-    """One resource over the run: `cpu` as a ratio, sizes in bytes."""
+    """One resource over the run: `cpu` and `memory` as shares of what may be used, `rss` in bytes."""
 
     name: str
     samples: int

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from markupsafe import Markup
 
 from analyzer import charts, wording
 from analyzer.escape import shown
-from analyzer.model import Report
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
+
+if TYPE_CHECKING:
+    from analyzer.model import Report
 
 _ROWS: Final = 200
 """Rows of one table that the page shows; the rest is counted and stands in results.json and the CSV files."""
@@ -66,6 +68,8 @@ def _template() -> jinja2.Template:
         "limit": wording.limit_text,
         "confidence": wording.confidence_text,
         "resource": wording.resource_text,
+        "counts": wording.count_rows,
+        "books": wording.books_text,
     }
     environment.globals["most_rows"] = _ROWS
     return environment.get_template("report.html.j2")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.escape import csv_cell
-from analyzer.model import Report
 from analyzer.results_json import milliseconds
+
+if TYPE_CHECKING:
+    from analyzer.model import Report
 
 COLUMNS: Final = (
     "region",

@@ -1,19 +1,21 @@
 """results.json: the report for machines.
 
-Numbers are numbers, units stand in the names, what is not known is null. Rules carry their own `unit`: `ms`, `ratio`,
-`per_s`, `bytes` or `count`, in which value, limit, margin's base and confidence are given; a bound that is not finite is
-null. Reals keep nine significant digits, so that libraries of different machines print the same bytes.
+Numbers are numbers, units stand in the names, what is not known is null. A rule's value, limit and confidence
+are in its own `unit`: `ms`, `ratio`, `per_s`, `bytes` or `count`; a bound that is not finite is null. Reals
+keep nine significant digits, so that the libraries of different machines print the same bytes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.model import Accounting, CheckTotals, Group, Latency, Report, Totals
-from loadproof.verdict.result import RuleResult
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analyzer.model import Accounting, CheckTotals, Group, Latency, Report, Totals
+    from loadproof.verdict.result import RuleResult
 
 SCHEMA_VERSION: Final = 1
 
@@ -33,7 +35,8 @@ def document(report: Report) -> dict[str, Any]:
         "title": report.title,
         "verdict": report.verdict.value,
         "reasons": [
-            {"verdict": reason.verdict.value, "code": reason.code, "text": reason.text} for reason in report.reasons
+            {"verdict": reason.verdict.value, "code": reason.code, "text": reason.text}
+            for reason in report.reasons
         ],
         "rules": [_rule(rule) for rule in report.rules],
         "judged_phases": list(report.judged_phases),
@@ -156,7 +159,12 @@ def _check(check: CheckTotals) -> dict[str, Any]:
         "skipped": check.skipped,
         "ratio": real(check.ratio),
         "evidence": [
-            {"worker": sample.worker, "scenario": sample.scenario, "at_ms": milliseconds(sample.at_us), "detail": sample.detail}
+            {
+                "worker": sample.worker,
+                "scenario": sample.scenario,
+                "at_ms": milliseconds(sample.at_us),
+                "detail": sample.detail,
+            }
             for sample in check.samples
         ],
     }

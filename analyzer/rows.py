@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _ROWS_A_CHUNK: Final = 4096
 
@@ -33,7 +35,7 @@ class MetricRow(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class MetricRows:
-    """An immutable sequence of rows; iterating unpacks one chunk at a time (about 10 bytes a row are held)."""
+    """An immutable sequence of rows; iterating unpacks one chunk at a time. A row takes about ten bytes."""
 
     chunks: tuple[bytes, ...] = ()
 

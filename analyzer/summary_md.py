@@ -1,21 +1,40 @@
-"""summary.md: what a pull request needs, the verdict with its reasons, the rules, the counts and the totals."""
+"""summary.md: what a pull request needs, from the verdict and its reasons to the counts and totals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.escape import markdown_code, markdown_text
-from analyzer.model import Group, Report, Totals
-from analyzer.wording import VERDICT_MEANS, by_weight, clock_text, confidence_text, limit_text, value_text
+from analyzer.wording import (
+    VERDICT_MEANS,
+    books_text,
+    by_weight,
+    clock_text,
+    confidence_text,
+    count_rows,
+    limit_text,
+    value_text,
+)
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.model import Report, Totals
 
 _GROUP_ROWS: Final = 25
 _TEXT_LIMIT: Final = 300
 
 
 def render(report: Report) -> bytes:
-    parts = [_head(report), _reasons(report), _rules(report), _counts(report), _totals(report), *_groups(report)]
+    parts = [
+        _head(report),
+        _reasons(report),
+        _rules(report),
+        _counts(report),
+        _totals(report),
+        *_groups(report),
+    ]
     parts += [_checks(report), _errors(report), _notes(report), _origin(report)]
     return ("\n\n".join(part for part in parts if part) + "\n").encode()
 
@@ -26,7 +45,10 @@ def _head(report: Report) -> str:
 
 
 def _reasons(report: Report) -> str:
-    lines = [f"- **{reason.verdict.value}** {markdown_text(reason.text, _TEXT_LIMIT)}" for reason in by_weight(report.reasons)]
+    lines = [
+        f"- **{reason.verdict.value}** {markdown_text(reason.text, _TEXT_LIMIT)}"
+        for reason in by_weight(report.reasons)
+    ]
     lines += [f"- *Do first:* {markdown_text(advice, _TEXT_LIMIT)}" for advice in report.advice[:1]]
     return "\n".join(lines)
 
@@ -37,7 +59,9 @@ def _rules(report: Report) -> str:
     rows = [
         (
             rule.verdict.value,
-            markdown_code(rule.rule, 90) + (" (implied)" if rule.implied else "") + (" (optional)" if rule.optional else ""),
+            markdown_code(rule.rule, 90)
+            + (" (implied)" if rule.implied else "")
+            + (" (optional)" if rule.optional else ""),
             value_text(rule.unit, rule.value),
             f"{markdown_text(rule.operator)} {limit_text(rule)}",
             markdown_text(rule.goal, 40) if rule.goal else ABSENT,
@@ -52,20 +76,9 @@ def _rules(report: Report) -> str:
 
 
 def _counts(report: Report) -> str:
-    books = report.accounting
-    gap = "" if books.target_counted is not None or not books.target_counted_note else f" ({markdown_text(books.target_counted_note, 120)})"
-    closing = {True: "The books agree.", False: "**The books do not agree.**", None: "The books could not be compared."}
-    rows = [
-        ("sum over the journals", format_count(books.started)),
-        (
-            "accounting: ok + failed + unfinished",
-            f"{format_count(books.ok)} + {format_count(books.failed)} + {format_count(books.unfinished)}"
-            f" = {format_count(books.ok + books.failed + books.unfinished)}",
-        ),
-        ("Locust's own total", format_count(books.locust_counted)),
-        (f"the target's count{gap}", format_count(books.target_counted)),
-    ]
-    return "### Requests counted four times\n\n" + _table(("who counted", "requests"), rows, numbers_from=1) + f"\n\n{closing[books.books_close]}"
+    rows = [(markdown_text(label, 300), value) for label, value in count_rows(report.accounting)]
+    table = _table(("who counted", "requests"), rows, numbers_from=1)
+    return f"### Requests counted four times\n\n{table}\n\n{books_text(report.accounting)}"
 
 
 def _totals(report: Report) -> str:
@@ -90,7 +103,11 @@ def _totals(report: Report) -> str:
             ("P99.9", format_duration(of.p99_9_us)),
             ("max", format_duration(of.max_us)),
         ]
-    about = f"The judged phases: {phases}. Latencies are those of ok requests." if phases else "No phase is judged."
+    about = (
+        f"The judged phases: {phases}. Latencies are those of ok requests."
+        if phases
+        else "No phase is judged."
+    )
     return f"### Totals\n\n{about}\n\n" + _table(("", "value"), rows, numbers_from=1)
 
 
@@ -104,8 +121,16 @@ def _groups(report: Report) -> Iterable[str]:
     heads = ("", "requests", "failures", "ok rate", "P50", "P95", "P99", "max")
     for title, groups in tables:
         if groups:
-            rows = [(markdown_code(group.name, 80) + (" (warm-up)" if group.warmup else ""), *_cells(group.totals)) for group in groups]
-            more = f"\n\nand {len(rows) - _GROUP_ROWS} more in `results.json`" if len(rows) > _GROUP_ROWS else ""
+            rows = [
+                (
+                    markdown_code(group.name, 80) + (" (warm-up)" if group.warmup else ""),
+                    *_cells(group.totals),
+                )
+                for group in groups
+            ]
+            more = (
+                f"\n\nand {len(rows) - _GROUP_ROWS} more in `results.json`" if len(rows) > _GROUP_ROWS else ""
+            )
             table = _table(heads, rows[:_GROUP_ROWS], numbers_from=1)
             yield f"<details><summary>{title}</summary>\n\n{table}{more}\n\n</details>"
 
@@ -125,10 +150,18 @@ def _checks(report: Report) -> str:
     if not report.checks:
         return ""
     rows = [
-        (markdown_code(check.name, 80), format_ratio(check.ratio), format_count(check.passed), format_count(check.failed), format_count(check.skipped))
+        (
+            markdown_code(check.name, 80),
+            format_ratio(check.ratio),
+            format_count(check.passed),
+            format_count(check.failed),
+            format_count(check.skipped),
+        )
         for check in report.checks[:_GROUP_ROWS]
     ]
-    return "### Checks\n\n" + _table(("check", "passed of executed", "passed", "failed", "skipped"), rows, numbers_from=1)
+    return "### Checks\n\n" + _table(
+        ("check", "passed of executed", "passed", "failed", "skipped"), rows, numbers_from=1
+    )
 
 
 def _errors(report: Report) -> str:

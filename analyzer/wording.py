@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analyzer.model import Accounting
 
 _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "us": format_duration,
@@ -16,6 +20,8 @@ _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "bytes": format_bytes,
     "count": format_count,
 }
+RULE: Final = "rule"
+"""The code of reasons that repeat what a rule's own line says."""
 VERDICT_MEANS: Final = {
     Verdict.PASS: "Every rule holds, and the evidence is complete.",
     Verdict.WARN: "No limit is broken, but something needs a look.",
@@ -34,9 +40,8 @@ def value_text(unit: str, value: float | None) -> str:
 
 
 def resource_text(name: str, value: float | None) -> str:
-    """A resource's reading: `cpu` is a ratio, `memory` bytes, anything else a plain number."""
-    kind = name.rpartition(".")[2]
-    unit = {"cpu": "ratio", "memory": "bytes"}.get(kind, "count")
+    """A resource's reading: `cpu` and `memory` are shares of what may be used, `rss` is bytes."""
+    unit = {"cpu": "ratio", "memory": "ratio", "rss": "bytes"}.get(name.rpartition(".")[2], "count")
     return value_text(unit, value)
 
 
@@ -54,6 +59,27 @@ def confidence_text(rule: RuleResult) -> str:
     return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
 
 
+def count_rows(accounting: Accounting) -> tuple[tuple[str, str], ...]:
+    """The four counts of the run's requests, each with who counted."""
+    ok, failed, unfinished = accounting.ok, accounting.failed, accounting.unfinished
+    parts = f"{format_count(ok)} ok + {format_count(failed)} failed + {format_count(unfinished)} unfinished"
+    answered, unanswered = accounting.exchanges_answered, accounting.exchanges_unanswered
+    wire = f"{format_count(answered)} exchanges answered, {format_count(unanswered)} not"
+    note = accounting.target_counted_note if accounting.target_counted is None else None
+    return (
+        ("journals: requests started", format_count(accounting.started)),
+        (f"journals: {parts}", format_count(ok + failed + unfinished)),
+        ("Locust's own total, without the unfinished", format_count(accounting.locust_counted)),
+        (f"the target's own count ({note or wire})", format_count(accounting.target_counted)),
+    )
+
+
+def books_text(accounting: Accounting) -> str:
+    if accounting.books_close is None:
+        return "The books could not be compared."
+    return "The books agree." if accounting.books_close else "The books do not agree."
+
+
 def clock_text(microseconds: int | None) -> str:
     """Run time as `m:ss`, `h:mm:ss` from an hour on."""
     if microseconds is None:
@@ -66,7 +92,11 @@ def clock_text(microseconds: int | None) -> str:
 def in_trouble(rules: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
     """The rules that keep a run from PASS, the broken ones first."""
     order = (RuleVerdict.FAIL, RuleVerdict.NO_DATA, RuleVerdict.WARN)
-    found = [rule for rule in rules if rule.verdict in order and not (rule.optional and rule.verdict is RuleVerdict.NO_DATA)]
+    found = [
+        rule
+        for rule in rules
+        if rule.verdict in order and not (rule.optional and rule.verdict is RuleVerdict.NO_DATA)
+    ]
     return tuple(sorted(found, key=lambda rule: order.index(rule.verdict)))
 
 

@@ -38,7 +38,7 @@ HOSTILE = (
     "bell\x07 null\x00 esc\x1b[31mred",
     "quote \" ' & amp; ]]> {{ 7*7 }}",
     "non\ufffecharacter",
-    "x" * 10_000,
+    "x" * 300,
 )
 """What a target or a user class may call things."""
 
@@ -55,7 +55,7 @@ def latency(p50_us: int) -> Latency:
     )
 
 
-def totals(ok: int, failures: int = 0, *, p50_us: int = 12_000, seconds: int = 30, peak: float | None = None) -> Totals:
+def totals(ok: int, failures: int = 0, *, p50_us: int = 12_000, seconds: int = 30) -> Totals:
     return Totals(
         requests=ok + failures,
         ok=ok,
@@ -63,15 +63,17 @@ def totals(ok: int, failures: int = 0, *, p50_us: int = 12_000, seconds: int = 3
         timeouts=failures // 4,
         unfinished=0,
         rate_per_s=ok / seconds,
-        peak_rate_per_s=peak if peak is not None else ok / seconds * 1.07,
+        peak_rate_per_s=ok / seconds * 1.07,
         error_ratio=failures / (ok + failures) if ok + failures else None,
         latency=latency(p50_us) if ok else None,
         bytes_received=ok * 512,
     )
 
 
-def timeline(ramp: int = 10, steady: int = 30, *, users: int = 100, fail_from: int | None = None) -> tuple[Second, ...]:
-    """A ramp to `users` and a steady stretch with gentle waves; from `fail_from` on a part fails and all is slow."""
+def timeline(
+    ramp: int = 10, steady: int = 30, *, users: int = 100, fail_from: int | None = None
+) -> tuple[Second, ...]:
+    """A ramp to `users`, then gentle waves; from second `fail_from` on a part fails and all is slow."""
     rows = []
     for second in range(ramp + steady):
         active = min(users, users * (second + 1) / ramp)
@@ -267,13 +269,47 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
             Group("steady", totals(judged, seconds=steady_s)),
         ),
         series=(
-            SeriesRow("eu-west-1", "IntegrityUser", "GET", "/audit/chain", Outcome.OK, "steady", 4_790, latency(9_000), 2_452_480),
-            SeriesRow("us-east-1", "PolicyGovernanceUser", "POST", "/policies/:id", Outcome.OK, "steady", 7_190, latency(15_000), 3_681_280),
+            SeriesRow(
+                "eu-west-1",
+                "IntegrityUser",
+                "GET",
+                "/audit/chain",
+                Outcome.OK,
+                "steady",
+                4_790,
+                latency(9_000),
+                2_452_480,
+            ),
+            SeriesRow(
+                "us-east-1",
+                "PolicyGovernanceUser",
+                "POST",
+                "/policies/:id",
+                Outcome.OK,
+                "steady",
+                7_190,
+                latency(15_000),
+                3_681_280,
+            ),
         ),
         timeline=seconds,
         metric_rows=MetricRows.of(
-            MetricRow(second.second, "us-east-1", "PolicyGovernanceUser", "POST", "/policies/:id", "ok", second.phase or "",
-                      second.ok, 15_250.5, 12_000, 36_000, 60_000, 168_000, second.ok * 512)
+            MetricRow(
+                second.second,
+                "us-east-1",
+                "PolicyGovernanceUser",
+                "POST",
+                "/policies/:id",
+                "ok",
+                second.phase or "",
+                second.ok,
+                15_250.5,
+                12_000,
+                36_000,
+                60_000,
+                168_000,
+                second.ok * 512,
+            )
             for second in seconds[:6]
         ),
         checks=(CheckTotals("hash_consistency", started, 0, 0, ()),),
@@ -297,23 +333,74 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
             books_close=True,
         ),
         workers=(
-            WorkerRow("eu-west-1-01", "eu-west-1", True, started // 2, 50, 0.41, 0.33, 420, 180, 1_000_900, 0, 0),
-            WorkerRow("us-east-1-01", "us-east-1", True, started - started // 2, 50, 0.44, 0.35, 510, 190, 1_001_200, 0, 0),
+            WorkerRow(
+                "eu-west-1-01", "eu-west-1", True, started // 2, 50, 0.41, 0.33, 420, 180, 1_000_900, 0, 0
+            ),
+            WorkerRow(
+                "us-east-1-01",
+                "us-east-1",
+                True,
+                started - started // 2,
+                50,
+                0.44,
+                0.35,
+                510,
+                190,
+                1_001_200,
+                0,
+                0,
+            ),
         ),
         epochs=(
-            EpochRow("eu-west-1-01", "eu-west-1", 1, 0, 40_200_000, "fin", None, ramp_s + steady_s, ramp_s + steady_s, True, None),
-            EpochRow("us-east-1-01", "us-east-1", 1, 0, 40_200_000, "fin", None, ramp_s + steady_s, ramp_s + steady_s, True, None),
+            EpochRow(
+                "eu-west-1-01",
+                "eu-west-1",
+                1,
+                0,
+                40_200_000,
+                "fin",
+                None,
+                ramp_s + steady_s,
+                ramp_s + steady_s,
+                True,
+                None,
+            ),
+            EpochRow(
+                "us-east-1-01",
+                "us-east-1",
+                1,
+                0,
+                40_200_000,
+                "fin",
+                None,
+                ramp_s + steady_s,
+                ramp_s + steady_s,
+                True,
+                None,
+            ),
         ),
         generator=Generator(0.44, 510, 190, 300, "kernel"),
         resources=(
             ResourceTotals("generator.cpu", 40, 0.2, 0.38, 0.44),
-            ResourceTotals("target.memory", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
+            ResourceTotals("target.rss", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
         ),
         events=(
-            Event(0, "2024-01-02T03:04:05Z", "worker_joined", "us-east-1-01", "us-east-1-01 joined from us-east-1"),
+            Event(
+                0,
+                "2024-01-02T03:04:05Z",
+                "worker_joined",
+                "us-east-1-01",
+                "us-east-1-01 joined from us-east-1",
+            ),
             Event(0, "2024-01-02T03:04:05Z", "phase", None, "ramp: 0 to 100 users in 10 s (warm-up)"),
             Event(10_000_000, "2024-01-02T03:04:15Z", "phase", None, "steady: 100 users for 30 s"),
-            Event(40_000_000, "2024-01-02T03:04:45Z", "drain", None, "the plan's end: users stop, requests drain"),
+            Event(
+                40_000_000,
+                "2024-01-02T03:04:45Z",
+                "drain",
+                None,
+                "the plan's end: users stop, requests drain",
+            ),
         ),
         notes=(),
         plan=plan(ramp_s=ramp_s, steady_s=steady_s),
@@ -346,8 +433,24 @@ def manifest(requests: int) -> dict[str, object]:
             {"worker": "us-east-1-01", "region": "us-east-1"},
         ],
         "epochs": [
-            {"worker": "eu-west-1-01", "region": "eu-west-1", "epoch": 1, "joined_us": 0, "left_us": 40_200_000, "how": "fin", "why": None},
-            {"worker": "us-east-1-01", "region": "us-east-1", "epoch": 1, "joined_us": 0, "left_us": 40_200_000, "how": "fin", "why": None},
+            {
+                "worker": "eu-west-1-01",
+                "region": "eu-west-1",
+                "epoch": 1,
+                "joined_us": 0,
+                "left_us": 40_200_000,
+                "how": "fin",
+                "why": None,
+            },
+            {
+                "worker": "us-east-1-01",
+                "region": "us-east-1",
+                "epoch": 1,
+                "joined_us": 0,
+                "left_us": 40_200_000,
+                "how": "fin",
+                "why": None,
+            },
         ],
         "stop": None,
         "target_counts": {"POST /policies/:id": requests},
@@ -374,7 +477,13 @@ def warning() -> Report:
     return replace(
         base,
         verdict=Verdict.WARN,
-        reasons=(Reason(Verdict.WARN, "rule", "p95 <= 250ms, goal < 60ms: 71.5 ms is within 250 ms, but misses the goal < 60ms"),),
+        reasons=(
+            Reason(
+                Verdict.WARN,
+                "rule",
+                "p95 <= 250ms, goal < 60ms: 71.5 ms is within 250 ms, but misses the goal < 60ms",
+            ),
+        ),
         rules=(slow, *base.rules[1:]),
         advice=("Read the rule's interval and its samples: the limit holds, the goal does not.",),
         manifest={**base.manifest, "verdict": "WARN"},
@@ -405,7 +514,14 @@ def failing() -> Report:
         verdict=RuleVerdict.FAIL,
         reason=f"{failed} of {broken.requests} requests failed",
     )
-    check = replace(base.rules[3], value=0.999916, samples=11_980, margin=-0.000084, verdict=RuleVerdict.FAIL, reason="1 of 11,980 failed")
+    check = replace(
+        base.rules[3],
+        value=0.999916,
+        samples=11_980,
+        margin=-0.000084,
+        verdict=RuleVerdict.FAIL,
+        reason="1 of 11,980 failed",
+    )
     return replace(
         base,
         verdict=Verdict.FAIL,
@@ -420,15 +536,35 @@ def failing() -> Report:
         by_phase=(base.by_phase[0], Group("steady", broken)),
         timeline=seconds,
         checks=(
-            CheckTotals("hash_consistency", 11_979, 1, failed, (CheckSample("eu-west-1-01", "IntegrityUser", 25_310_000, "expected a1b2, got ffff"),)),
+            CheckTotals(
+                "hash_consistency",
+                11_979,
+                1,
+                failed,
+                (CheckSample("eu-west-1-01", "IntegrityUser", 25_310_000, "expected a1b2, got ffff"),),
+            ),
         ),
         errors=(
-            ErrorTotals("PolicyGovernanceUser", "POST", "/policies/:id", "503 Service Unavailable", failed - 3),
+            ErrorTotals(
+                "PolicyGovernanceUser", "POST", "/policies/:id", "503 Service Unavailable", failed - 3
+            ),
             ErrorTotals("", "", "", "KeyError: 'proof'", 3),
         ),
-        accounting=replace(base.accounting, started=ok + failed + warmed, ok=ok + warmed, failed=failed, exchanges_answered=ok + failed + warmed,
-                           target_counted=ok + failed + warmed, locust_counted=ok + failed + warmed),
-        manifest={**base.manifest, "verdict": "FAIL", "requests": ok + failed + warmed, "target_counted": ok + failed + warmed},
+        accounting=replace(
+            base.accounting,
+            started=ok + failed + warmed,
+            ok=ok + warmed,
+            failed=failed,
+            exchanges_answered=ok + failed + warmed,
+            target_counted=ok + failed + warmed,
+            locust_counted=ok + failed + warmed,
+        ),
+        manifest={
+            **base.manifest,
+            "verdict": "FAIL",
+            "requests": ok + failed + warmed,
+            "target_counted": ok + failed + warmed,
+        },
     )
 
 
@@ -436,32 +572,84 @@ def invalid() -> Report:
     """A run that lost a worker, was stopped by hand and never closed its manifest."""
     base = passing()
     seconds = tuple(
-        replace(second, users=None, in_flight=None, ok=0, p50_us=None, p95_us=None, p99_us=None) if 20 <= second.second < 24 else second
+        replace(second, users=None, in_flight=None, ok=0, p50_us=None, p95_us=None, p99_us=None)
+        if 20 <= second.second < 24
+        else second
         for second in base.timeline
     )
-    nothing = replace(base.rules[0], value=None, margin=None, samples=12, confidence=None, verdict=RuleVerdict.NO_DATA, reason="12 of 72 samples")
+    nothing = replace(
+        base.rules[0],
+        value=None,
+        margin=None,
+        samples=12,
+        confidence=None,
+        verdict=RuleVerdict.NO_DATA,
+        reason="12 of 72 samples",
+    )
     return replace(
         base,
         verdict=Verdict.INVALID,
         reasons=(
-            Reason(Verdict.INVALID, "torn_epoch", "eu-west-1-01 epoch 1 has no end: the journal is cut at byte 8,190"),
+            Reason(
+                Verdict.INVALID,
+                "torn_epoch",
+                "eu-west-1-01 epoch 1 has no end: the journal is cut at byte 8,190",
+            ),
             Reason(Verdict.INVALID, "rule", "p95 <= 250ms, goal < 60ms: 12 of 72 samples"),
             Reason(Verdict.WARN, "stopped", "stopped by hand at 0:38"),
         ),
         rules=(nothing, *base.rules[1:]),
-        advice=("Start the run again: a part of its measurements is missing, so that no rule can be trusted.",),
+        advice=(
+            "Start the run again: a part of its measurements is missing, so that no rule can be trusted.",
+        ),
         timeline=seconds,
-        accounting=replace(base.accounting, target_counted=None, target_counted_note="the target has no GET /counts", locust_counted=None,
-                           intervals_present=71, workers_lost=1, books_close=None),
-        workers=(base.workers[0], replace(base.workers[1], requests=0, users_max=None, cpu_ratio_max=None, cpu_ratio_mean=None,
-                                          pacer_lag_p99_us=None, receive_lag_p99_us=None, longest_interval_us=None, throttled_us=None, steal_us=None)),
+        accounting=replace(
+            base.accounting,
+            target_counted=None,
+            target_counted_note="the target has no GET /counts",
+            locust_counted=None,
+            intervals_present=71,
+            workers_lost=1,
+            books_close=None,
+        ),
+        workers=(
+            base.workers[0],
+            replace(
+                base.workers[1],
+                requests=0,
+                users_max=None,
+                cpu_ratio_max=None,
+                cpu_ratio_mean=None,
+                pacer_lag_p99_us=None,
+                receive_lag_p99_us=None,
+                longest_interval_us=None,
+                throttled_us=None,
+                steal_us=None,
+            ),
+        ),
         epochs=(
-            replace(base.epochs[0], left_us=None, how=None, intervals=31, complete=False, damage="cut at byte 8,190"),
+            replace(
+                base.epochs[0],
+                left_us=None,
+                how=None,
+                intervals=31,
+                complete=False,
+                damage="cut at byte 8,190",
+            ),
             replace(base.epochs[1], how="lost", why="the connection closed and no journal came back"),
         ),
         notes=("events.jsonl: line 5 is cut; events after it are missing from the report",),
-        manifest={**base.manifest, "ended_utc": None, "run_length_us": None, "closed": False, "target_counts": None, "locust_counted": None,
-                  "target_counted": None, "git": None, "verdict": "INVALID"},
+        manifest={
+            **base.manifest,
+            "ended_utc": None,
+            "run_length_us": None,
+            "closed": False,
+            "target_counts": None,
+            "locust_counted": None,
+            "target_counted": None,
+            "git": None,
+            "verdict": "INVALID",
+        },
     )
 
 
@@ -472,7 +660,14 @@ def hostile() -> Report:
 
     def result(rule: RuleResult) -> RuleResult:
         text = next(name)
-        return replace(rule, rule=f"check({text}) >= 95%", statistic=f"check({text})", selector={"name": text}, reason=f"because of {text}", goal=text)
+        return replace(
+            rule,
+            rule=f"check({text}) >= 95%",
+            statistic=f"check({text})",
+            selector={"name": text},
+            reason=f"because of {text}",
+            goal=text,
+        )
 
     load = tuple(phase.model_copy(update={"name": next(name)}) for phase in base.plan.load)
     hostile_plan = base.plan.model_copy(
@@ -482,7 +677,7 @@ def hostile() -> Report:
             "load": load,
             "rules": tuple(RuleText(text=next(name)) for _ in HOSTILE),
             "regions": tuple(Region(name=next(name)) for _ in range(2)),
-            "scenarios": {text: 1.0 for text in HOSTILE},
+            "scenarios": dict.fromkeys(HOSTILE, 1.0),
             "target": "http://127.0.0.1:8080/<b>",
         }
     )
@@ -499,20 +694,33 @@ def hostile() -> Report:
         by_region=tuple(Group(text, totals(100)) for text in HOSTILE[:3]),
         by_name=tuple(Group(f"GET {text}", totals(100)) for text in HOSTILE),
         by_phase=tuple(Group(phase.name, totals(100)) for phase in load),
-        series=tuple(SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1) for text in HOSTILE),
-        metric_rows=MetricRows.of(
-            MetricRow(second, text, text, text, text, "ok", text, 1, 1.5, 1, 2, 3, 4, 5) for second, text in enumerate(HOSTILE)
+        series=tuple(
+            SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1) for text in HOSTILE
         ),
-        checks=tuple(CheckTotals(text, 1, 1, 0, (CheckSample(text, text, 1_000_000, text),)) for text in HOSTILE),
+        metric_rows=MetricRows.of(
+            MetricRow(second, text, text, text, text, "ok", text, 1, 1.5, 1, 2, 3, 4, 5)
+            for second, text in enumerate(HOSTILE)
+        ),
+        checks=tuple(
+            CheckTotals(text, 1, 1, 0, (CheckSample(text, text, 1_000_000, text),)) for text in HOSTILE
+        ),
         metrics=tuple(MetricTotals(text, 1, 1.0, 1.0, 1.0) for text in HOSTILE),
         errors=tuple(ErrorTotals(text, text, text, text, 7) for text in HOSTILE),
         workers=tuple(replace(base.workers[0], worker=text, region=text) for text in HOSTILE[:4]),
-        epochs=tuple(replace(base.epochs[0], worker=text, region=text, how="lost", why=text, damage=text) for text in HOSTILE[:4]),
+        epochs=tuple(
+            replace(base.epochs[0], worker=text, region=text, how="lost", why=text, damage=text)
+            for text in HOSTILE[:4]
+        ),
         resources=tuple(ResourceTotals(text, 1, 0.1, 0.1, 0.1) for text in HOSTILE),
         events=tuple(Event(None, text[:40], text[:40], text, text) for text in HOSTILE),
         notes=HOSTILE,
         plan=hostile_plan,
-        manifest={**base.manifest, "title": HOSTILE[0], "command": list(HOSTILE), "target": "http://127.0.0.1:8080/<b>"},
+        manifest={
+            **base.manifest,
+            "title": HOSTILE[0],
+            "command": list(HOSTILE),
+            "target": "http://127.0.0.1:8080/<b>",
+        },
     )
 
 

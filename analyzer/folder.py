@@ -1,0 +1,255 @@
+"""The run folder as a reader finds it: every damage is named, none stops the report or bends a number."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from analyzer.manifest import Manifest, read_manifest
+from analyzer.model import Event
+from loadproof.errors import JournalError, PlanError, RunFolderError
+from loadproof.measure.journal import Journal
+from loadproof.plan.overrides import Overrides
+from loadproof.plan.reader import read_plan
+from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
+from loadproof.verdict.result import Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadproof.plan.model import Plan
+
+_JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
+
+
+class _EventLine(msgspec.Struct):
+    at_us: int | None
+    utc: str
+    kind: str
+    who: str | None
+    text: str
+
+
+class _SampleLine(msgspec.Struct):
+    at_us: int
+    name: str
+    value: float
+
+
+@dataclass
+class JournalFile:
+    """One epoch's journal, or the lack of it."""
+
+    worker: str
+    region: str
+    epoch: int
+    journal: Journal | None
+    refused: str | None = None
+    """Why its intervals are not counted, in words; None when they are."""
+
+    @property
+    def counted(self) -> bool:
+        return self.journal is not None and self.refused is None
+
+    def found(self) -> Epoch:
+        """What the judge must know of it; complete only after a full pass over its intervals."""
+        if self.journal is None or self.refused is not None:
+            return Epoch(self.worker, self.region, self.epoch, 0, complete=False, damage=self.refused)
+        state = self.journal.state
+        damage = None if state.complete else state.damage or "it has no FIN: the worker did not end in order"
+        return Epoch(
+            self.worker,
+            self.region,
+            self.epoch,
+            state.intervals,
+            state.complete,
+            damage=damage,
+            last_us=state.last_us,
+        )
+
+
+@dataclass
+class RunFolder:
+    path: Path
+    plan: Plan
+    manifest: Manifest | None
+    manifest_raw: dict[str, Any]
+    journals: tuple[JournalFile, ...]
+    events: tuple[Event, ...]
+    samples: dict[str, tuple[Sample, ...]]
+    notes: list[str] = field(default_factory=list)
+    """What could not be read, with what that means for the report."""
+    reasons: list[Reason] = field(default_factory=list)
+    """What of it makes the run INVALID whatever the rules say."""
+
+    def facts(self) -> RunFacts:
+        """What is known beside the intervals; to be asked after the journals were read."""
+        manifest = self.manifest
+        stop = manifest.stop if manifest else None
+        return RunFacts(
+            run=manifest.run if manifest else self.path.name,
+            planned=self.planned,
+            epochs=tuple(journal.found() for journal in self.journals),
+            resources=self.samples,
+            target_counts=manifest.target_counts if manifest else None,
+            stop=Stop(stop.by, stop.why, stop.at_us) if stop else None,
+            smoke=manifest.smoke if manifest else False,
+            locust_counted=manifest.locust_counted if manifest else None,
+            lost={
+                epoch.worker: epoch.why or "lost"
+                for epoch in (manifest.epochs if manifest else ())
+                if epoch.how == "lost"
+            },
+        )
+
+    @property
+    def planned(self) -> tuple[tuple[str, str], ...]:
+        if self.manifest:
+            return tuple((worker.worker, worker.region) for worker in self.manifest.workers)
+        return tuple(
+            (f"{region.name}-{number:02}", region.name)
+            for region in self.plan.regions
+            for number in range(1, region.workers + 1)
+        )
+
+
+def open_run(path: Path) -> RunFolder:
+    """Read everything but the intervals. RunFolderError when the folder cannot be a run's."""
+    if not path.is_dir():
+        raise RunFolderError(
+            f"{path}: there is no such folder; name a run folder, such as reports/enterprise-…"
+        )
+    manifest, raw, damage = read_manifest(path / "manifest.json")
+    plan = _read_plan(path / "plan.yaml", raw)
+    folder = RunFolder(path, plan, manifest, raw, (), (), {})
+    if damage is not None:
+        _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
+    elif manifest is not None and not manifest.closed:
+        _invalid(
+            folder,
+            "manifest",
+            "manifest.json was never closed: the master ended before the run did, so what it knew is missing",
+        )
+    if manifest is not None and manifest.plan_sha256 not in (None, _sha256(path / "plan.yaml")):
+        _invalid(
+            folder, "plan", "plan.yaml is not the plan of this run: its SHA-256 differs from the manifest's"
+        )
+    folder.journals = tuple(_find_journals(folder))
+    folder.events = tuple(_read_events(folder))
+    folder.samples = _read_samples(folder)
+    return folder
+
+
+def _read_plan(path: Path, manifest: dict[str, Any]) -> Plan:
+    if not path.is_file():
+        what = "the plan that was run" if manifest else "neither plan.yaml nor manifest.json"
+        raise RunFolderError(
+            f"{path.parent} is no run folder: it lacks {what} (plan.yaml); name one below reports/"
+        )
+    try:
+        # Not the environment of whoever asks for the report: the effective plan is what was run.
+        return read_plan(path, Overrides(), environ={})
+    except PlanError as error:
+        raise RunFolderError(
+            f"{path.parent}: its plan cannot be read, so nothing can be judged:\n{error}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}") from error
+
+
+def _find_journals(folder: RunFolder) -> Iterator[JournalFile]:
+    """The journals of this run's epochs in order of worker and epoch, with those that are missing."""
+    manifest = folder.manifest
+    known = {(epoch.worker, epoch.epoch): epoch.region for epoch in manifest.epochs} if manifest else {}
+    found: dict[tuple[str, int], JournalFile] = {}
+    for path in sorted((folder.path / "journals").glob("*.journal")):
+        one = _open_journal(path, folder)
+        if manifest and manifest.closed and one.refused is None and (one.worker, one.epoch) not in known:
+            one.refused = f"{path.name}: the manifest knows of no such epoch"
+        if (one.worker, one.epoch) in found:
+            found[one.worker, one.epoch].refused = f"{path.name}: a second journal claims this epoch"
+        else:
+            found[one.worker, one.epoch] = one
+    for (worker, epoch), region in known.items():
+        if (worker, epoch) not in found:
+            lost = f"journals/{worker}-{epoch}.journal is missing"
+            found[worker, epoch] = JournalFile(worker, region, epoch, None, lost)
+    return iter(found[key] for key in sorted(found))
+
+
+def _open_journal(path: Path, folder: RunFolder) -> JournalFile:
+    manifest = folder.manifest
+    named = _JOURNAL_NAME.fullmatch(path.name)
+    worker, epoch = (named["worker"], int(named["epoch"])) if named else (path.name, 0)
+    region = dict(folder.planned).get(worker, "")
+    try:
+        journal = Journal(path)
+    except JournalError as error:
+        return JournalFile(worker, region, epoch, None, str(error))
+    header = journal.header
+    if header is None:
+        return JournalFile(
+            worker, region, epoch, None, f"{path.name}: {journal.state.damage or 'it is empty'}"
+        )
+    one = JournalFile(header.worker, header.region, header.epoch, journal)
+    if (header.worker, header.epoch) != (worker, epoch):
+        one.refused = f"{path.name}: its header says {header.worker} epoch {header.epoch}"
+    elif manifest and header.run != manifest.run:
+        one.refused = f"{path.name}: it belongs to run {header.run}"
+    elif manifest and manifest.limits_us is not None and header.limits_us != manifest.limits_us:
+        one.refused = f"{path.name}: it counted against other limits than the run's"
+    return one
+
+
+def _read_events(folder: RunFolder) -> Iterator[Event]:
+    for number, line in _lines(folder, "events.jsonl", "no event can be shown"):
+        try:
+            event = msgspec.json.decode(line, type=_EventLine)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            folder.notes.append(f"events.jsonl: line {number} is cut or damaged and is left out")
+            continue
+        yield Event(event.at_us, event.utc, event.kind, event.who, event.text)
+
+
+def _read_samples(folder: RunFolder) -> dict[str, tuple[Sample, ...]]:
+    """All samples or none: with one unreadable, a highest value would be the highest of what is left."""
+    found: dict[str, list[Sample]] = {}
+    for number, line in _lines(folder, "samples.jsonl", "rules on resources have no data"):
+        try:
+            sample = msgspec.json.decode(line, type=_SampleLine)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            folder.notes.append(
+                f"samples.jsonl: line {number} is cut or damaged; none of the samples is used, "
+                "so that rules on resources have no data"
+            )
+            return {}
+        found.setdefault(sample.name, []).append(Sample(sample.at_us, sample.value))
+    return {
+        name: tuple(sorted(samples, key=lambda sample: sample.at_us))
+        for name, samples in sorted(found.items())
+    }
+
+
+def _lines(folder: RunFolder, name: str, lost: str) -> Iterator[tuple[int, bytes]]:
+    try:
+        with (folder.path / name).open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError:
+        folder.notes.append(f"{name} is missing: {lost}")
+    except OSError as error:
+        folder.notes.append(f"{name} cannot be read ({error.strerror}): {lost}")
+
+
+def _invalid(folder: RunFolder, code: str, text: str) -> None:
+    folder.reasons.append(Reason(Verdict.INVALID, code, text))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

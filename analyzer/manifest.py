@@ -1,0 +1,64 @@
+"""manifest.json as the master leaves it: checked before any of it is believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class PlannedWorker(msgspec.Struct, frozen=True):
+    worker: str
+    region: str
+
+
+class AdmittedEpoch(msgspec.Struct, frozen=True):
+    """One process life that the master let in; `how` it left is `fin` or `lost`."""
+
+    worker: str
+    region: str
+    epoch: int
+    joined_us: int | None = None
+    left_us: int | None = None
+    how: str | None = None
+    why: str | None = None
+
+
+class StopNote(msgspec.Struct, frozen=True):
+    by: str
+    why: str
+    at_us: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What the report reads of it; unknown keys are kept for results.json and otherwise ignored."""
+
+    run: str
+    workers: tuple[PlannedWorker, ...]
+    epochs: tuple[AdmittedEpoch, ...]
+    closed: bool
+    smoke: bool = False
+    run_length_us: int | None = None
+    plan_sha256: str | None = None
+    limits_us: tuple[int, ...] | None = None
+    stop: StopNote | None = None
+    target_counts: dict[str, int] | None = None
+    target_counts_note: str | None = None
+    locust_counted: int | None = None
+
+
+def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | None]:
+    """The manifest typed, as it stands, and what is wrong with it in words; with damage the first is None."""
+    try:
+        raw = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return None, {}, "manifest.json is missing"
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return None, {}, f"manifest.json cannot be read: {error}"
+    try:
+        return msgspec.convert(raw, Manifest), raw, None
+    except msgspec.ValidationError as error:
+        return None, raw, f"manifest.json is damaged: {error}"

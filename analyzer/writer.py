@@ -1,0 +1,63 @@
+"""The one place of the analyzer that writes files: each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from analyzer import charts, junit, metrics_csv, report_html, requests_csv, results_json, summary_md
+from loadproof.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from analyzer.model import Report
+
+Renderer = Callable[["Report"], bytes | Iterable[bytes]]
+
+FILES: Final[dict[str, Renderer]] = {
+    "results.json": results_json.render,
+    "summary.md": summary_md.render,
+    "requests.csv": requests_csv.render,
+    "metrics.csv": metrics_csv.chunks,
+    "junit.xml": junit.render,
+    "report.html": report_html.render,
+}
+
+
+def write(report: Report, folder: Path, charts_dir: Path | None) -> list[Path]:
+    """Every report file into the run folder and the charts below `charts_dir`; returns what was written.
+
+    None draws no PNG charts. RunFolderError, with the path and what to do, when a place cannot be written;
+    what was there before stays then.
+    """
+    written = [_put(folder / name, render(report)) for name, render in FILES.items()]
+    if charts_dir is not None and report.timeline:
+        for chart in charts.CHARTS:
+            picture = charts.to_png(chart.spec(report, charts.WIDE))
+            written.append(_put(charts_dir / folder.name / f"{chart.name}.png", picture))
+    if report.manifest:
+        # An unreadable manifest stays as it is: whoever repairs it needs the bytes.
+        text = json.dumps(report.manifest, indent=1, ensure_ascii=False)
+        written.append(_put(folder / "manifest.json", f"{text}\n".encode()))
+    return written
+
+
+def _put(path: Path, content: bytes | Iterable[bytes]) -> Path:
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with new.open("wb") as file:
+                file.writelines((content,) if isinstance(content, bytes) else content)
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be written: {error.strerror}; make the place writable, or copy the run folder "
+            "to one that is and ask for its report there"
+        ) from error
+    return path

@@ -1,0 +1,126 @@
+"""Charts: what is drawn, in which unit, and that drawing needs nothing but the spec."""
+
+import struct
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from reporting import REPORTS, failing, passing, timeline
+
+from analyzer import charts
+from analyzer.charts import CHARTS, NARROW, WIDE, latency, throughput, users
+
+
+def drawn(spec, series):
+    """The values of one line, as (seconds, value)."""
+    layer = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
+    return [(value["t"], value["v"]) for value in layer["data"]["values"] if value["series"] == series]
+
+
+def texts(svg):
+    return [
+        "".join(element.itertext()) for element in ET.fromstring(svg).iter() if element.tag.endswith("text")
+    ]
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+@pytest.mark.parametrize("report", ["fail", "hostile"])
+def test_a_chart_is_well_formed_svg_and_png(report, chart):
+    """Both pictures are whole, with a title, both axis titles with units, and nothing to fetch or run."""
+    spec = chart.spec(REPORTS[report](), WIDE)
+    svg, png = charts.to_svg(spec), charts.to_png(spec)
+
+    assert spec["title"]["text"] in texts(svg)
+    assert "run time (m:ss)" in texts(svg)
+    assert {"requests a second", "latency (ms)", "users"} & set(texts(svg))
+    assert not {"script", "foreignObject", "image", "use"} & {
+        element.tag.rpartition("}")[2] for element in ET.fromstring(svg).iter()
+    }
+    assert png.startswith(b"\x89PNG")
+    assert struct.unpack(">I", png[16:20])[0] > 1600
+
+
+def test_throughput_is_what_ended_in_each_second():
+    """Each point of the throughput chart is that second's own count."""
+    report = failing()
+
+    assert drawn(throughput(report, WIDE), "ok") == [(row.second, row.ok) for row in report.timeline]
+    assert drawn(throughput(report, WIDE), "failed") == [(row.second, row.failed) for row in report.timeline]
+
+
+def test_latency_is_in_milliseconds_with_the_plans_limit():
+    """Percentiles are milliseconds, and the limit of a rule without a selector is a labelled line."""
+    report = failing()
+    spec = latency(report, WIDE)
+
+    assert drawn(spec, "P95") == [(row.second, row.p95_us / 1000) for row in report.timeline]
+    assert {"v": 250.0, "label": "p95 <= 250 ms"} in [
+        value for layer in spec["layer"] for value in layer["data"]["values"]
+    ]
+
+
+def test_a_wide_spread_is_logarithmic_and_a_narrow_one_linear():
+    """The latency axis is logarithmic when small and large values would not both be readable."""
+
+    def kind(report):
+        line = next(layer for layer in latency(report, WIDE)["layer"] if layer["mark"]["type"] == "line")
+        return line["encoding"]["y"]["scale"].get("type", "linear")
+
+    assert kind(failing()) == "log"
+    assert kind(passing()) == "linear"
+
+
+def test_a_second_without_a_journal_is_a_gap():
+    """Absence is no zero: where no worker tells of a second, the lines break."""
+    spec = throughput(REPORTS["invalid"](), WIDE)
+
+    assert [value for second, value in drawn(spec, "ok") if 20 <= second < 24] == [None] * 4
+
+
+def test_a_single_second_is_still_visible():
+    """A value without neighbours is drawn as a dot."""
+    report = replace(passing(), timeline=timeline()[:1])
+    layers = [layer["mark"]["type"] for layer in users(report, WIDE)["layer"]]
+
+    assert "circle" in layers
+    assert charts.to_svg(users(report, WIDE))
+
+
+def test_an_empty_timeline_is_drawn():
+    """A run of which no interval is left gives empty charts, not an error."""
+    report = replace(passing(), timeline=())
+
+    assert all(charts.to_svg(chart.spec(report, NARROW)) for chart in CHARTS)
+
+
+@pytest.mark.parametrize(("seconds", "step"), [(600, 1), (601, 2), (28_800, 48)])
+def test_a_long_run_is_thinned_out_without_hiding_peaks(seconds, step):
+    """Above 600 points neighbouring seconds share one: the mean for rates, the worst for latencies."""
+    rows = timeline(steady=seconds - 10)
+    spike = replace(rows[-3], p99_us=9_000_000)
+    report = replace(passing(steady_s=seconds - 10), timeline=(*rows[:-3], spike, *rows[-2:]))
+    rates, worst = drawn(throughput(report, WIDE), "ok"), drawn(latency(report, WIDE), "P99")
+
+    assert len(rates) == -(-seconds // step) <= 600
+    assert max(value for _, value in worst) == 9_000
+    assert rates[0][1] == pytest.approx(sum(row.ok for row in rows[:step]) / step, abs=0.001)
+    assert (f"of {step} seconds" in throughput(report, WIDE)["title"]["subtitle"]) == (step > 1)
+
+
+@pytest.mark.parametrize("end", [1, 7, 40, 59, 61, 1_800, 3_700, 100_000, 3_000_000])
+def test_time_ticks_are_round_and_few(end):
+    """Ticks of the time axis start at 0, lie within the run, and are neither one nor a crowd."""
+    ticks = charts._time_ticks(end, 9)
+
+    assert ticks[0] == 0
+    assert ticks[-1] <= end
+    assert 2 <= len(ticks) <= 10
+
+
+def test_the_clock_shows_minutes_and_hours():
+    """Tick labels read m:ss, and h:mm:ss from an hour on."""
+    short = texts(charts.to_svg(users(passing(steady_s=110), WIDE)))
+    long = texts(charts.to_svg(users(passing(steady_s=7_190), WIDE)))
+
+    assert {"0:00", "1:00", "2:00"} <= set(short)
+    assert "2:00:00" in long

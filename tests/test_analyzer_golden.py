@@ -1,0 +1,59 @@
+"""Whole reports against files under tests/golden, so that a change of any report is seen in its diff.
+
+`UPDATE_GOLDEN=1 pytest tests/test_analyzer_golden.py` writes the files anew.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+import pytest
+from reporting import REPORTS
+
+from analyzer import junit, metrics_csv, report_html, requests_csv, results_json, summary_md, text
+
+GOLDEN = Path(__file__).parent / "golden"
+RENDERERS = {
+    "results.json": results_json.render,
+    "summary.md": summary_md.render,
+    "requests.csv": requests_csv.render,
+    "metrics.csv": metrics_csv.render,
+    "junit.xml": junit.render,
+    # Without charts: their text is placed by the machine's fonts.
+    "report.html": lambda report: report_html.page(report, []),
+    "terminal.txt": text.render,
+}
+
+
+@pytest.mark.parametrize("file", RENDERERS)
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_report_is_the_golden_one(report, file):
+    """Every renderer writes exactly the bytes of its golden file."""
+    golden = GOLDEN / report / file
+    rendered = RENDERERS[file](REPORTS[report]())
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_bytes(rendered)
+    expected = golden.read_bytes()
+    if rendered != expected:
+        lines = difflib.unified_diff(
+            expected.decode().splitlines(),
+            rendered.decode().splitlines(),
+            str(golden.name),
+            "rendered now",
+            lineterm="",
+        )
+        pytest.fail("\n".join(lines) or "only line ends differ", pytrace=False)
+
+
+def test_no_golden_file_is_left_over():
+    """Each file under tests/golden is compared by the test above."""
+    expected = {(report, file) for report in REPORTS for file in RENDERERS}
+
+    assert {(path.parent.name, path.name) for path in GOLDEN.rglob("*") if path.is_file()} == expected
+
+
+@pytest.mark.parametrize("file", RENDERERS)
+def test_rendering_twice_gives_the_same_bytes(file):
+    """A renderer depends on its report alone."""
+    assert RENDERERS[file](REPORTS["hostile"]()) == RENDERERS[file](REPORTS["hostile"]())
