@@ -49,7 +49,7 @@ class RunFacts:
     resources: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
     """`target.cpu`, `target.memory`, `generator.cpu`, ... -> samples in order of time."""
     target_counts: dict[str, int] | None = None
-    """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not count."""
+    """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not."""
     stop: Stop | None = None
     smoke: bool = False
     locust_counted: int | None = None

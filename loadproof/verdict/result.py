@@ -9,7 +9,7 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """How a run ends."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 a verdict, not a password
     WARN = "WARN"
     FAIL = "FAIL"
     INVALID = "INVALID"
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 class RuleVerdict(StrEnum):
     """How a rule ends."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 a verdict, not a password
     WARN = "WARN"
     FAIL = "FAIL"
     NO_DATA = "NO_DATA"
@@ -37,7 +37,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule judged. Values are in the rule's base unit: microseconds, ratio, per second, bytes, or none."""
+    """One rule judged. Values are in the rule's base unit: microseconds, ratio, per second, bytes, or a number."""
 
     rule: str
     """The rule as printed by the grammar."""

@@ -1,0 +1,371 @@
+r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1s`.
+
+    rule      = statistic [selector] operator value [window] ["," "goal" goal]
+    statistic = quantile | plain | named "(" text ")"
+    quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
+    plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
+              | "pacer_lag" | "receive_lag" | "user_wait"
+    named     = "check" | "metric" | "resource"
+    selector  = "{" label "=" text {"," label "=" text} "}"
+    label     = "scenario" | "region" | "name" | "method" | "phase" | "outcome"
+    operator  = "<=" | ">=" | "<" | ">"
+    window    = ("for" | "within" | "over") duration   (whole seconds)
+    goal      = operator value | value ".." value
+    value     = duration | number "%" | number "/s" | number bytes | number
+    text      = bare | quoted                          (quoted: '...' or "...", with \ before a quote or \)
+
+A bare text ends at `,` or `}` in a selector and at `)` in a statistic. Spaces between parts are free. What a
+statistic allows stands in `rule.KINDS`; a limit that no run could break, or none could keep, is a mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from loadproof.errors import RuleSyntaxError
+from loadproof.measure.interval import Outcome
+from loadproof.units import BYTE_UNITS, DURATION_UNITS
+from loadproof.verdict.rule import (
+    KINDS,
+    LABELS,
+    QUANTILE,
+    SHARES,
+    Bound,
+    Operator,
+    Rule,
+    Span,
+    Statistic,
+    Unit,
+    Window,
+    WindowKind,
+    decimal_text,
+    quantile_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NAMED: Final = ("check", "metric", "resource")
+_WORD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+_OPERATOR: Final = re.compile(r"<=|>=|<|>")
+_NUMBER: Final = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(us|µs|ms|s|m|h|d)(?![A-Za-zµ])")
+_WITH_UNIT: Final = re.compile(rf"({_NUMBER})\s*(%|/s\b|(?:{'|'.join(BYTE_UNITS)})\b)?")
+_TOKEN: Final = re.compile(r"(?:(?!\.\.)[^\s,])*")
+_MOST: Final = 10**18
+_EXAMPLES: Final = {
+    Unit.DURATION: "a duration such as 250ms, 2s or 1m30s",
+    Unit.RATIO: "a share such as 99.5% or 0.995",
+    Unit.RATE: "a rate such as 1000/s",
+    Unit.BYTES: "a size such as 512MB or 2GiB",
+    Unit.NUMBER: "a plain number such as 100",
+}
+
+
+def parse_rule(text: str) -> Rule:
+    """Read one rule; RuleSyntaxError says at which column what was expected."""
+    return _Reader(text).rule()
+
+
+def latency_limits_us(rules: Iterable[Rule]) -> tuple[int, ...]:
+    """The latencies that a journal counts against, ascending: of every limit and goal of a latency rule.
+
+    A request is counted if it took longer than one of these whole microseconds, so the strict `< 1s` is
+    counted against 999,999: see `Bound.counted_us`.
+    """
+    found = set()
+    for rule in rules:
+        if rule.statistic.is_latency:
+            found.add(rule.limit.counted_us)
+            if isinstance(rule.goal, Bound):
+                found.add(rule.goal.counted_us)
+            elif rule.goal is not None:
+                found.update((int(rule.goal.low) - 1, int(rule.goal.high)))
+    return tuple(sorted(found))
+
+
+class _Reader:
+    """A cursor over one rule's text; every method reads one symbol of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def rule(self) -> Rule:
+        statistic = self.statistic()
+        selector = self.selector(statistic)
+        self.space()
+        limit_at = self.at
+        operator = self.operator()
+        unit, value = self.value(statistic)
+        limit = Bound(operator, value)
+        self.refuse_senseless(statistic, limit, limit_at)
+        rule = Rule(statistic, selector, limit, unit, self.window(statistic))
+        rule = replace(rule, goal=self.goal(rule))
+        self.space()
+        if self.at < len(self.text):
+            self.fail_at_end(rule)
+        return rule
+
+    def statistic(self) -> Statistic:
+        self.space()
+        begin = self.at
+        match = _WORD.match(self.text, begin)
+        if match is None:
+            self.fail("a rule starts with a statistic, such as p95 or error_ratio")
+        word = match[0]
+        self.at = match.end()
+        if word == "promql":
+            self.fail(
+                "promql(...) is not supported yet",
+                begin,
+                "let a scenario record the number and use metric(NAME), or resource(NAME) for CPU and memory",
+            )
+        if re.fullmatch(r"p\d\S*", word):
+            return Statistic(self.quantile(word, begin))
+        if word not in KINDS or word == QUANTILE:
+            known = [name for name in KINDS if name != QUANTILE]
+            self.fail(f"there is no statistic {word!r}", begin, _nearest(word, [*known, "p50", "p95", "p99"]))
+        return Statistic(word, self.argument() if word in _NAMED else None)
+
+    def quantile(self, word: str, begin: int) -> str:
+        plain = word.rstrip("0").rstrip(".") if "." in word else word
+        if quantile_of(plain) is None or len(word.partition(".")[2]) > 2:
+            hint = "write max for the slowest" if word.startswith("p100") else "such as p95 or p99.9"
+            self.fail(f"{word!r} is no percentile between p50 and p99.99", begin, hint)
+        return plain
+
+    def argument(self) -> str:
+        self.space()
+        self.expect("(", "the name in brackets, as in check(compliance)")
+        name = self.name(")")
+        self.expect(")", "`)` after the name")
+        return name
+
+    def selector(self, statistic: Statistic) -> dict[str, str]:
+        labels = statistic.kind.labels
+        self.space()
+        if not self.take("{"):
+            return {}
+        found: dict[str, str] = {}
+        while True:
+            self.space()
+            begin = self.at
+            match = _WORD.match(self.text, begin)
+            if match is None:
+                self.fail(f"expected a label: {', '.join(labels)}")
+            label = match[0]
+            self.at = match.end()
+            if label == "fault":
+                self.fail("fault= is not supported yet", begin, "name the phase of the fault with phase=")
+            if label not in LABELS:
+                self.fail(f"there is no label {label!r}", begin, _nearest(label, labels))
+            if label not in labels:
+                self.fail(f"{statistic.name} knows no {label}", begin, f"it takes {', '.join(labels)}")
+            if label in found:
+                self.fail(f"{label} is given twice", begin)
+            self.space()
+            self.expect("=", f"`=` after {label}")
+            self.space()
+            begin = self.at
+            found[label] = self.name(",}")
+            if label == "outcome" and found[label] not in list(Outcome):
+                self.fail(f"there is no outcome {found[label]!r}", begin, _nearest(found[label], Outcome))
+            if self.take("}"):
+                break
+            self.expect(",", "`,` or `}` after a selector's value")
+        return {label: found[label] for label in LABELS if label in found}
+
+    def name(self, ends: str) -> str:
+        """A bare or quoted text; stands at one of `ends` or the end of the rule afterwards."""
+        self.space()
+        begin = self.at
+        quote = self.text[begin : begin + 1]
+        if quote and quote in "\"'":
+            characters = []
+            self.at += 1
+            while not self.take(quote):
+                if self.at >= len(self.text):
+                    self.fail(f"the quote {quote} is never closed", begin)
+                self.take("\\")
+                characters.append(self.text[self.at : self.at + 1])
+                self.at += 1
+            found = "".join(characters)
+        else:
+            while self.at < len(self.text) and self.text[self.at] not in ends:
+                self.at += 1
+            found = self.text[begin : self.at].strip()
+        if not found:
+            self.fail("a name is missing here", begin)
+        self.space()
+        return found
+
+    def operator(self) -> Operator:
+        self.space()
+        match = _OPERATOR.match(self.text, self.at)
+        if match is None:
+            hint = "write <= or >=" if self.text.startswith(("=", "≤", "≥"), self.at) else None
+            self.fail("expected one of <= >= < >", hint=hint)
+        self.at = match.end()
+        return Operator(match[0])
+
+    def value(self, statistic: Statistic) -> tuple[Unit, Fraction]:
+        """A number in base units; RuleSyntaxError when its unit is none that the statistic takes."""
+        self.space()
+        begin = self.at
+        units = statistic.kind.units
+        if statistic.argument is not None and statistic.argument.rpartition(".")[2] == "cpu":
+            units = (Unit.RATIO,)
+        wanted = " or ".join(_EXAMPLES[unit] for unit in units)
+        unit, number = self.number()
+        if number is None:
+            token = _TOKEN.match(self.text, begin)
+            shown = token[0] if token else ""
+            self.fail(f"{statistic} takes {wanted}, not {shown!r}" if shown else f"expected {wanted}", begin)
+        if unit is Unit.NUMBER and units == (Unit.RATIO,):
+            unit = Unit.RATIO
+            if number > 1:
+                written = decimal_text(number)
+                self.fail(f"{statistic} is a share: {written} is above 1", begin, f"did you mean {written}%?")
+        if unit not in units:
+            self.fail(f"{statistic} takes {wanted}, not {self.text[begin : self.at]!r}", begin)
+        if number >= _MOST:
+            self.fail("this number is too large to be meant", begin)
+        if unit is Unit.DURATION and (number.denominator != 1 or number < 1):
+            self.fail("a duration is a whole number of microseconds, at least 1", begin)
+        if number < 0 and statistic.name != "metric":
+            self.fail(f"{statistic} is never negative", begin)
+        return unit, number
+
+    def number(self) -> tuple[Unit, Fraction | None]:
+        """Any number with any unit, in base units."""
+        total = Fraction(0)
+        at = self.at
+        while part := _DURATION.match(self.text, at):
+            total += Fraction(part[1]) * DURATION_UNITS[part[2]]
+            at = part.end()
+            if not self.text[at : at + 1].isdigit():
+                break
+        if at == self.at:
+            plain = _WITH_UNIT.match(self.text, at)
+            if plain is None:
+                return Unit.NUMBER, None
+            at = plain.end()
+            total = Fraction(plain[1])
+            unit = {None: Unit.NUMBER, "%": Unit.RATIO, "/s": Unit.RATE}.get(plain[2], Unit.BYTES)
+            if unit is Unit.RATIO:
+                total /= 100
+            elif unit is Unit.BYTES:
+                total *= BYTE_UNITS[plain[2]]
+        else:
+            unit = Unit.DURATION
+        rest = self.text[at : at + 2]
+        if rest and rest != ".." and not rest[0].isspace() and rest[0] != ",":
+            return unit, None
+        self.at = at
+        return unit, total
+
+    def refuse_senseless(self, statistic: Statistic, bound: Bound, begin: int, what: str = "limit") -> None:
+        if statistic.name == "metric":
+            return
+        top = Fraction(1) if statistic.name in SHARES else None
+        operator, value = bound.operator, bound.value
+        if top is not None and value > top:
+            self.fail(f"{statistic} is a share and never above 100%", begin)
+        if (operator is Operator.AT_MOST and value == top) or (operator is Operator.AT_LEAST and value == 0):
+            self.fail(f"no run could miss this {what}", begin)
+        if (operator is Operator.ABOVE and value == top) or (operator is Operator.BELOW and value == 0):
+            self.fail(f"no run could reach this {what}", begin)
+
+    def window(self, statistic: Statistic) -> Window | None:
+        self.space()
+        begin = self.at
+        match = re.compile(r"for\b|within\b|over\b").match(self.text, begin)
+        if match is None:
+            return None
+        self.at = match.end()
+        self.space()
+        length_at = self.at
+        unit, length = self.number()
+        if not statistic.kind.windows:
+            self.fail(f"{statistic.name} takes no window", begin)
+        if unit is not Unit.DURATION or length is None or length < 1_000_000 or length % 1_000_000:
+            self.fail("a window is a whole number of seconds, such as 10s or 1m", length_at)
+        return Window(WindowKind(match[0]), int(length) // 1_000_000)
+
+    def goal(self, rule: Rule) -> Bound | Span | None:
+        self.space()
+        if not self.take(","):
+            return None
+        self.space()
+        match = re.compile(r"goal\b").match(self.text, self.at)
+        if match is None:
+            self.fail("after the comma comes a goal, as in `, goal < 1s`")
+        self.at = match.end()
+        self.space()
+        begin = self.at
+        if _OPERATOR.match(self.text, begin):
+            operator = self.operator()
+            unit, value = self.value(rule.statistic)
+            goal: Bound | Span = Bound(operator, value)
+            self.refuse_senseless(rule.statistic, Bound(operator, value), begin, "goal")
+            ends = [value]
+        else:
+            unit, low = self.value(rule.statistic)
+            self.expect("..", "`..` and the upper end of the goal, or an operator before it")
+            again, high = self.value(rule.statistic)
+            if again is not unit or low > high:
+                self.fail("a goal's range runs from low to high in one unit", begin)
+            goal = Span(low, high)
+            ends = [low, high]
+        if unit is not rule.unit:
+            self.fail("goal and limit must have the same unit", begin)
+        self.refuse_looser(rule.limit, goal, ends, begin)
+        return goal
+
+    def refuse_looser(self, limit: Bound, goal: Bound | Span, ends: list[Fraction], begin: int) -> None:
+        if isinstance(goal, Bound):
+            if goal.operator.caps is not limit.operator.caps:
+                self.fail(f"the goal must look the same way as the limit, {limit.operator}", begin)
+            if goal.value == limit.value and (goal.operator.strict or not limit.operator.strict):
+                return
+        if not all(limit.holds(end) for end in ends):
+            self.fail("the goal is looser than the limit", begin)
+
+    def fail_at_end(self, rule: Rule) -> NoReturn:
+        rest = self.text[self.at :]
+        if re.match(r"(for|within|over)\b", rest):
+            hint = "the window comes before the goal: `p95 <= 2s for 10s, goal < 1s`"
+            if rule.window is not None:
+                hint = "a rule has one window"
+            self.fail("a window cannot stand here", hint=hint)
+        if re.match(r"(and|or|&&|\|\|)", rest):
+            self.fail("a rule has one limit", hint="write two rules")
+        self.fail(f"{rest[:20]!r} cannot stand here", hint="a window, or a goal after a comma, or nothing")
+
+    def space(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def take(self, mark: str) -> bool:
+        if not self.text.startswith(mark, self.at):
+            return False
+        self.at += len(mark)
+        return True
+
+    def expect(self, mark: str, wanted: str) -> None:
+        if not self.take(mark):
+            self.fail(f"expected {wanted}")
+
+    def fail(self, message: str, at: int | None = None, hint: str | None = None) -> NoReturn:
+        raise RuleSyntaxError(message, (self.at if at is None else at) + 1, hint)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = get_close_matches(word.lower(), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

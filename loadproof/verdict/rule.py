@@ -1,0 +1,250 @@
+"""A rule as data: what is measured on which requests, the limit, and how both are written.
+
+Limits are exact fractions in the base unit of the rule: microseconds, ratio, per second, bytes, or a plain
+number. `str(rule)` is the canonical text, which `grammar.parse_rule` reads back to an equal rule.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from loadproof.units import BYTE_UNITS, duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Unit(StrEnum):
+    """What a rule's numbers count."""
+
+    DURATION = "us"
+    RATIO = "ratio"
+    RATE = "per_s"
+    BYTES = "bytes"
+    NUMBER = "count"
+
+
+class Operator(StrEnum):
+    """How a value must lie to its bound."""
+
+    AT_MOST = "<="
+    AT_LEAST = ">="
+    BELOW = "<"
+    ABOVE = ">"
+
+    @property
+    def caps(self) -> bool:
+        """Whether small values are the good ones."""
+        return self in {Operator.AT_MOST, Operator.BELOW}
+
+    @property
+    def strict(self) -> bool:
+        return self in {Operator.BELOW, Operator.ABOVE}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit or a goal with one end, `<= 2s`."""
+
+    operator: Operator
+    value: Fraction
+
+    def holds(self, value: Fraction | int) -> bool:
+        if self.operator.strict and value == self.value:
+            return False
+        return value <= self.value if self.operator.caps else value >= self.value
+
+    @property
+    def counted_us(self) -> int:
+        """The latency such that a request lies beyond this bound's boundary exactly if it took longer.
+
+        Latencies are whole microseconds: `<= L` and `> L` part at L, `< L` and `>= L` at L - 1.
+        """
+        whole = int(self.value)
+        return whole if self.operator in {Operator.AT_MOST, Operator.ABOVE} else whole - 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """A goal with two ends, `50%..60%`, both included."""
+
+    low: Fraction
+    high: Fraction
+
+
+class WindowKind(StrEnum):
+    FOR = "for"
+    """Every full window of that length."""
+    WITHIN = "within"
+    """Some full window."""
+    OVER = "over"
+    """The last one."""
+
+
+@dataclass(frozen=True)
+class Window:
+    kind: WindowKind
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the grammar allows for one statistic."""
+
+    labels: tuple[str, ...]
+    units: tuple[Unit, ...]
+    windows: bool
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What a rule measures."""
+
+    name: str
+    """`p95`, `mean`, `check`, ..."""
+    argument: str | None = None
+    """The name in `check(NAME)`, `metric(NAME)`, `resource(NAME)`."""
+
+    @property
+    def quantile(self) -> Fraction | None:
+        """Exactly 0.95 for p95 and 1 for max; None for other statistics."""
+        return Fraction(1) if self.name == "max" else quantile_of(self.name)
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[QUANTILE if quantile_of(self.name) is not None else self.name]
+
+    @property
+    def is_latency(self) -> bool:
+        """Mean, p50 to p99.99 or max of the requests' latencies."""
+        return self.kind is _LATENCY
+
+    def __str__(self) -> str:
+        return self.name if self.argument is None else f"{self.name}({text_of(self.argument, _BARE_NAME)})"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One threshold on one statistic of the requests that its selector takes."""
+
+    statistic: Statistic
+    selector: Mapping[str, str] = field(hash=False)
+    """Label -> value, in the order of `LABELS`."""
+    limit: Bound
+    unit: Unit
+    window: Window | None = None
+    goal: Bound | Span | None = None
+
+    @property
+    def is_census(self) -> bool:
+        """The limit is at the end of its scale, so that a single violation breaks it."""
+        operator, value = self.limit.operator, self.limit.value
+        if operator is Operator.AT_MOST:
+            return value == 0 and self.unit is not Unit.DURATION
+        return operator is Operator.AT_LEAST and value == 1 and self.statistic.name in SHARES
+
+    def value_text(self, value: Fraction) -> str:
+        """A limit or goal of this rule exactly as the grammar reads it."""
+        return _WRITERS[self.unit](value)
+
+    @property
+    def goal_text(self) -> str | None:
+        if self.goal is None:
+            return None
+        if isinstance(self.goal, Span):
+            return f"{self.value_text(self.goal.low)}..{self.value_text(self.goal.high)}"
+        return f"{self.goal.operator} {self.value_text(self.goal.value)}"
+
+    def __str__(self) -> str:
+        text = str(self.statistic)
+        if self.selector:
+            pairs = (f"{label}={text_of(value, _BARE_VALUE)}" for label, value in self.selector.items())
+            text += "{" + ", ".join(pairs) + "}"
+        text += f" {self.limit.operator} {self.value_text(self.limit.value)}"
+        if self.window is not None:
+            text += f" {self.window.kind} {duration_text(self.window.seconds * 1_000_000)}"
+        if self.goal is not None:
+            text += f", goal {self.goal_text}"
+        return text
+
+
+LABELS: Final = ("scenario", "region", "name", "method", "phase", "outcome")
+_USERS: Final = ("scenario", "region", "phase")
+_WORKERS: Final = ("region", "phase")
+_LATENCY: Final = Kind(LABELS, (Unit.DURATION,), windows=True)
+QUANTILE: Final = "quantile"
+KINDS: Final[dict[str, Kind]] = {
+    QUANTILE: _LATENCY,
+    "mean": _LATENCY,
+    "max": _LATENCY,
+    "rate": Kind(LABELS, (Unit.RATE,), windows=True),
+    "peak_rate": Kind(LABELS, (Unit.RATE,), windows=False),
+    "error_ratio": Kind(LABELS[:-1], (Unit.RATIO,), windows=True),
+    "count": Kind(LABELS, (Unit.NUMBER,), windows=True),
+    "users": Kind(_USERS, (Unit.NUMBER,), windows=True),
+    "stall": Kind(_WORKERS, (Unit.DURATION,), windows=False),
+    "pacer_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
+    "receive_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
+    "user_wait": Kind(_USERS, (Unit.DURATION,), windows=False),
+    "check": Kind(_USERS, (Unit.RATIO,), windows=True),
+    "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=True),
+    "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=True),
+}
+"""Every statistic; `quantile` stands for p50 to p99.99."""
+SHARES: Final = frozenset({"error_ratio", "check"})
+"""Parts of a whole: from 0 to 1."""
+
+_QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?)")
+_BARE_NAME: Final = re.compile(r"[\w./:-]+(?: [\w./:-]+)*", re.ASCII)
+_BARE_VALUE: Final = re.compile(r"[\w./:*?&+@-]+(?: [\w./:*?&+@-]+)*", re.ASCII)
+
+
+def quantile_of(statistic: str) -> Fraction | None:
+    """0.999 for `p99.9`; None for what is not p50 to p99.99."""
+    match = _QUANTILE.fullmatch(statistic)
+    if match is None:
+        return None
+    quantile = Fraction(match[1]) / 100
+    return quantile if quantile >= Fraction(1, 2) else None
+
+
+def text_of(value: str, bare: re.Pattern[str]) -> str:
+    r"""A name as rules write it: bare where that is safe, else in quotes with `\` before `"` and `\`."""
+    if bare.fullmatch(value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def decimal_text(value: Fraction) -> str:
+    """A number that was read from decimal digits, written back exactly."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    places = 0
+    scaled = abs(value)
+    while scaled.denominator != 1:
+        scaled *= 10
+        places += 1
+        if places > 400:
+            raise ValueError(f"{value} has no finite decimal text")
+    digits = str(scaled.numerator).rjust(places + 1, "0")
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
+def _bytes_text(value: Fraction) -> str:
+    for unit, size in sorted(BYTE_UNITS.items(), key=lambda item: (-item[1], item[0])):
+        if value >= size and (value / size).denominator == 1:
+            return f"{value / size}{unit}"
+    return f"{decimal_text(value)}B"
+
+
+_WRITERS: Final = {
+    Unit.DURATION: lambda value: duration_text(int(value)),
+    Unit.RATIO: lambda value: f"{decimal_text(value * 100)}%",
+    Unit.RATE: lambda value: f"{decimal_text(value)}/s",
+    Unit.BYTES: _bytes_text,
+    Unit.NUMBER: decimal_text,
+}
