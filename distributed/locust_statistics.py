@@ -46,7 +46,9 @@ def _add(entry: Any, key: SeriesKey, series: Series, second: int) -> None:
     entry.total_response_time += histogram.total / 1_000
     entry.total_content_length += series.bytes_received
     least, most = histogram.min / 1_000, histogram.max / 1_000
-    entry.min_response_time = least if entry.min_response_time is None else min(entry.min_response_time, least)
+    entry.min_response_time = (
+        least if entry.min_response_time is None else min(entry.min_response_time, least)
+    )
     entry.max_response_time = max(entry.max_response_time, most)
     entry.last_request_timestamp = time.time()
     for index, count in histogram.counts.items():

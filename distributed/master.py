@@ -65,7 +65,12 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
     """Locust's master, with our loops: no message handler waits, no dispatcher decides, nothing is sent blindly."""
 
     def __init__(
-        self, environment: Environment, plan: Plan, plan_sha256: str, suite: Suite, seats: tuple[Seat, ...],
+        self,
+        environment: Environment,
+        plan: Plan,
+        plan_sha256: str,
+        suite: Suite,
+        seats: tuple[Seat, ...],
         folder: RunFolder,
     ) -> None:
         self.plan = plan
@@ -235,9 +240,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         return None
 
     def _receive(self, client_id: str, message: messages.Record) -> None:
-        admitted = next(
-            (known for known in self.admitted.values() if known.client_id == client_id), None
-        )
+        admitted = next((known for known in self.admitted.values() if known.client_id == client_id), None)
         if admitted is None or admitted.lost is not None or message.epoch != admitted.epoch:
             raise msgspec.ValidationError("a journal record from nobody who was admitted")
         record, answer = admitted.receiver.receive(message)
@@ -258,7 +261,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _drop(self, client_id: str | None, error: Exception) -> None:
         self.dropped_messages += 1
-        if self.dropped_messages <= 10:  # noqa: PLR2004
+        if self.dropped_messages <= 10:
             logger.warning("dropped a message from %r: %s", client_id, error)
         gevent.sleep(0)
 

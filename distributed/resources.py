@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
+import gevent
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from distributed.clock import RunClock
+    from distributed.run_folder import RunFolder
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -59,6 +67,24 @@ class ProcessTree:
             except psutil.Error:
                 continue
         return list(found.values())
+
+
+def sample_resources(folder: RunFolder, clock: RunClock, processes: Mapping[str, list[int]]) -> NoReturn:
+    """Write `<name>.cpu`, `<name>.memory` (share of what the machine has) and `<name>.rss` once a second."""
+    limit = memory_limit()
+    trees = {name: ProcessTree(pids) for name, pids in processes.items()}
+    second = 0
+    while True:
+        gevent.sleep(clock.seconds_until(second * 1_000_000))
+        now = max(0, clock.now_us())
+        for name, tree in trees.items():
+            cpu, resident = tree.sample()
+            if cpu is not None:
+                folder.sample(now, f"{name}.cpu", round(cpu, 4))
+            if resident:
+                folder.sample(now, f"{name}.rss", resident)
+                folder.sample(now, f"{name}.memory", round(resident / limit, 5))
+        second = max(second + 1, now // 1_000_000 + 1)
 
 
 def usable_cores() -> int:

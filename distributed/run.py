@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from distributed.live import View
 from distributed.master import Master
 from distributed.placement import seats
 from distributed.processes import Child, start_child, tail
-from distributed.resources import ProcessTree, memory_limit
+from distributed.resources import sample_resources
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
@@ -32,6 +31,7 @@ from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
@@ -111,7 +111,8 @@ class _Run:
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
         self.signals = [
-            gevent.signal_handler(number, self._signalled, number) for number in (signal.SIGINT, signal.SIGTERM)
+            gevent.signal_handler(number, self._signalled, number)
+            for number in (signal.SIGINT, signal.SIGTERM)
         ]
         url = self._reach_target()
         folder.plan.write_text(dump_plan(plan), encoding="utf-8")
@@ -153,7 +154,7 @@ class _Run:
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
             master.begin_load(self.run, clock)
-            sampler = gevent.spawn(self._sample, clock, url)
+            sampler = gevent.spawn(sample_resources, self.folder, clock, self._processes(url))
             self._watch(clock)
             sampler.kill()
         return self._close(clock, url)
@@ -218,7 +219,11 @@ class _Run:
             raise UsageError(f"no worker could start:\n{tail(self.folder.log)}")
         for worker, child in self.workers.items():
             if worker not in self.master.admitted:
-                what = "is still starting" if child.running() else f"ended with status {child.process.returncode}"
+                what = (
+                    "is still starting"
+                    if child.running()
+                    else f"ended with status {child.process.returncode}"
+                )
                 self.folder.event(None, "worker_lost", f"never joined: its process {what}", worker)
 
     def _watch(self, clock: RunClock) -> None:
@@ -260,25 +265,13 @@ class _Run:
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             self.master.lose(worker, f"its process {how}")
 
-    def _sample(self, clock: RunClock, url: str) -> None:
-        """One reading of every resource a second, from second 1 of the run."""
-        limit = memory_limit()
+    def _processes(self, url: str) -> dict[str, list[int]]:
+        """What is sampled: the roots of the process trees of generator and, where it is local, target."""
+        processes = {"generator": [child.process.pid for child in self.workers.values()]}
         pid = self.target.process.pid if self.target is not None else target_service.local_pid(url)
-        trees = {"generator": ProcessTree([child.process.pid for child in self.workers.values()])}
         if pid is not None:
-            trees["target"] = ProcessTree([pid])
-        second = 0
-        while True:
-            gevent.sleep(clock.seconds_until(second * 1_000_000))
-            now = clock.now_us()
-            for name, tree in trees.items():
-                cpu, resident = tree.sample()
-                if cpu is not None:
-                    self.folder.sample(now, f"{name}.cpu", round(cpu, 4))
-                if resident:
-                    self.folder.sample(now, f"{name}.rss", resident)
-                    self.folder.sample(now, f"{name}.memory", round(resident / limit, 5))
-            second = max(second + 1, now // 1_000_000 + 1)
+            processes["target"] = [pid]
+        return processes
 
     def _view(self, clock: RunClock, *, draining: bool) -> View:
         assert self.master is not None
@@ -358,5 +351,5 @@ def needs_permission(plan: Plan) -> str | None:
     if plan.target == EMBEDDED:
         return None
     host = urlsplit(plan.target).hostname or ""
-    loopback = host == "localhost" or host == "::1" or host.startswith("127.")
+    loopback = host in {"localhost", "::1"} or host.startswith("127.")
     return None if loopback or host in plan.allow_hosts else host

@@ -9,12 +9,14 @@ import platform
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
 from loadproof.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA_VERSION: Final = 1
 
@@ -47,7 +49,9 @@ class RunFolder:
 
     def event(self, at_us: int | None, kind: str, text: str, who: str | None = None) -> None:
         """Note that something happened: `phase`, `worker_joined`, `worker_lost`, `stop`, ..."""
-        _line(self._events, {"at_us": at_us, "utc": utc_text(utc_now()), "kind": kind, "who": who, "text": text})
+        _line(
+            self._events, {"at_us": at_us, "utc": utc_text(utc_now()), "kind": kind, "who": who, "text": text}
+        )
 
     def sample(self, at_us: int, name: str, value: float) -> None:
         _line(self._samples, {"at_us": at_us, "name": name, "value": value})

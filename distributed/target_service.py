@@ -84,7 +84,9 @@ def local_pid(url: str) -> int | None:
 
 def _get(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "loadproof"})  # noqa: S310 the plan's reader allows http(s) only
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+        request, timeout=ANSWER_S
+    ) as answer:
         body: bytes = answer.read(ANSWER_BYTES)
     return body
 

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent.pool import Group
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
 from loadproof.measure.interval import Outcome
@@ -14,6 +13,8 @@ from loadproof.plan.profile import next_change_us, users_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gevent.pool import Group
 
     from distributed.clock import RunClock
     from distributed.placement import Slot
@@ -36,7 +37,12 @@ class Users:
     """
 
     def __init__(
-        self, environment: Any, recorder: Recorder, clock: RunClock, load: Sequence[Phase], slots: Sequence[Slot]
+        self,
+        environment: Any,
+        recorder: Recorder,
+        clock: RunClock,
+        load: Sequence[Phase],
+        slots: Sequence[Slot],
     ) -> None:
         self._environment = environment
         self._recorder = recorder

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 import locust
@@ -21,8 +22,10 @@ from distributed.processes import watch_lifeline
 from distributed.suite import load_suite
 from distributed.worker import Worker
 from loadproof.errors import LoadproofError
-from loadproof.plan.model import Plan
 from loadproof.plan.reader import read_plan
+
+if TYPE_CHECKING:
+    from loadproof.plan.model import Plan
 
 
 def main() -> int:

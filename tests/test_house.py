@@ -132,7 +132,9 @@ def test_our_package_names_are_ours(package):
     """A library of the same name (dask's `distributed`, say) must not be imported in our package's place."""
     found = Path(importlib.import_module(package).__file__).resolve()
 
-    assert found.is_relative_to(ROOT), f"{package} is {found}: another library of that name is installed before ours"
+    assert found.is_relative_to(ROOT), (
+        f"{package} is {found}: another library of that name is installed before ours"
+    )
 
 
 def test_no_module_shadows_the_standard_library():
@@ -148,7 +150,9 @@ def test_no_module_shadows_the_standard_library():
 
 def test_packages_have_empty_init_files():
     """An `__init__.py` holds nothing, except the command line's table of contents."""
-    full = [str(path) for module, path in modules() if path.name == "__init__.py" and path.read_text().strip()]
+    full = [
+        str(path) for module, path in modules() if path.name == "__init__.py" and path.read_text().strip()
+    ]
 
     assert full == [str(ROOT / "loadproof" / "cli" / "__init__.py")]
 

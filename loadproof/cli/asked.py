@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
-from loadproof.verdict.grammar import Rule, parse_rule
+from loadproof.verdict.grammar import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
     from loadproof.plan.overrides import Overrides
+    from loadproof.verdict.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,19 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
     }
     if suite is not None:
         known["scenario"] = plan.scenarios if plan.scenarios is not None else suite.classes
-    for selector, value in rule.selector.items():
+    for selector, value in rule.selector:
         names = list(known.get(selector, [value]))
         if value not in names:
             yield f"the plan has no {selector} {value!r}", known_names(value, names)
-    if suite is not None and rule.statistic.name in {"check", "metric"}:
-        kind = f"{rule.statistic.name}s"
+    if suite is not None and rule.argument is not None and rule.statistic in {"check", "metric"}:
+        kind = f"{rule.statistic}s"
         chosen = plan.scenarios if plan.scenarios is not None else suite.classes
         declared = {
             name for scenario, names in suite.declared(kind).items() if scenario in chosen for name in names
         }
-        argument = rule.statistic.argument
-        if argument is not None and argument not in declared:
-            message = f"no scenario of the plan declares the {rule.statistic.name} {argument!r}"
-            yield message, known_names(argument, declared)
+        if rule.argument not in declared:
+            message = f"no scenario of the plan declares the {rule.statistic} {rule.argument!r}"
+            yield message, known_names(rule.argument, declared)
 
 
 def known_names(wrong: str, names: Iterable[str]) -> str:

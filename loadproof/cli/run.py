@@ -40,7 +40,9 @@ def run(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="One user a scenario, every task once, each exchange printed.")
     ] = False,
-    no_analysis: Annotated[bool, typer.Option("--no-analysis", help="Leave the reports to `report`.")] = False,
+    no_analysis: Annotated[
+        bool, typer.Option("--no-analysis", help="Leave the reports to `report`.")
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Load a host that is neither loopback nor in `allow_hosts`.")
     ] = False,
@@ -139,7 +141,8 @@ def _unphased(asked: Asked) -> tuple[object, ...]:
     return tuple(
         text
         for text, rule in zip(asked.plan.rules, asked.rules, strict=True)
-        if not {"phase", "region"} & set(rule.selector) and rule.statistic.name not in {"rate", "peak_rate"}
+        if not {"phase", "region"} & {label for label, _ in rule.selector}
+        and rule.statistic not in {"rate", "peak_rate"}
     )
 
 

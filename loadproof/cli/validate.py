@@ -70,7 +70,11 @@ def explanation(asked: Asked) -> list[str]:
             f"{format_duration(phase.duration_us)}{warmup}"
         )
         at += phase.duration_us
-    lines += [f"  {format_duration(at):>8}  end, then up to {_drain(stop_timeout_us(plan))} to drain", "", "who"]
+    lines += [
+        f"  {format_duration(at):>8}  end, then up to {_drain(stop_timeout_us(plan))} to drain",
+        "",
+        "who",
+    ]
     weights = plan.scenarios if plan.scenarios is not None else suite.weights
     total = sum(weights.values())
     for name, weight in weights.items():
