@@ -26,7 +26,7 @@ def make_folder() -> Path:
         _remove_if_deserted(old)
     making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=base))
     # Deliberately never closed: the lock is held as long as a process has it open.
-    lock = os.open(making / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    lock = os.open(making / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # It gets its name when it is locked, so that nobody takes it for a deserted one.
     return making.rename(base / making.name.replace(_MAKING, PREFIX))

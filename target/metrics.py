@@ -138,7 +138,7 @@ def _requests(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
             requests.add_metric(labels, count)
         elif kind == "latency_us":
             of = [sums[("latency", *labels, _text(bound))] for bound in (*LATENCY_US, None)]
-            buckets = _cumulative([f"{bound / 1e6:g}" for bound in LATENCY_US], of)
+            buckets = _cumulative([bound / 1e6 for bound in LATENCY_US], of)
             latency.add_metric(labels, buckets, sum_value=count / 1e6)
     yield requests
     yield latency
@@ -155,7 +155,7 @@ def _store(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
     yield HistogramMetricFamily(
         "target_store_group_size",
         "Write jobs in one group commit.",
-        buckets=_cumulative([str(bound) for bound in GROUP_SIZES], groups),
+        buckets=_cumulative(GROUP_SIZES, groups),
         sum_value=sums["group_jobs",],
     )
 
@@ -182,12 +182,12 @@ def _processes(owners: Iterable[int | None]) -> Iterator[Metric]:
     yield GaugeMetricFamily("target_resident_memory_bytes", "Memory of the server processes.", resident)
 
 
-def _cumulative(bounds: list[str], counts: list[int]) -> list[Any]:
+def _cumulative(bounds: Iterable[float], counts: list[int]) -> list[Any]:
     buckets: list[tuple[str, float]] = []
     total = 0
-    for bound, count in zip([*bounds, _MORE], counts, strict=True):
+    for label, count in zip([*(str(float(bound)) for bound in bounds), _MORE], counts, strict=True):
         total += count
-        buckets.append((bound, total))
+        buckets.append((label, total))
     return buckets
 
 

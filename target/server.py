@@ -217,19 +217,23 @@ def _be_child(post: object, foreign: list[int]) -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        # getaddrinfo would take it modulo 65,536.
+        raise UsageError(f"--port {port}: choose 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host} --port {port}: {error}") from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"cannot listen on {host} port {port}: {why}; --port 0 takes any free one") from None
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {error.strerror}; --port 0 takes any free one"
+        ) from None
     return listener
 
 

@@ -4,10 +4,10 @@ A write is a job, a function of the open transaction. The thread takes all jobs 
 transaction, each under a savepoint of its own, commits once and only then resolves them: what was answered is
 in the file. A job that raises is undone alone.
 
-Reads run on the caller's thread, which is the event loop's: a point read takes about 4 µs and a page of 20 13 µs,
-where handing it to another thread costs 60. Several processes may open one file; a writer waits up to BUSY_S for
-another.
-`synchronous=NORMAL` survives the death of any process, not a loss of power in the last moments before it.
+Reads run on the caller's thread, which is the event loop's: a point read takes about 4 µs and a page of 20
+policies 13 µs, where handing it to another thread costs 60. Several processes may open one file; a writer
+waits up to BUSY_S for another. `synchronous=NORMAL` survives the death of any process, not a loss of power
+in the last moments before it.
 """
 
 from __future__ import annotations

@@ -57,9 +57,11 @@ class Served:
         return self.process.wait(30)
 
 
-def start(*arguments: str, folder: Path, pass_fds: tuple[int, ...] = (), **environment: str) -> Served:
+def start(
+    *arguments: str, folder: Path, pass_fds: tuple[int, ...] = (), before: str = "", **environment: str
+) -> Served:
     """Start a target and wait until it says that it answers."""
-    process = launch(*arguments, folder=folder, pass_fds=pass_fds, **environment)
+    process = launch(*arguments, folder=folder, pass_fds=pass_fds, before=before, **environment)
     line = process.stdout.readline()
     if not line:
         raise AssertionError(f"the target did not start: {process.communicate()[1].decode()}")
@@ -68,11 +70,12 @@ def start(*arguments: str, folder: Path, pass_fds: tuple[int, ...] = (), **envir
 
 
 def launch(
-    *arguments: str, folder: Path, pass_fds: tuple[int, ...] = (), **environment: str
+    *arguments: str, folder: Path, pass_fds: tuple[int, ...] = (), before: str = "", **environment: str
 ) -> subprocess.Popen[bytes]:
-    """Start a target; its output is piped."""
+    """Start a target; its output is piped. `before` is code that changes the module `server` first."""
+    script = f"import sys\nfrom target import server\n{before}\nsys.exit(server.main())"
     return subprocess.Popen(
-        [sys.executable, "-m", "target.server", *arguments],
+        [sys.executable, *(("-c", script) if before else ("-m", "target.server")), *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(folder), **environment},
         stdin=subprocess.DEVNULL,
@@ -83,9 +86,9 @@ def launch(
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, folder: Path, **environment: str) -> Iterator[Served]:
+def serving(*arguments: str, folder: Path, before: str = "", **environment: str) -> Iterator[Served]:
     """A target for the length of the block, ended in order; however the block ends nothing stays behind."""
-    served = start(*arguments, folder=folder, **environment)
+    served = start(*arguments, folder=folder, before=before, **environment)
     try:
         yield served
     finally:

@@ -1,0 +1,300 @@
+"""The store: what is answered is kept, whatever happens to the neighbours or the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import threading
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving import HEADERS, POLICY, serving, start
+
+from loadproof.errors import UsageError
+from target import store as store_module
+from target.store import SqliteStore, StoreUnavailableError, prepare, store_path
+
+SCHEMA = ("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",)
+
+
+def insert(text):
+    return lambda transaction: transaction.execute(
+        "INSERT INTO notes (text) VALUES (?) RETURNING id", (text,)
+    )
+
+
+def insert_then_raise(text, error):
+    def job(transaction):
+        transaction.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+        raise error
+
+    return job
+
+
+def using(path, story, **options):
+    """Run `story(store)` in an event loop of its own."""
+    prepare(str(path), SCHEMA)
+
+    async def told():
+        store = SqliteStore(str(path), **options)
+        try:
+            return await story(store)
+        finally:
+            store.close()
+
+    return asyncio.run(told())
+
+
+async def together(store, jobs):
+    """The outcomes of jobs that wait at the same time: the writer is held until all are queued."""
+    entered, release = threading.Event(), threading.Event()
+    held = asyncio.ensure_future(store.write(lambda _: entered.set() or release.wait(30)))
+    await asyncio.to_thread(entered.wait)
+    waiting = [asyncio.ensure_future(store.write(job)) for job in jobs]
+    await asyncio.sleep(0)
+    release.set()
+    await held
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def texts(path):
+    with sqlite3.connect(path) as connection:
+        return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY id")]
+
+
+def test_jobs_that_wait_are_committed_together(tmp_path):
+    """A hundred jobs that wait make one group; each gets its own result."""
+    groups = []
+
+    async def story(store):
+        return await together(store, [insert(str(number)) for number in range(100)])
+
+    results = using(tmp_path / "db", story, on_group=lambda kept, undone: groups.append((kept, undone)))
+
+    assert [rows[0][0] for rows in results] == list(range(1, 101))
+    assert groups == [(1, 0), (100, 0)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(fates=st.lists(st.sampled_from(["keep", "raise", "broken SQL", "twice"]), max_size=12))
+def test_a_failing_job_is_undone_alone(tmp_path_factory, fates):
+    """In one group, exactly the jobs that failed are undone and hear of their own failure."""
+    path = tmp_path_factory.mktemp("store") / "db"
+    jobs = []
+    for number, fate in enumerate(fates):
+        if fate == "raise":
+            jobs.append(insert_then_raise(f"{number}", KeyError(number)))
+        elif fate == "broken SQL":
+            jobs.append(lambda transaction: transaction.execute("INSERT INTO nowhere VALUES (1)"))
+        else:
+            jobs.append(insert("same" if fate == "twice" else f"{number}"))
+    results = using(path, lambda store: together(store, jobs))
+    repeated = [number for number, fate in enumerate(fates) if fate == "twice"][1:]
+
+    for number, (fate, result) in enumerate(zip(fates, results, strict=True)):
+        if fate == "raise":
+            assert isinstance(result, KeyError)
+            assert result.args == (number,)
+        elif fate == "broken SQL":
+            assert isinstance(result, StoreUnavailableError)
+        elif number in repeated:
+            assert isinstance(result, sqlite3.IntegrityError)
+        else:
+            assert isinstance(result, list)
+    assert texts(path) == [
+        "same" if fate == "twice" else f"{number}"
+        for number, fate in enumerate(fates)
+        if fate in {"keep", "twice"} and number not in repeated
+    ]
+
+
+def test_a_read_sees_what_was_resolved(tmp_path):
+    """A write that has been awaited is seen by the next read, also by another process's store."""
+
+    async def story(store):
+        other = SqliteStore(str(tmp_path / "db"))
+        await store.write(insert("seen"))
+        found = [await each.read("SELECT text FROM notes") for each in (store, other)]
+        other.close()
+        return found
+
+    assert using(tmp_path / "db", story) == [[("seen",)], [("seen",)]]
+
+
+def test_two_stores_of_one_file_keep_all_writes(tmp_path):
+    """Two writers at once lose nothing."""
+
+    async def story(store):
+        other = SqliteStore(str(tmp_path / "db"))
+        writers = (store, other)
+        await asyncio.gather(*(writers[number % 2].write(insert(f"{number}")) for number in range(200)))
+        other.close()
+
+    using(tmp_path / "db", story)
+
+    assert sorted(texts(tmp_path / "db"), key=int) == [f"{number}" for number in range(200)]
+
+
+def test_a_database_that_cannot_be_written_refuses_and_recovers(tmp_path, monkeypatch):
+    """While another program holds the write lock every waiting job is refused; afterwards writes work."""
+    monkeypatch.setattr(store_module, "BUSY_S", 0.01)
+    path = tmp_path / "db"
+
+    async def story(store):
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        refused = await asyncio.gather(
+            *(store.write(insert(f"{number}")) for number in range(3)), return_exceptions=True
+        )
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await store.write(insert("after"))
+        return refused
+
+    refused = using(path, story)
+
+    assert [type(each) for each in refused] == [StoreUnavailableError] * 3
+    assert texts(path) == ["after"]
+
+
+def test_a_full_disk_loses_no_answered_job(tmp_path):
+    """When the database is full, what was answered as kept is there, and what was refused is not."""
+    path = tmp_path / "db"
+
+    async def story(store):
+        await store.write(lambda transaction: transaction.execute("PRAGMA max_page_count = 12"))
+        sizes = [10, 30_000, 20, 10_000, 60_000, 30, 5_000, 40]
+        wanted = [f"{number}:" + "x" * size for number, size in enumerate(sizes)]
+        results = []
+        for pair in range(0, len(wanted), 2):
+            results += await together(store, [insert(text) for text in wanted[pair : pair + 2]])
+        return wanted, results
+
+    wanted, results = using(path, story)
+    refused = [isinstance(result, StoreUnavailableError) for result in results]
+
+    assert any(refused)
+    assert not all(refused)
+    assert texts(path) == [text for text, no in zip(wanted, refused, strict=True) if not no]
+
+
+def test_a_cancelled_request_does_not_stop_the_writer(tmp_path):
+    """A waiter that was cancelled is passed over; the others get their results."""
+
+    async def story(store):
+        release = threading.Event()
+        held = asyncio.ensure_future(store.write(lambda _: release.wait(30)))
+        cancelled = asyncio.ensure_future(store.write(insert("cancelled")))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        release.set()
+        await held
+        return await store.write(insert("kept"))
+
+    assert using(tmp_path / "db", story)
+    assert "kept" in texts(tmp_path / "db")
+
+
+def test_closing_finishes_what_waits(tmp_path):
+    """Jobs that were queued before `close` are in the file after it."""
+
+    async def story(store):
+        for number in range(50):
+            store._jobs.put(store_module._Job(insert(f"{number}")))
+
+    using(tmp_path / "db", story)
+
+    assert len(texts(tmp_path / "db")) == 50
+
+
+def test_a_kill_loses_nothing_that_was_answered(tmp_path):
+    """SIGKILL of every process amid writes: what was answered with 201 or 200 is there, as answered."""
+    store = f"sqlite://{tmp_path}/kept.db"
+    served = start("--processes", "2", "--store", store, folder=tmp_path)
+    pids = served.processes()
+    answered: list[dict] = []
+    enough = threading.Event()
+
+    def write() -> None:
+        with served.client() as client:
+            try:
+                while True:
+                    made = client.post("/policies", json=POLICY)
+                    new = {"policy": {**POLICY, "title": f"Policy {made.json()['id']}"}, "if_version": 1}
+                    changed = client.put(f"/policies/{made.json()['id']}", json=new)
+                    for answer in (made, changed):
+                        assert answer.status_code in {200, 201}
+                        answered.append(answer.json())
+                    if len(answered) > 300:
+                        enough.set()
+            except httpx.TransportError:
+                return
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert enough.wait(60)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    served.process.communicate()
+    latest: dict[int, dict] = {}
+    for answer in answered:
+        latest[answer["id"]] = max(answer, latest.get(answer["id"], answer), key=lambda each: each["version"])
+
+    with serving("--store", store, folder=tmp_path) as again, again.client() as client:
+        found = {each: client.get(f"/policies/{each}").json() for each in latest}
+    # The last update of each thread may have been written without having been answered.
+    assert all(found[each]["version"] >= latest[each]["version"] for each in latest)
+    assert sum(found[each] != latest[each] for each in latest) <= len(threads)
+
+
+def test_a_store_that_is_locked_is_answered_with_503(tmp_path):
+    """A write that cannot be made is 503 with Retry-After; reads and health go on."""
+    path = tmp_path / "kept.db"
+    before = "from target import store\nstore.BUSY_S = 0.01"
+    with serving("--store", f"sqlite://{path}", folder=tmp_path, before=before) as served:
+        with sqlite3.connect(path, isolation_level=None) as blocker, served.client() as client:
+            client.post("/policies", json=POLICY)
+            blocker.execute("BEGIN IMMEDIATE")
+            refused = client.post("/policies", json=POLICY)
+            read = client.get("/policies/1")
+            health = client.get("/gateway/health")
+            blocker.execute("ROLLBACK")
+            written = client.post("/policies", json=POLICY)
+        blocker.close()
+
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["error"]["code"] == "store_unavailable"
+    assert refused.headers["X-Constitutional-Hash"] == HEADERS["X-Constitutional-Hash"]
+    assert (read.status_code, health.status_code, written.status_code) == (200, 200, 201)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        (None, "/state/store.sqlite3"),
+        ("sqlite:///var/lib/target.db", "/var/lib/target.db"),
+        ("sqlite:///a%20b.db", "/a b.db"),
+    ],
+)
+def test_a_store_url_names_a_file(tmp_path, url, path):
+    """Three slashes and an absolute path; without a URL the file is in the state folder."""
+    from pathlib import Path
+
+    assert store_path(url, Path("/state")) == path
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite://host/x", "mysql:///x", "/x", "sqlite:///x?y"]
+)
+def test_another_store_url_is_refused(tmp_path, url):
+    """Every other URL is a mistake that the message quotes."""
+    with pytest.raises(UsageError, match="sqlite:///"):
+        store_path(url, tmp_path)
