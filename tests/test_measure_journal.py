@@ -17,6 +17,7 @@ from loadproof.measure.codec import decode, encode
 from loadproof.measure.interval import Evidence, Fin
 from loadproof.measure.journal import Journal, JournalCopy, JournalWriter, read_records
 from loadproof.measure.record import MAGIC, MAX_RECORD, Chain, frame, unframe
+from loadproof.measure.recorder import Recorder
 
 SECONDS = (0, 1, 2, 4, 5, 6)
 
@@ -390,6 +391,21 @@ def test_full_disk_keeps_whole_records(tmp_path, limit):
     missed = set(range(40)) - set(acknowledged)
     assert len(missed) == len(errors) == 3
     assert max(acknowledged) == 39
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308])
+def test_metric_that_is_no_number_costs_no_interval(tmp_path, value):
+    """A scenario that records NaN, infinity or a sum beyond floats fails there; its second is still written."""
+    recorder = Recorder(LIMITS_US, lambda: 900_000, lambda _: "steady")
+    recorder.open_interval(0)
+    recorder.metric("Reader", "depth", 1e308)
+    with pytest.raises(ValueError, match="metric 'depth' of Reader cannot take"):
+        recorder.metric("Reader", "depth", value)
+    recorder.metric("Reader", "depth", 3)
+    write_journal(tmp_path / "a.journal", [recorder.close_interval()])
+    (interval,) = Journal(tmp_path / "a.journal").intervals()
+    (summary,) = interval.metrics.values()
+    assert (summary.count, summary.min, summary.max) == (2, 3.0, 1e308)
 
 
 def test_sums_of_chain_are_by_outcome():

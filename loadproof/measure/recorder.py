@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
@@ -151,15 +152,17 @@ class Recorder:
                 self._interval.evidence.append(Evidence(scenario, check, now, text))
 
     def metric(self, scenario: str, metric: str, value: float) -> None:
+        """Record one number; ValueError, and nothing recorded, for one that is not finite or makes a sum so."""
         key = MetricKey(scenario, metric, self._phase_at(self._clock()))
         summary = self._interval.metrics.get(key)
+        total = value if summary is None else summary.total + value
+        # No journal holds such a number: it must fail here, in its task, and not cost the whole interval.
+        if not isfinite(total):
+            raise ValueError(f"metric {metric!r} of {scenario} cannot take {value}: its sum would be {total}")
         if summary is None:
             self._interval.metrics[key] = MetricSummary(1, value, value, value)
         else:
-            summary.count += 1
-            summary.total += value
-            summary.min = min(summary.min, value)
-            summary.max = max(summary.max, value)
+            summary += MetricSummary(1, value, value, value)
 
     def task_error(self, text: str) -> None:
         errors = self._interval.task_errors
