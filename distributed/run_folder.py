@@ -61,7 +61,7 @@ class RunFolder:
         self.manifest.update(facts)
         new = self.path / "manifest.json.new"
         new.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(new, self.path / "manifest.json")
+        new.replace(self.path / "manifest.json")
 
     def close(self) -> None:
         self._events.close()

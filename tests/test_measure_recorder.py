@@ -174,3 +174,14 @@ def test_the_first_book_always_closes(steps):
     assert sum(interval.started for interval in intervals) == totals.started
     ended = sum(series.histogram.count for interval in intervals for series in interval.series.values())
     assert ended == totals.ok + totals.failed + totals.unfinished
+
+
+def test_raw_urls_as_names_cannot_fill_the_journal(recorder):
+    """Beyond 2,000 endpoints a request is named `other`; none is lost, and a long name is cut."""
+    for number in range(2_010):
+        recorder.finish(recorder.begin("A", "GET", f"/item/{number}" + "x" * 600), Outcome.OK, 1)
+    interval = recorder.close_interval()
+
+    assert len(interval.series) == 2_001
+    assert max(len(key.name) for key in interval.series) == 500
+    assert sum(series.histogram.count for series in interval.series.values()) == 2_010

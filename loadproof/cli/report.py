@@ -25,22 +25,31 @@ def report(
     from rich.text import Text
 
     from analyzer.report import analyse
-    from analyzer.text import closing_lines
+    from analyzer.text import Style, lines
     from analyzer.writer import write
     from loadproof.errors import ExitCode
     from loadproof.verdict.result import Verdict
 
     analysed = analyse(run, extra_rules=tuple(rule or ()))
-    paths = write(analysed, run, charts)
+    write(analysed, run, charts)
     if json_output:
-        sys.stdout.write(paths["results.json"].read_text(encoding="utf-8"))
+        sys.stdout.write((run / "results.json").read_text(encoding="utf-8"))
     else:
+        colours = {
+            Style.PASS: "bold green",
+            Style.WARN: "bold yellow",
+            Style.FAIL: "bold red",
+            Style.INVALID: "bold magenta",
+            Style.PLAIN: "",
+            Style.FAINT: "dim",
+        }
         console = Console(highlight=False)
-        for style, line in closing_lines(analysed, run, brief=quiet):
-            console.print(Text(line, style=style), soft_wrap=True)
+        shown = lines(analysed, run / "report.html")
+        for line in shown[:1] if quiet else shown:
+            console.print(Text(line.text, style=colours[line.style]), soft_wrap=True)
     return {
         Verdict.PASS: ExitCode.OK,
         Verdict.WARN: ExitCode.FAIL if strict else ExitCode.OK,
         Verdict.FAIL: ExitCode.FAIL,
         Verdict.INVALID: ExitCode.INVALID,
-    }[analysed.judgement.verdict]
+    }[analysed.verdict]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RUN_HEADER: Final = "Loadproof-Run"
 _TICKET: Final = "loadproof_ticket"
 ERROR_LENGTH: Final = 300
+LONGEST_US: Final = 10**15
 _TIMEOUTS: Final = (TimeoutError, socket.timeout, Timeout, requests.exceptions.Timeout)
 _NO_EXCHANGE: Final = (ConnectionRefusedError, socket.gaierror, requests.exceptions.ConnectTimeout)
 
@@ -133,7 +134,7 @@ def _on_request(
         outcome,
         _microseconds(response_time),
         name=str(name),
-        bytes_received=int(response_length or 0),
+        bytes_received=max(0, int(response_length or 0)),
         error=None if exception is None else error_text(exception),
         answered=answered,
         unanswered=unanswered,
@@ -197,4 +198,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _microseconds(milliseconds: float | None) -> int:
-    return max(0, round((milliseconds or 0) * 1000))
+    """What a plugin reports may be negative, absurd or not a number; a journal takes none of these."""
+    microseconds = (milliseconds or 0) * 1000
+    return round(min(max(0.0, microseconds), LONGEST_US)) if microseconds == microseconds else 0  # noqa: PLR0124 NaN

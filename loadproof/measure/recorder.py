@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 EVIDENCE_PER_INTERVAL = 5
 DETAIL_LENGTH = 500
 ERRORS_PER_INTERVAL = 100
+NAMES = 2_000
+"""Endpoints that one worker tells apart: names are templates, and raw URLs must not fill the journal."""
+NAME_LENGTH = 500
 OTHER = "other"
 
 
@@ -69,6 +72,7 @@ class Recorder:
         self._clock = clock
         self._phase_at = phase_at
         self._in_flight: dict[Ticket, None] = {}
+        self._names: set[str] = set()
         self._users: dict[str, int] = {}
         self._users_since_us = 0
         self._interval = Interval(0, 0, 0)
@@ -100,8 +104,7 @@ class Recorder:
             return
         ticket.open = False
         del self._in_flight[ticket]
-        if name is not None:
-            ticket.name = name
+        ticket.name = self._bounded(ticket.name if name is None else name)
         interval = self._interval
         self._add_series(ticket, outcome, latency_us, bytes_received)
         endpoint = Endpoint(ticket.method, ticket.name)
@@ -226,6 +229,14 @@ class Recorder:
         following = max(closed.second + 1, now // 1_000_000)
         self._interval = Interval(following, now, 0)
         return closed
+
+    def _bounded(self, name: str) -> str:
+        if name not in self._names:
+            name = name[:NAME_LENGTH]
+            if len(self._names) >= NAMES and name not in self._names:
+                return OTHER
+            self._names.add(name)
+        return name
 
     def _settle_users(self, now: int) -> None:
         elapsed = now - self._users_since_us

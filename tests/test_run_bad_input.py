@@ -1,0 +1,170 @@
+"""Bad input as a new user would type it: exit 2 within seconds, the place, the remedy, never a traceback."""
+
+import os
+import socket
+import stat
+
+import pytest
+from commands import VISITOR, loadproof
+
+GOOD = """\
+name: small
+suite: governance
+load:
+  - {phase: steady, duration: 10s, users: 5}
+rules:
+  - p95 <= 2s
+"""
+
+
+def refused(done, *words):
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert "Traceback" not in output
+    for word in words:
+        assert word in output, output
+
+
+@pytest.mark.parametrize(
+    ("line", "better", "words"),
+    [
+        ("rules:", "ruels:", ["plan.yaml:5:1", "ruels", "did you mean", "rules"]),
+        ("duration: 10s", "duration: 10 parsecs", ["plan.yaml:4:", "parsecs", "such as"]),
+        ("duration: 10s", "duration: 10", ["plan.yaml:4:", "unit"]),
+        ("duration: 10s", "duration: -10s", ["plan.yaml:4:"]),
+        ("suite: governance", "suite: governance\nsuite: governance", ["plan.yaml:3:1", "suite"]),
+        ("suite: governance", "suite: goverance", ["plan.yaml:2:8", "goverance"]),
+        ("rules:", "scenarios: {PolicyGovernor: 1}\nrules:", ["plan.yaml:5:13", "PolicyGovernor", "did you mean"]),
+        ("rules:", "scenarios: {PolicyGovernanceUser: 0}\nrules:", ["plan.yaml:5:", "0"]),
+        ("rules:", "regions: [{name: east, workers: 0}]\nrules:", ["plan.yaml:5:", "workers"]),
+        ("rules:", "regions: [{name: east, max_users: 4}]\nrules:", ["max_users"]),
+        ("p95 <= 2s", "p95 <= 2 parsecs", ["plan.yaml:6:"]),
+        ("p95 <= 2s", "p59x <= 2s", ["plan.yaml:6:5", "p59x"]),
+        ("p95 <= 2s", "p95{regoin=east} <= 2s", ["plan.yaml:6:", "regoin", "did you mean"]),
+        ("p95 <= 2s", "p95{region=eest} <= 2s", ["plan.yaml:6:", "eest"]),
+        ("p95 <= 2s", "check(hash) >= 100%", ["plan.yaml:6:", "hash", "hash_consistency"]),
+    ],
+)
+def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, words):
+    """File, line and column, the line itself, and what to do about it."""
+    assert line in GOOD
+    (tmp_path / "plan.yaml").write_text(GOOD.replace(line, better, 1))
+
+    refused(loadproof("run", "./plan.yaml", cwd=tmp_path, timeout=30), *words)
+
+
+def test_all_mistakes_are_shown_at_once(tmp_path):
+    """Plan, scenario and rule mistakes of one file come in one answer."""
+    text = GOOD.replace("p95 <= 2s", "p95 <= ").replace("rules:", "scenarios: {Nobody: 1}\nrules:")
+    (tmp_path / "plan.yaml").write_text(text)
+
+    refused(loadproof("validate", "./plan.yaml", cwd=tmp_path), "Nobody", "plan.yaml:7:")
+
+
+def test_files_that_are_no_plans(tmp_path):
+    """A folder, an empty file, binary noise, 50 MB and a missing file each get a sentence."""
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "noise.yaml").write_bytes(os.urandom(4_096))
+    (tmp_path / "large.yaml").write_bytes(b"name: x\n" * 6_250_000)
+    for name in ("folder", "empty", "noise", "large", "missing"):
+        refused(loadproof("run", f"./{name}.yaml", cwd=tmp_path, timeout=20), f"{name}.yaml")
+
+
+def test_an_unknown_plan_name_gets_a_suggestion(tmp_path):
+    """`loadproof run enterprize` asks whether enterprise was meant."""
+    refused(loadproof("run", "enterprize", cwd=tmp_path), "enterprise")
+
+
+def test_an_unreachable_target_is_told_before_any_load(tmp_path):
+    """Nothing listens there: exit 2, the URL, and no run folder is left."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    (tmp_path / "plan.yaml").write_text(GOOD)
+    done = loadproof("run", "./plan.yaml", "--target", f"http://127.0.0.1:{port}", cwd=tmp_path)
+
+    refused(done, f"http://127.0.0.1:{port}", "does not answer")
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
+def test_a_busy_port_is_told(tmp_path):
+    """`loadproof target --port` on a port in use: exit 2 and the port."""
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+
+        refused(loadproof("target", "--port", port, cwd=tmp_path, timeout=20), str(port))
+
+
+def test_an_unwritable_report_folder_is_told_before_any_load(tmp_path):
+    """A file in the folder's place (root may write anywhere else): exit 2 and the path."""
+    (tmp_path / "plan.yaml").write_text(GOOD)
+    (tmp_path / "reports").write_text("a file")
+
+    refused(loadproof("run", "./plan.yaml", cwd=tmp_path), "reports")
+
+
+@pytest.mark.skipif("os.geteuid() == 0", reason="root may write everywhere; the test above holds for all")
+def test_a_read_only_report_folder_is_told(tmp_path):
+    """Mode 555: exit 2 and the path."""
+    (tmp_path / "plan.yaml").write_text(GOOD)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports").chmod(stat.S_IRUSR | stat.S_IXUSR)
+
+    refused(loadproof("run", "./plan.yaml", cwd=tmp_path), "reports")
+
+
+def test_a_host_that_is_not_this_machine_needs_permission(tmp_path):
+    """Load at another host asks for --yes or an allow-list, before anything is sent there."""
+    (tmp_path / "plan.yaml").write_text(GOOD)
+    done = loadproof("run", "./plan.yaml", "--target", "http://target.invalid", cwd=tmp_path)
+
+    refused(done, "target.invalid", "--yes", "allow_hosts")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("x = 1\n", "no user class"),
+        ("import nothing_of_this_name\n", "line 1"),
+        ("def broken(:\n", "line 1"),
+        ("raise SystemExit(3)\n", "SystemExit"),
+    ],
+)
+def test_a_bad_locustfile_is_told_with_its_line(tmp_path, text, word):
+    """No user class, an import that fails, a syntax error, an exit: one message each."""
+    (tmp_path / "bad.py").write_text(text)
+
+    refused(loadproof("run", "-f", "bad.py", cwd=tmp_path), "bad.py", word)
+
+
+def test_flags_that_do_not_fit_are_told(tmp_path):
+    """Neither plan nor locustfile, both, an unknown flag, a number that is none, a rule without a limit."""
+    (tmp_path / "visitor.py").write_text(VISITOR)
+    for words in (
+        [],
+        ["enterprise", "-f", "visitor.py"],
+        ["enterprise", "--usres", "5"],
+        ["enterprise", "--users", "many"],
+        ["enterprise", "--users", "0"],
+        ["enterprise", "--users", "4001"],
+        ["enterprise", "--duration", "1s"],
+        ["enterprise", "--region", "mars"],
+        ["enterprise", "--env", "nowhere"],
+        ["enterprise", "--set", "load.9.users=5"],
+        ["-f", "visitor.py", "--rule", "p95"],
+    ):
+        done = loadproof("run", *words, cwd=tmp_path)
+        output = done.stdout + done.stderr
+        assert done.returncode == 2, (words, output)
+        assert "Traceback" not in output, (words, output)
+
+
+def test_a_report_of_no_run_folder_is_told(tmp_path):
+    """An empty folder and a missing one: exit 2 and what is missing."""
+    (tmp_path / "empty").mkdir()
+
+    refused(loadproof("report", "empty", cwd=tmp_path), "empty")
+    refused(loadproof("report", "nowhere", cwd=tmp_path), "nowhere")

@@ -1,0 +1,160 @@
+"""Runs that are stopped, killed or lose a part: nothing is called PASS, nothing is left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import VISITOR, loadproof, manifest, processes_of, results, run_folder, seconds_of_load, start, wait_until
+
+from loadproof.measure.journal import Journal
+
+
+@pytest.fixture
+def here(tmp_path):
+    (tmp_path / "visitor.py").write_text(VISITOR)
+    return tmp_path
+
+
+def begin(here, *more, seconds=4, duration="60s", users=20):
+    """Start a run and let it load for some seconds of run time."""
+    command = start(
+        "run", "-f", "visitor.py", "-u", users, "-t", duration, "--rule", "p95 <= 2s", "--stop-timeout", "5s",
+        "--set", "regions=[{name: east}, {name: west}]", *more, cwd=here,
+    )
+    wait_until(lambda: (here / "reports").is_dir() and any((here / "reports").iterdir()))
+    folder = run_folder(here)
+    wait_until(lambda: seconds_of_load(folder) >= seconds)
+    return command, folder
+
+
+def finish(command, seconds=60):
+    output, _ = command.communicate(timeout=seconds)
+    assert "Traceback" not in output, output
+    return command.returncode, output
+
+
+def workers(folder):
+    return [
+        process
+        for pid in processes_of(folder)
+        if "distributed.worker_process" in (process := psutil.Process(pid)).cmdline()
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_order(here, number, code):
+    """The run drains, reports, exits with the signal's code, and is INVALID: half a plan proves nothing."""
+    command, folder = begin(here)
+    command.send_signal(number)
+    returned, output = finish(command)
+
+    assert returned == code, output
+    found = results(folder)
+    assert found["verdict"] == "INVALID"
+    assert any(signal.Signals(number).name in reason["text"] for reason in found["reasons"])
+    assert found["accounting"]["started"] == found["accounting"]["target_counted"]
+    assert all(Journal(path).state.complete for path in (folder / "journals").iterdir())
+    assert processes_of(folder) == []
+
+
+def test_a_killed_worker_is_invalid_and_the_gap_is_named(here):
+    """SIGKILL of one of two workers: exit 4, its gap stands in every report, the rest is all there."""
+    command, folder = begin(here, duration="30s", seconds=6)
+    victim = workers(folder)[0]
+    name = victim.cmdline()[victim.cmdline().index("--worker") + 1]
+    victim.kill()
+    killed_at = time.monotonic()
+    returned, output = finish(command)
+
+    assert returned == 4, output
+    assert time.monotonic() - killed_at < 60
+    found = results(folder)
+    assert found["verdict"] == "INVALID"
+    reasons = " ".join(reason["text"] for reason in found["reasons"])
+    assert name in reasons
+    for file in ("summary.md", "report.html", "junit.xml"):
+        assert name in (folder / file).read_text(), file
+    [lost] = [epoch for epoch in manifest(folder)["epochs"] if epoch["how"] == "lost"]
+    assert lost["worker"] == name
+    # 10 users at 20 requests/s each is more than this worker can have done in the gap that is named.
+    gap_s = lost["left_us"] / 1_000_000 - Journal(folder / "journals" / f"{name}-0.journal").state.last_us / 1_000_000
+    accounting = found["accounting"]
+    missing = accounting["target_counted"] - accounting["ok"] - accounting["failed"]
+    assert 0 <= missing <= 10 * 20 * (gap_s + 1)
+    assert processes_of(folder) == []
+
+
+def test_a_killed_run_leaves_nothing(here):
+    """SIGKILL of the command itself: workers and target leave, ports close, the workers' journals end with FIN."""
+    before = set(Path("/tmp").iterdir())
+    command, folder = begin(here)
+    group = [psutil.Process(pid) for pid in processes_of(folder)]
+    ports = {
+        connection.laddr.port
+        for process in [*group, psutil.Process(command.pid)]
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(workers(folder)) == 2
+    assert ports
+    command.kill()
+    command.communicate()
+    wait_until(lambda: processes_of(folder) == [], seconds=15)
+
+    open_ports = {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert ports & open_ports == set()
+    assert {path.name for path in set(Path("/tmp").iterdir()) - before if "loadproof" in path.name} == set()
+    own = list((folder / "worker-journals").iterdir())
+    assert len(own) == 2
+    assert all(Journal(path).state.complete for path in own)
+    judged = loadproof("report", folder, cwd=here)
+    assert judged.returncode == 4, judged.stdout + judged.stderr
+    assert "Traceback" not in judged.stdout + judged.stderr
+
+
+def test_a_second_signal_ends_what_is_in_flight(here):
+    """With the target frozen and a long stop timeout, two SIGINTs end the run at once; the hung are unfinished."""
+    command, folder = begin(here, "--set", "stop_timeout=10m")
+    [target] = [
+        psutil.Process(pid) for pid in processes_of(folder) if "target.server" in psutil.Process(pid).cmdline()
+    ]
+    target.suspend()
+    time.sleep(1.5)
+    command.send_signal(signal.SIGINT)
+    time.sleep(1)
+    command.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    wait_until(lambda: workers(folder) == [] or all(Journal(p).state.complete for p in (folder / "journals").iterdir()))
+    target.resume()
+    returned, output = finish(command)
+
+    assert returned == 130, output
+    accounting = results(folder)["accounting"]
+    assert accounting["unfinished"] > 0
+    assert accounting["started"] == accounting["ok"] + accounting["failed"] + accounting["unfinished"]
+    answered = accounting["exchanges_answered"]
+    assert answered <= accounting["target_counted"] <= answered + accounting["exchanges_unanswered"]
+
+
+def test_a_target_that_stops_answering_fails_the_run(here):
+    """A target frozen for a quarter of the run is FAIL (exit 3), though the requests that completed look fast."""
+    command, folder = begin(here, "--rule", "p50 <= 5s", duration="32s", seconds=10)
+    [target] = [
+        psutil.Process(pid) for pid in processes_of(folder) if "target.server" in psutil.Process(pid).cmdline()
+    ]
+    target.suspend()
+    time.sleep(8)
+    target.resume()
+    returned, output = finish(command)
+
+    assert returned == 3, output
+    found = results(folder)
+    assert found["verdict"] == "FAIL"
+    assert found["totals"]["latency_ms"]["p95"] < 2_000
+    [stall] = [rule for rule in found["rules"] if rule["statistic"] == "stall"]
+    assert stall["verdict"] == "FAIL"
+    assert 7_000 <= stall["value"] <= 10_000
+    assert os.path.exists(folder / "report.html")
