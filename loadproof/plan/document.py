@@ -28,6 +28,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from loadproof.errors import Mistake, Position
+from loadproof.plan.core_schema import resolved
 from loadproof.plan.node import (
     Entry,
     Mapping,
@@ -35,7 +36,6 @@ from loadproof.plan.node import (
     Place,
     Scalar,
     Sequence,
-    Value,
     mistake_at,
     quoted,
     without_credentials,
@@ -51,20 +51,6 @@ MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 20
 MAX_NODES: Final = 20_000
 """With every alias counted as what it stands for."""
-
-_MAX_DIGITS: Final = 30
-"""Longer integers are read as floats: no key of a plan takes them, and int() of many digits is quadratic."""
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)")
-_WORDS: Final[dict[str, bool | None]] = {
-    "": None,
-    "~": None,
-    **dict.fromkeys(("null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 
 # Without U+0085, U+2028 and U+2029: they end a line for PyYAML, as in YAML 1.1, but not for an editor.
 _UNFIT = re.compile("[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -106,7 +92,7 @@ class _Text:
     is_flag: bool
 
     def __post_init__(self) -> None:
-        self.lines = without_credentials(self.text).split("\n")
+        self.lines = [without_credentials(line) for line in self.text.split("\n")]
         self.starts = [0]
         for line in self.lines[:-1]:
             self.starts.append(self.starts[-1] + len(line) + 1)
@@ -153,21 +139,6 @@ def read_text(text: str, source: str, mistakes: list[Mistake], *, is_flag: bool 
     except _Stopped as stopped:
         mistakes.append(stopped.mistake)
         return None
-
-
-def resolved(text: str) -> Value:
-    """An unquoted scalar under the core schema of YAML 1.2 (section 10.3.2)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text) if len(text) <= _MAX_DIGITS else float(text)
-    if _OCTAL_OR_HEX.fullmatch(text) and len(text) <= _MAX_DIGITS:
-        return int(text, 0)
-    if _FLOAT.fullmatch(text) or _INFINITE.fullmatch(text):
-        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf"))
-    if text in {".nan", ".NaN", ".NAN"}:
-        return float("nan")
-    return text
 
 
 class _Builder:

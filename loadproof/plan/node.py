@@ -15,6 +15,8 @@ Place: TypeAlias = Position | str
 """A place in a file, or the flag or variable that gave a value, such as `--set seed=7`."""
 Value: TypeAlias = str | int | float | bool | None
 
+MAX_TEXT: Final = 4_000
+"""The longest text that any key takes."""
 _SHOWN_CHARACTERS: Final = 60
 
 
@@ -28,6 +30,8 @@ class Scalar:
     place: Place
     template: str | None = None
     """The text before `${NAME}` was replaced; None where nothing was. It is shown in place of the text."""
+    unset: bool = False
+    """A variable in it has no value, which is a mistake already: the text says nothing more."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,17 @@ def described(node: Node) -> str:
     return quoted(node.text)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint for a misspelt word, or None if no known word is close; case does not matter."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a misspelt one is close to, if any; case does not matter."""
     names = {name.lower(): name for name in known}
     close = get_close_matches(word[:_SHOWN_CHARACTERS].lower(), names, n=1)
-    return f"did you mean `{names[close[0]]}`?" if close else None
+    return names[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The hint for a misspelt word, or None if no known word is close."""
+    name = nearest(word, known)
+    return f"did you mean {quoted(name)}?" if name else None
 
 
 def without_credentials(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.plan.document import MAX_DEPTH, read_text
 from loadproof.plan.node import (
+    MAX_TEXT,
     Entry,
     Mapping,
     Node,
@@ -80,9 +81,10 @@ def substituted(node: Node, environ: collections.abc.Mapping[str, str], mistakes
         return Mapping(entries, node.place)
     if isinstance(node, Sequence):
         return Sequence(tuple(substituted(item, environ, mistakes) for item in node.items), node.place)
-    if not isinstance(node.value, str) or "${" not in node.text:
-        return node
+    if not isinstance(node.value, str) or "${" not in node.text or len(node.text) > MAX_TEXT:
+        return node  # no key takes a longer text: its reader says so
     has_variable = False
+    before = len(mistakes)
 
     def value_of(match: re.Match[str]) -> str:
         nonlocal has_variable
@@ -108,7 +110,8 @@ def substituted(node: Node, environ: collections.abc.Mapping[str, str], mistakes
         return value
 
     text = _VARIABLE.sub(value_of, node.text)
-    return Scalar(text, text, node.place, template=node.text if has_variable else None)
+    template = node.text if has_variable else None
+    return Scalar(text, text, node.place, template, unset=len(mistakes) > before)
 
 
 class _NoSuchPlaceError(Exception):

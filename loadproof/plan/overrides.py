@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadproof.errors import Mistake, PlanError
-from loadproof.plan.document import read_document, resolved
+from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Node, Scalar, Sequence, did_you_mean, mistake_at, quoted
 from loadproof.plan.overlay import merged, substituted, with_setting
-from loadproof.plan.scaling import (
-    capacity,
-    keep_regions,
-    scale_duration,
-    scale_users,
-    spread_workers,
-    with_spawn_rate,
-)
-from loadproof.plan.sections import KEYS, MAX_USERS, MAX_WORKERS
+from loadproof.plan.sections import KEYS
 from loadproof.plan.values import Values
-from loadproof.units import format_count
 
 if TYPE_CHECKING:
     import collections.abc
-    from collections.abc import Callable
     from pathlib import Path
 
-    from loadproof.plan.model import Plan
-    from loadproof.plan.node import Place
+    from loadproof.errors import Mistake
 
 TARGET: Final = "LOADPROOF_TARGET"
-USERS: Final = "LOADPROOF_USERS"
-DURATION: Final = "LOADPROOF_DURATION"
 
 
 @dataclass(frozen=True)
@@ -93,95 +78,6 @@ def changed_tree(
             added = tuple(Scalar(rule, rule, f"--rule {rule!r}") for rule in overrides.rules)
             tree = _with(tree, "rules", Sequence(own.items + added, own.place))
     return tree
-
-
-class Changes:
-    """The flags and variables that change a plan as a whole; their own mistakes are found at once."""
-
-    def __init__(
-        self, overrides: Overrides, environ: collections.abc.Mapping[str, str], mistakes: list[Mistake]
-    ) -> None:
-        self.region = overrides.region
-        values = Values(mistakes)
-        self.users_place, users = _flag_or_variable("--users", overrides.users, USERS, environ, overrides)
-        self.users = values.integer(users, "users", 1, MAX_USERS) if users else None
-        self.duration_place, duration = _flag_or_variable(
-            "--duration", overrides.duration, DURATION, environ, overrides
-        )
-        self.duration_us = values.duration(duration, "duration") if duration else None
-        self.spawn_rate = overrides.spawn_rate
-        if self.spawn_rate is not None and not (math.isfinite(self.spawn_rate) and self.spawn_rate > 0):
-            message = f"--spawn-rate {self.spawn_rate}: users a second must be above 0"
-            mistakes.append(Mistake(message, None, "for example --spawn-rate 10"))
-            self.spawn_rate = None
-        self.workers = None
-        if overrides.workers is not None:
-            workers = Scalar(overrides.workers, str(overrides.workers), "--workers")
-            self.workers = values.integer(workers, "workers", 1, MAX_WORKERS)
-
-    def applied(self, plan: Plan, load_place: Place) -> Plan:
-        """The effective plan; PlanError with every change that it does not bear."""
-        mistakes: list[Mistake] = []
-
-        def change(place: str, scale: Callable[[Plan], Plan]) -> None:
-            nonlocal plan
-            try:
-                plan = scale(plan)
-            except PlanError as error:
-                mistakes.extend(
-                    replace(mistake, message=f"{place}: {mistake.message}") for mistake in error.mistakes
-                )
-
-        if self.region:
-            change(self.region_place, lambda plan: keep_regions(plan, self.region))
-        if self.workers is not None:
-            workers = self.workers
-            change(f"--workers {workers}", lambda plan: spread_workers(plan, workers))
-        if self.users is not None:
-            users = self.users
-            change(self.users_place, lambda plan: scale_users(plan, users))
-        if self.duration_us is not None:
-            duration_us = self.duration_us
-            change(self.duration_place, lambda plan: scale_duration(plan, duration_us))
-        if self.spawn_rate is not None:
-            rate = self.spawn_rate
-            change(f"--spawn-rate {rate:g}", lambda plan: with_spawn_rate(plan, rate))
-        room = capacity(plan)
-        if not mistakes and room is not None and plan.max_users > room:
-            place = self.users_place if self.users else self.region_place if self.region else load_place
-            message = f"{format_count(plan.max_users)} users are more than the regions' `max_users` together"
-            hint = f"they take {format_count(room)}: raise `max_users`, or ask for fewer with --users"
-            mistakes.append(mistake_at(place, message, hint))
-        if mistakes:
-            raise PlanError(mistakes)
-        return plan
-
-    @property
-    def region_place(self) -> str:
-        return " ".join(f"--region {name}" for name in self.region)
-
-
-def _flag_or_variable(
-    flag: str,
-    given: str | int | None,
-    variable: str,
-    environ: collections.abc.Mapping[str, str],
-    overrides: Overrides,
-) -> tuple[str, Scalar | None]:
-    """A flag's value, else the variable's, unless `--set` (a flag too) sets the same part of the load."""
-    if given is not None:
-        place = f"{flag} {given}"
-        return place, Scalar(given, str(given), place)
-    text = environ.get(variable)
-    if not text or any(_sets(setting, flag.removeprefix("--")) for setting in overrides.set):
-        return variable, None
-    place = f"{variable}={text}"
-    return place, Scalar(resolved(text), text, place)
-
-
-def _sets(setting: str, key: str) -> bool:
-    steps = setting.partition("=")[0].strip().split(".")
-    return steps[0] == "load" and steps[2:] in ([], [key])
 
 
 def _without_overlays(root: Mapping, chosen: str | None, mistakes: list[Mistake]) -> Mapping:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Mistake, PlanError, Position
+from loadproof.plan.changes import Changes
 from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved
-from loadproof.plan.overrides import NO_OVERRIDES, Changes, Overrides, changed_tree
+from loadproof.plan.overrides import NO_OVERRIDES, Overrides, changed_tree
 from loadproof.plan.sections import PlanPath, read_sections
 from loadproof.plan.values import Values
 

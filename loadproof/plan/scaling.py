@@ -115,8 +115,8 @@ def spread_workers(plan: Plan, workers: int) -> Plan:
     PlanError for fewer workers than regions.
     """
     if workers < len(plan.regions):
-        message = f"{workers} workers cannot serve {len(plan.regions)} regions"
-        raise _mistake(message, "each region needs one; `--region` leaves regions out")
+        message = f"each of the {len(plan.regions)} regions needs a worker"
+        raise _mistake(message, "`--region` leaves regions out")
     planned = [region.workers for region in plan.regions]
     # What is above the one that each has is shared by what they have above one, so that none grows
     # while others shrink.

@@ -45,7 +45,7 @@ _Read = TypeVar("_Read")
 
 
 def read_sections(root: Mapping, values: Values) -> tuple[Plan | None, dict[PlanPath, Place]]:
-    """The plan, None with mistakes; and where its parts are written.
+    """The plan, None if there are mistakes by now; and where its parts are written.
 
     The places are those of the value under each top key, of each scenario's, phase's and region's name under
     ("scenarios", name) and so on, and of each rule's text under ("rules", index).
@@ -63,7 +63,6 @@ class _Sections:
 
     def plan(self, root: Mapping) -> Plan | None:
         values = self.values
-        mistakes_before = len(values.mistakes)
         given = values.entries(root, "the plan", KEYS, required=("name", "load")) or {}
         self.places[()] = root.place
         self.places |= {(key,): node.place for key, node in given.items()}
@@ -78,11 +77,9 @@ class _Sections:
         locustfile = read("locustfile", self._locustfile)
         if "suite" in given and "locustfile" in given:
             message = "`suite` and `locustfile` exclude each other"
-            values.wrong(given["locustfile"].place, message, "remove one of them")
+            values.wrong(given["locustfile"], message, "remove one of them")
         elif "suite" not in given and "locustfile" not in given:
-            values.wrong(
-                root.place, "the plan needs `suite` (one of ours) or `locustfile` (a path to your own)"
-            )
+            values.wrong(root, "the plan needs `suite` (one of ours) or `locustfile` (a path to your own)")
         target = read("target", self._target)
         load = read("load", self._load)
         scenarios = read("scenarios", self._scenarios)
@@ -92,10 +89,8 @@ class _Sections:
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout"))
         allow_hosts = read("allow_hosts", self._allow_hosts)
         tolerate = read("tolerate", self._tolerate)
-        if len(values.mistakes) > mistakes_before:
+        if values.mistakes or name is None or load is None:
             return None
-        assert name is not None
-        assert load is not None
         return Plan(
             name=name,
             title=title or name,
@@ -129,7 +124,7 @@ class _Sections:
         if wrong is None:
             return url
         message, hint = wrong
-        self.values.wrong(node.place, f"`target` {message}", hint)
+        self.values.wrong(node, f"`target` {message}", hint)
         return None
 
     def _load(self, node: Node) -> tuple[Phase, ...] | None:
@@ -137,17 +132,15 @@ class _Sections:
         if items is None:
             return None
         if not items:
-            self.values.wrong(
-                node.place, "`load` has no phases", "add {phase: steady, duration: 5m, users: 10}"
-            )
+            self.values.wrong(node, "`load` has no phases", "add {phase: steady, duration: 5m, users: 10}")
             return None
         phases = [phase for item in items if (phase := self._phase(item)) is not None]
         if len(phases) < len(items):
             return None
         if not any(phase.users_from or phase.users_to for phase in phases):
-            self.values.wrong(node.place, "no phase has any users", "give `users` a number above 0")
+            self.values.wrong(node, "no phase has any users", "give `users` a number above 0")
         if sum(phase.duration_us for phase in phases) > MAX_DURATION_US:
-            self.values.wrong(node.place, "the phases together are longer than a year")
+            self.values.wrong(node, "the phases together are longer than a year")
         return tuple(phases)
 
     def _phase(self, node: Node) -> Phase | None:
@@ -178,16 +171,16 @@ class _Sections:
         first, last = int(ends[1]), int(ends[2])
         if 0 <= first <= MAX_USERS and 0 <= last <= MAX_USERS:
             return first, last
-        self.values.wrong(node.place, f"`users` must be from 0 to {MAX_USERS:,}, not {described(node)}")
+        self.values.wrong(node, f"`users` must be from 0 to {MAX_USERS:,}, not {described(node)}")
         return None
 
     def _scenarios(self, node: Node) -> dict[str, float] | None:
         if not isinstance(node, Mapping):
             message = f"`scenarios` must be a mapping of user classes to weights, not {described(node)}"
-            self.values.wrong(node.place, message, "for example {PolicyGovernanceUser: 20}")
+            self.values.wrong(node, message, "for example {PolicyGovernanceUser: 20}")
             return None
         if not node.entries:
-            self.values.wrong(node.place, "`scenarios` is empty", "remove it to run every class of the suite")
+            self.values.wrong(node, "`scenarios` is empty", "remove it to run every class of the suite")
             return None
         weights: dict[str, float] = {}
         for name, entry in node.entries.items():
@@ -198,7 +191,7 @@ class _Sections:
             if weight is not None:
                 weights[name] = weight
         if len(weights) == len(node.entries) and not any(weights.values()):
-            self.values.wrong(node.place, "every scenario has weight 0", "give one of them a weight above 0")
+            self.values.wrong(node, "every scenario has weight 0", "give one of them a weight above 0")
         return weights
 
     def _regions(self, node: Node) -> tuple[Region, ...] | None:
@@ -207,11 +200,11 @@ class _Sections:
             return None
         if not items:
             message = "`regions` is empty"
-            self.values.wrong(node.place, message, "remove it for one region `local` with one worker")
+            self.values.wrong(node, message, "remove it for one region `local` with one worker")
             return None
         regions = [region for item in items if (region := self._region(item)) is not None]
         if len(regions) == len(items) and all(region.weight == 0 for region in regions):
-            self.values.wrong(node.place, "every region has weight 0", "give one of them a weight above 0")
+            self.values.wrong(node, "every region has weight 0", "give one of them a weight above 0")
         return tuple(regions)
 
     def _region(self, node: Node) -> Region | None:
@@ -239,11 +232,12 @@ class _Sections:
         section, name = path
         if name is None:
             return
-        first = self.places.setdefault((section, name), node.place)
-        if first is not node.place:
-            where = f" in line {first.line}" if isinstance(first, Position) else ""
-            message = f"there is already a {what} {quoted(name)}{where}"
-            self.values.wrong(node.place, message, "give it another name")
+        if (section, name) not in self.places:
+            self.places[section, name] = node.place
+            return
+        first = self.places[section, name]
+        where = f" in line {first.line}" if isinstance(first, Position) else ""
+        self.values.wrong(node, f"there is already a {what} {quoted(name)}{where}", "give it another name")
 
     def _rules(self, node: Node) -> tuple[RuleText, ...]:
         items = self.values.items(node, "rules", "rules") or ()
@@ -278,7 +272,7 @@ class _Sections:
                 hosts.append(host.lower())
             else:
                 message = f"`allow_hosts` takes host names and IP addresses, not {described(item)}"
-                self.values.wrong(item.place, message, "without scheme, port, path or wildcard")
+                self.values.wrong(item, message, "without scheme, port, path or wildcard")
         return tuple(hosts)
 
     def _tolerate(self, node: Node) -> Tolerate:

@@ -6,9 +6,10 @@ import math
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from loadproof.errors import UnitError
-from loadproof.plan.document import resolved
+from loadproof.errors import Position, UnitError
+from loadproof.plan.core_schema import resolved
 from loadproof.plan.node import (
+    MAX_TEXT,
     Mapping,
     Node,
     Place,
@@ -16,8 +17,8 @@ from loadproof.plan.node import (
     Sequence,
     Value,
     described,
-    did_you_mean,
     mistake_at,
+    nearest,
     quoted,
 )
 from loadproof.units import parse_duration
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MAX_DURATION_US: Final = 365 * 86_400_000_000
 MAX_WEIGHT: Final = 1e9
-_MAX_TEXT: Final = 4_000
 _MAX_DURATION_TEXT: Final = 60
 _YES_NO: Final = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
@@ -41,33 +41,42 @@ class Values:
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = mistakes
 
-    def wrong(self, place: Place, message: str, hint: str | None = None) -> None:
-        self.mistakes.append(mistake_at(place, message, hint))
+    def wrong(self, at: Node | Place, message: str, hint: str | None = None) -> None:
+        if isinstance(at, Position | str):
+            self.mistakes.append(mistake_at(at, message, hint))
+        elif not (isinstance(at, Scalar) and at.unset):
+            self.mistakes.append(mistake_at(at.place, message, hint))
 
     def entries(
         self, node: Node, what: str, known: collections.abc.Sequence[str], required: tuple[str, ...] = ()
     ) -> dict[str, Node] | None:
-        """The values of a mapping's known keys; unknown and missing ones are mistakes."""
+        """The values of a mapping's known keys; a key that is unknown or missing is a mistake."""
         if not isinstance(node, Mapping):
-            self.wrong(node.place, f"{what} must be a mapping with {_listed(known)}, not {described(node)}")
+            self.wrong(node, f"{what} must be a mapping with {', '.join(known)}, not {described(node)}")
             return None
+        meant = set()
         for name, entry in node.entries.items():
-            if name not in known:
-                hint = _missing_space(name, known) or did_you_mean(name, known)
-                self.wrong(
-                    entry.key_place,
-                    f"unknown key {quoted(name)} in {what}",
-                    hint or f"known are {_listed(known)}",
-                )
+            if name in known:
+                continue
+            message = f"unknown key {quoted(name)} in {what}"
+            key, colon, _ = name.partition(":")
+            if colon and key in known:
+                self.wrong(entry.key_place, message, f"write a space behind the colon: `{key}: `")
+                meant.add(key)
+            elif near := nearest(name, known):
+                self.wrong(entry.key_place, message, f"did you mean `{near}`?")
+                meant.add(near)
+            else:
+                self.wrong(entry.key_place, message, f"known are {', '.join(known)}")
         for name in required:
-            if name not in node.entries:
-                self.wrong(node.place, f"{what} needs {quoted(name)}")
+            if name not in node.entries and name not in meant:
+                self.wrong(node, f"{what} needs {quoted(name)}")
         return {name: entry.node for name, entry in node.entries.items() if name in known}
 
     def items(self, node: Node, key: str, what: str) -> tuple[Node, ...] | None:
         if isinstance(node, Sequence):
             return node.items
-        self.wrong(node.place, f"{quoted(key)} must be a list of {what}, not {described(node)}")
+        self.wrong(node, f"{quoted(key)} must be a list of {what}, not {described(node)}")
         return None
 
     def text(self, node: Node, key: str) -> str | None:
@@ -78,17 +87,15 @@ class Values:
                 if isinstance(node, Scalar) and 0 < len(node.text) < 60
                 else None
             )
-            self.wrong(node.place, f"{quoted(key)} must be a text, not {described(node)}", hint)
+            self.wrong(node, f"{quoted(key)} must be a text, not {described(node)}", hint)
             return None
         text = node.text.strip().replace("\n", " ")
         if not text:
-            self.wrong(node.place, f"{quoted(key)} is empty")
-        elif len(text) > _MAX_TEXT:
-            self.wrong(
-                node.place, f"{quoted(key)} has {len(text):,} characters, at most {_MAX_TEXT:,} are read"
-            )
+            self.wrong(node, f"{quoted(key)} is empty")
+        elif len(text) > MAX_TEXT:
+            self.wrong(node, f"{quoted(key)} has {len(text):,} characters, at most {MAX_TEXT:,} are read")
         elif any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in text):
-            self.wrong(node.place, f"{quoted(key)} holds a control character", "write one line of plain text")
+            self.wrong(node, f"{quoted(key)} holds a control character", "write one line of plain text")
         else:
             return text
         return None
@@ -98,7 +105,7 @@ class Values:
         text = self.text(node, key)
         if text is None or pattern.fullmatch(text):
             return text
-        self.wrong(node.place, f"{quoted(key)} must be {rule}, not {described(node)}")
+        self.wrong(node, f"{quoted(key)} must be {rule}, not {described(node)}")
         return None
 
     def boolean(self, node: Node, key: str) -> bool | None:
@@ -108,7 +115,7 @@ class Values:
         hint = None
         if isinstance(value, str) and value.lower() in _YES_NO:
             hint = f"write {_YES_NO[value.lower()]}; YAML 1.2 reads {value} as a text"
-        self.wrong(node.place, f"{quoted(key)} must be true or false, not {described(node)}", hint)
+        self.wrong(node, f"{quoted(key)} must be true or false, not {described(node)}", hint)
         return None
 
     def integer(self, node: Node, key: str, low: int, high: int, what: str = "a whole number") -> int | None:
@@ -116,23 +123,23 @@ class Values:
         value = _plain(node)
         if isinstance(value, bool) or not isinstance(value, int):
             hint = "remove the quotes" if isinstance(value, str) and value.isdecimal() else None
-            self.wrong(node.place, f"{quoted(key)} must be {what}, not {described(node)}", hint)
+            self.wrong(node, f"{quoted(key)} must be {what}, not {described(node)}", hint)
             return None
         if low <= value <= high:
             return value
-        self.wrong(node.place, f"{quoted(key)} must be from {low:,} to {high:,}, not {described(node)}")
+        self.wrong(node, f"{quoted(key)} must be from {low:,} to {high:,}, not {described(node)}")
         return None
 
     def weight(self, node: Node, key: str) -> float | None:
         """A share beside others: 0 takes no part."""
         value = _plain(node)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.wrong(node.place, f"the weight of {quoted(key)} must be a number, not {described(node)}")
+            self.wrong(node, f"the weight of {quoted(key)} must be a number, not {described(node)}")
             return None
         if math.isfinite(value) and 0 <= value <= MAX_WEIGHT:
             return float(value)
         self.wrong(
-            node.place,
+            node,
             f"the weight of {quoted(key)} must be from 0 to {MAX_WEIGHT:,.0f}, not {described(node)}",
         )
         return None
@@ -143,25 +150,23 @@ class Values:
         if not isinstance(node, Scalar) or not isinstance(value, str):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             self.wrong(
-                node.place,
+                node,
                 f"{quoted(key)} must be a duration such as 30s or 2m, not {described(node)}",
                 "a number needs a unit: us, ms, s, m, h or d" if is_number else None,
             )
             return None
         if value.strip().startswith("-"):
-            self.wrong(node.place, f"{quoted(key)} must be longer than 0, not {described(node)}")
+            self.wrong(node, f"{quoted(key)} must be longer than 0, not {described(node)}")
             return None
         try:
             microseconds = parse_duration(value[:_MAX_DURATION_TEXT])
         except UnitError:
             message = f"{quoted(key)} must be a duration, not {described(node)}"
-            self.wrong(node.place, message, "write a number and a unit, such as 250ms, 30s, 2m or 1h30m")
+            self.wrong(node, message, "write a number and a unit, such as 250ms, 30s, 2m or 1h30m")
             return None
         if 0 < microseconds <= MAX_DURATION_US and len(value) <= _MAX_DURATION_TEXT:
             return microseconds
-        self.wrong(
-            node.place, f"{quoted(key)} must be longer than 0 and at most a year, not {described(node)}"
-        )
+        self.wrong(node, f"{quoted(key)} must be longer than 0 and at most a year, not {described(node)}")
         return None
 
 
@@ -170,12 +175,3 @@ def _plain(node: Node) -> Value | Node:
     if not isinstance(node, Scalar):
         return node
     return node.value if node.template is None else resolved(node.text)
-
-
-def _listed(known: collections.abc.Sequence[str]) -> str:
-    return ", ".join(known)
-
-
-def _missing_space(name: str, known: collections.abc.Sequence[str]) -> str | None:
-    key, colon, _ = name.partition(":")
-    return f"write a space behind the colon: `{key}: `" if colon and key in known else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from loadproof.plan.document import resolved
+from loadproof.plan.core_schema import resolved
 from loadproof.plan.model import Tolerate
 from loadproof.units import duration_text
 

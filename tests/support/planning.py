@@ -1,0 +1,137 @@
+"""Plans for tests: a small one, what is wrong with a text, and any plan that can be written."""
+
+import string
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from loadproof.errors import PlanError
+from loadproof.plan.model import Phase, Plan, Region, RuleText, Tolerate
+from loadproof.plan.reader import Overrides, load_plan, read_plan
+
+SMALL = """\
+name: small
+suite: governance
+load:
+  - {phase: steady, duration: 1m, users: 10}
+"""
+
+
+def write(folder, text, name="plan.yaml"):
+    file = folder / name
+    if isinstance(text, bytes):
+        file.write_bytes(text)
+    else:
+        file.write_text(text, encoding="utf-8")
+    return file
+
+
+def read(folder, text, overrides=None, environ=None, name="plan.yaml"):
+    """The plan of a text, under an environment that is empty unless given."""
+    return read_plan(write(folder, text, name), overrides or Overrides(), environ or {})
+
+
+def mistakes(folder, text, overrides=None, environ=None, name="plan.yaml"):
+    """Every mistake as `line:column message (hint)`, without the place where it has none."""
+    try:
+        load_plan(write(folder, text, name), overrides or Overrides(), environ or {})
+    except PlanError as error:
+        return [_shown(mistake) for mistake in error.mistakes]
+    return []
+
+
+def _shown(mistake):
+    at = mistake.position
+    place = f"{at.line}:{at.column} " if at else ""
+    return place + str(replace(mistake, position=None))
+
+
+def without_positions(plan):
+    return plan.model_copy(
+        update={"rules": tuple(rule.model_copy(update={"position": None}) for rule in plan.rules)}
+    )
+
+
+NAMES = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=20).filter(
+    lambda name: not name.startswith("-")
+)
+PHASE_NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=20).filter(
+    lambda name: name[0] in string.ascii_letters + string.digits
+)
+TEXTS = (
+    (
+        st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=40)
+        | st.sampled_from(
+            ["on", "1e3", "0o17", "12:30:00", "null", "${A}", "$${", "- x", "a: b", "# x", "'", '"']
+        )
+    )
+    .map(str.strip)
+    .filter(bool)
+)
+USERS = st.integers(0, 3_000) | st.integers(0, 10_000_000)
+DURATIONS = st.integers(1, 10_000_000) | st.integers(1_000_000, 86_400_000_000)
+WEIGHTS = st.integers(0, 100).map(float) | st.floats(0, 1e9)
+
+
+@st.composite
+def loads(draw, durations=DURATIONS, users=USERS, max_size=5):
+    names = draw(st.lists(PHASE_NAMES, min_size=1, max_size=max_size, unique=True))
+    load = []
+    for name in names:
+        first = draw(users)
+        last = draw(st.just(first) | users)
+        load.append(
+            Phase(
+                name=name,
+                duration_us=draw(durations),
+                users_from=first,
+                users_to=last,
+                warmup=draw(st.booleans()),
+            )
+        )
+    if not any(phase.users_from or phase.users_to for phase in load):
+        load[0] = load[0].model_copy(update={"users_to": 1})
+    return tuple(load)
+
+
+@st.composite
+def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
+    phases = draw(load)
+    peak = max(max(phase.users_from, phase.users_to) for phase in phases)
+    regions = tuple(
+        Region(
+            name=name,
+            workers=draw(st.integers(1, 40)),
+            max_users=draw(st.none() | st.integers(peak, 10_000_000)),
+            weight=draw(st.none() | WEIGHTS.filter(bool)),
+        )
+        for name in draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
+    )
+    scenarios = st.dictionaries(
+        st.sampled_from(["PolicyUser", "null", "true", "Äpfel", "A1"]),
+        WEIGHTS.filter(bool),
+        min_size=1,
+    )
+    is_suite = draw(st.booleans())
+    path = draw(st.text(string.ascii_letters + " ./#:", min_size=1, max_size=20))
+    return Plan(
+        name=draw(NAMES),
+        title=draw(TEXTS),
+        suite=draw(st.sampled_from(["governance", "heavy_load", "on"])) if is_suite else None,
+        locustfile=None
+        if is_suite
+        else "/suites/" + path.replace("/", "").replace("..", "").strip() + "x.py",
+        target=draw(
+            st.sampled_from(["embedded", "https://a.test", "http://127.0.0.1:80/x", "http://[::1]:80"])
+        ),
+        load=phases,
+        scenarios=draw(st.none() | scenarios),
+        regions=regions,
+        rules=tuple(
+            RuleText(text=text, optional=draw(st.booleans())) for text in draw(st.lists(TEXTS, max_size=4))
+        ),
+        seed=draw(st.none() | st.integers(0, 2**63 - 1)),
+        stop_timeout_us=draw(st.none() | DURATIONS),
+        allow_hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "127.0.0.1", "::1", "10"]), max_size=3))),
+        tolerate=Tolerate(torn_epochs=draw(st.integers(0, 5))),
+    )
