@@ -29,10 +29,9 @@ class ProcessTree:
         self._last: tuple[float, float] | None = None
 
     def sample(self) -> tuple[float | None, int]:
-        """(CPU as a share of the cores that its processes can use, resident bytes).
+        """(CPU as a share of all usable cores, resident bytes).
 
-        The share is None at the first call: CPU is a difference. A tree of n processes can use n cores at
-        most, so one busy process of a single-process server reads 100 %, however many cores idle beside it.
+        The share is None at the first call: CPU is a difference.
         """
         now = time.monotonic()
         seconds: dict[int, float] = {}
@@ -52,8 +51,7 @@ class ProcessTree:
         total = sum(seconds.values()) + self._ended_seconds
         share = None
         if self._last is not None and now > self._last[0]:
-            busy = sum(1 for spent in seconds.values() if spent > 0) or 1
-            share = max(0.0, (total - self._last[1]) / (now - self._last[0]) / min(busy, usable_cores()))
+            share = max(0.0, (total - self._last[1]) / (now - self._last[0]) / usable_cores())
         self._last = (now, total)
         return share, resident
 

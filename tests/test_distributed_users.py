@@ -1,0 +1,155 @@
+"""A worker's users follow the plan on their own; one that ends is replaced, one that cannot start is counted."""
+
+import time
+
+import gevent
+import pytest
+from locust import User, constant, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from distributed.clock import RunClock
+from distributed.placement import Slot
+from distributed.users import Users
+from loadproof.measure.interval import Outcome
+from loadproof.measure.recorder import Recorder
+from loadproof.plan.model import Phase
+
+
+class Steady(User):
+    wait_time = constant(0.01)
+    stopped = 0
+
+    @task
+    def nothing(self):
+        gevent.sleep(0.005)
+
+    def on_stop(self):
+        type(self).stopped += 1
+
+
+class Quitter(User):
+    wait_time = constant(0.01)
+    started = 0
+
+    def on_start(self):
+        type(self).started += 1
+
+    @task
+    def leave(self):
+        raise StopUser
+
+
+class Broken(User):
+    wait_time = constant(0.01)
+
+    def on_start(self):
+        raise RuntimeError("no session")
+
+    @task
+    def never(self):
+        pass
+
+
+class Stuck(User):
+    wait_time = constant(0)
+
+    @task
+    def hang(self):
+        gevent.sleep(600)
+
+
+@pytest.fixture
+def crew():
+    """Builds Users over a load with one slot a user, and ends them after the test."""
+    made = []
+
+    def build(user_class, load, slots):
+        user_class.host = "http://127.0.0.1"
+        environment = Environment(user_classes=[user_class])
+        environment.create_local_runner()
+        clock = RunClock(time.monotonic_ns())
+        recorder = Recorder((), clock.now_us, lambda _: "p")
+        recorder.open_interval(0)
+        placed = [Slot(index, user_class.__name__) for index in slots]
+        users = Users(environment, recorder, clock, load, placed)
+        made.append((users, environment))
+        return users, recorder
+
+    yield build
+    for users, environment in made:
+        users.stop()
+        users.kill()
+        environment.runner.greenlet.kill()
+
+
+def phase(duration_s, users_from, users_to):
+    return Phase(name="p", duration_us=int(duration_s * 1e6), users_from=users_from, users_to=users_to)
+
+
+def test_slots_below_the_plan_run_and_no_others(crew):
+    """With 5 users planned, a worker with slots 0, 3, 4 and 7 runs three."""
+    users, recorder = crew(Steady, (phase(30, 5, 5),), (0, 3, 4, 7))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.2)
+
+    assert recorder.active_users == {"Steady": 3}
+    assert len(users.group) == 3
+
+
+def test_users_of_a_ramp_down_are_let_go_highest_slot_first(crew):
+    """When the plan asks for fewer, users stop in order and are inactive at once."""
+    users, recorder = crew(Steady, (phase(0.3, 4, 4), phase(30, 1, 1)), (0, 1, 2, 3))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.8)
+
+    assert recorder.active_users == {"Steady": 1}
+    assert len(users.group) == 1
+
+
+def test_follow_plan_ends_with_the_plan(crew):
+    """After the last phase the loop returns by itself; its users are still there to drain."""
+    users, _ = crew(Steady, (phase(0.2, 2, 2),), (0, 1))
+    following = gevent.spawn(users.follow_plan)
+
+    assert following.join(timeout=5) is None
+    assert following.successful()
+    users.stop()
+    assert users.drain(5)
+
+
+def test_a_user_that_ends_itself_is_replaced(crew):
+    """A closed model holds its number: a scenario that raises StopUser starts again, after a pause."""
+    Quitter.started = 0
+    users, recorder = crew(Quitter, (phase(30, 1, 1),), (0,))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(1.3)
+
+    assert Quitter.started >= 2
+    assert recorder.totals.failed == 0
+
+
+def test_a_failed_on_start_is_a_counted_failure_and_is_retried(crew):
+    """A user that cannot start is a failed request `USER on_start`, and no active user while it waits to retry."""
+    users, recorder = crew(Broken, (phase(30, 1, 1),), (0,))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(1.4)
+    interval = recorder.close_interval()
+
+    [(key, series)] = interval.series.items()
+    assert (key.method, key.name, key.outcome) == ("USER", "on_start", Outcome.FAILED)
+    assert series.histogram.count == 2
+    assert recorder.active_users == {}
+    assert [error.message for error in interval.errors] == ["RuntimeError: no session"]
+
+
+def test_draining_waits_for_tasks_and_killing_does_not(crew):
+    """A user in the middle of a task outlives the drain's patience and ends by `kill`."""
+    users, _ = crew(Stuck, (phase(30, 2, 2),), (0, 1))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.2)
+    users.stop()
+
+    assert not users.drain(0.1)
+    users.kill()
+    assert len(users.group) == 0
