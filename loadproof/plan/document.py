@@ -132,10 +132,9 @@ def read_document(path: Path, mistakes: list[Mistake]) -> Node | None:
 
 def read_text(text: str, source: str, mistakes: list[Mistake], *, is_flag: bool = False) -> Node | None:
     """The tree of a text; `source` is the file's name, or the flag as it was typed."""
-    # A text from the command line may hold lone surrogates and any other character; a file is UTF-8 by now.
-    source_text = _Text(text.replace("\r\n", "\n").replace("\r", "\n"), source, is_flag)
+    lines = _Text(text.replace("\r\n", "\n").replace("\r", "\n"), source, is_flag)
     try:
-        return _Builder(source_text, mistakes).document()
+        return _Builder(lines, mistakes).document()
     except _Stopped as stopped:
         mistakes.append(stopped.mistake)
         return None
