@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BACKLOG: Final = 4096
 MOST_PROCESSES: Final = 64
-END_S: Final = 5.0
+END_S: Final = 4.0
 """A child that has not ended in order by then is killed."""
 _ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
