@@ -21,7 +21,7 @@ def plans(
     from loadproof.plan.reader import read_plan
     from loadproof.units import format_count, format_duration
 
-    found = {name: (path, read_plan(path)) for name, path in builtin_plans().items()}
+    found = {name: (path, read_plan(path, environ={})) for name, path in builtin_plans().items()}
     if json_output:
         print(
             json.dumps(
