@@ -1,6 +1,6 @@
-"""One pass over all journals in order of time, for the judge's evidence, the timeline and the tables.
+"""One pass over all journals in order of time, for the judge's evidence, the timeline and metrics.csv.
 
-Memory is bounded by the number of series, seconds and distinct errors, never by the number of intervals.
+Memory is bounded by the number of series and seconds, never by the number of intervals.
 """
 
 from __future__ import annotations
@@ -8,32 +8,23 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from analyzer.model import CheckSample, Second
+from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import (
-    CheckCounts,
-    Endpoint,
-    ErrorKey,
-    Exchanges,
-    Interval,
-    MetricSummary,
-    Outcome,
-    Series,
-    SeriesKey,
-)
+from loadproof.measure.interval import Interval, Outcome, Series, SeriesKey
+from loadproof.measure.merge import add_into
 from loadproof.plan.profile import phase_at, user_us_between
+from loadproof.verdict.evidence import Evidence, RegionSeries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from loadproof.plan.model import Plan
 
-CHECK_SAMPLES: Final = 20
-"""Failed checks of one name that are kept to be shown."""
 _SECOND_US: Final = 1_000_000
 
 
@@ -47,97 +38,55 @@ class Source:
 
 
 @dataclass
-class WorkerFold:
-    region: str
-    requests: int = 0
+class Health:
+    """How one worker fared, beside what the judge keeps of it."""
+
     users_max: int = 0
     cpu_us: int = 0
     length_us: int = 0
-    cpu_ratio_max: float = 0.0
-    longest_us: int = 0
-    throttled_us: int | None = None
-    steal_us: int | None = None
     pacer_lag: Histogram = field(default_factory=Histogram)
     receive_lag: Histogram = field(default_factory=Histogram)
 
     def add(self, interval: Interval) -> None:
-        self.requests += interval.started
         self.users_max = max(self.users_max, sum(interval.users.values()))
         self.cpu_us += interval.cpu_us
         self.length_us += interval.length_us
-        if interval.length_us:
-            self.cpu_ratio_max = max(self.cpu_ratio_max, interval.cpu_us / interval.length_us)
-        self.longest_us = max(self.longest_us, interval.length_us)
-        self.throttled_us = _plus(self.throttled_us, interval.throttled_us)
-        self.steal_us = _plus(self.steal_us, interval.steal_us)
         self.pacer_lag += interval.pacer_lag
         self.receive_lag += interval.receive_lag
 
 
 class Fold:
-    """What the whole run adds up to; fed one second of all workers at a time."""
+    """What all journals add up to."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, limits_us: Sequence[int]) -> None:
         self.plan = plan
-        self.started = 0
-        self.series: dict[tuple[str, SeriesKey], Series] = {}
-        """By region."""
-        self.exchanges: dict[Endpoint, Exchanges] = {}
-        self.checks: dict[str, CheckCounts] = {}
-        self.check_samples: dict[str, list[CheckSample]] = {}
-        self.metrics: dict[str, MetricSummary] = {}
-        self.errors: dict[ErrorKey, int] = {}
-        self.task_errors: dict[str, int] = {}
-        self.workers: dict[str, WorkerFold] = {}
+        self.evidence = Evidence(plan, limits_us)
+        self.health: dict[str, Health] = {}
         self.timeline: list[Second] = []
         self.rows = RowPacker()
 
-    def add(self, second: int, seen: list[tuple[Source, Interval]]) -> None:
-        """All intervals of one second; seconds come in ascending order."""
-        for missing in range(len(self.timeline), second):
-            self._close_second(missing, [], {})
-        merged: dict[tuple[str, SeriesKey], Series] = {}
-        for source, interval in seen:
-            for key, series in interval.series.items():
-                _merge(merged, (source.region, key), series)
-            self._add_interval(source, interval)
-        for (region, key), series in sorted(merged.items()):
-            _merge(self.series, (region, key), series)
-            self._add_row(second, region, key, series)
-        self._close_second(second, [interval for _, interval in seen], merged)
-
-    def _add_interval(self, source: Source, interval: Interval) -> None:
-        self.started += interval.started
-        worker = self.workers.setdefault(source.worker, WorkerFold(source.region))
-        worker.add(interval)
-        for endpoint, exchanges in interval.exchanges.items():
-            known = self.exchanges.setdefault(endpoint, Exchanges())
-            known += exchanges
-        for check, counts in interval.checks.items():
-            total = self.checks.setdefault(check.check, CheckCounts())
-            total += counts
-        for metric, summary in interval.metrics.items():
-            if metric.metric in self.metrics:
-                self.metrics[metric.metric] += summary
-            else:
-                self.metrics[metric.metric] = MetricSummary(
-                    summary.count, summary.total, summary.min, summary.max
-                )
-        for error, count in interval.errors.items():
-            self.errors[error] = self.errors.get(error, 0) + count
-        for text, count in interval.task_errors.items():
-            self.task_errors[text] = self.task_errors.get(text, 0) + count
-        for failed in interval.evidence:
-            samples = self.check_samples.setdefault(failed.check, [])
-            if len(samples) < CHECK_SAMPLES:
-                samples.append(CheckSample(source.worker, failed.scenario, failed.at_us, failed.detail))
+    def read(self, sources: Iterable[Source]) -> None:
+        """Read all journals to their ends; call it once."""
+        for second, seen in _by_second(sources):
+            for missing in range(self.timeline[-1].second + 1 if self.timeline else min(0, second), second):
+                self._close_second(missing, [], {})
+            merged: dict[RegionSeries, Series] = {}
+            for source, interval in seen:
+                self.evidence.add(source.worker, source.region, interval)
+                self.health.setdefault(source.worker, Health()).add(interval)
+                regional = {
+                    RegionSeries(source.region, key): series for key, series in interval.series.items()
+                }
+                add_into(merged, regional)
+            for (region, key), series in sorted(merged.items(), key=itemgetter(0)):
+                self._add_row(second, region, key, series)
+            self._close_second(second, [interval for _, interval in seen], merged)
 
     def _add_row(self, second: int, region: str, key: SeriesKey, series: Series) -> None:
         histogram = series.histogram
         if histogram.max is None:
             return
         p50, p95, p99 = quantiles(histogram, P50, P95, P99)
-        mean = histogram.total / histogram.count
         self.rows.add(
             MetricRow(
                 second,
@@ -148,7 +97,7 @@ class Fold:
                 key.outcome.value,
                 key.phase,
                 histogram.count,
-                mean,
+                histogram.total / histogram.count,
                 p50,
                 p95,
                 p99,
@@ -158,13 +107,13 @@ class Fold:
         )
 
     def _close_second(
-        self, second: int, intervals: list[Interval], merged: dict[tuple[str, SeriesKey], Series]
+        self, second: int, intervals: Sequence[Interval], merged: dict[RegionSeries, Series]
     ) -> None:
         counts = dict.fromkeys(Outcome, 0)
         ok = Histogram()
-        for (_, key), series in merged.items():
-            counts[key.outcome] += series.histogram.count
-            if key.outcome is Outcome.OK:
+        for where, series in merged.items():
+            counts[where.series.outcome] += series.histogram.count
+            if where.series.outcome is Outcome.OK:
                 ok += series.histogram
         p50, p95, p99 = quantiles(ok, P50, P95, P99) if ok.count else (None, None, None)
         start = second * _SECOND_US
@@ -186,11 +135,11 @@ class Fold:
         )
 
 
-def seconds(sources: Iterable[Source]) -> Iterator[tuple[int, list[tuple[Source, Interval]]]]:
-    """All journals merged into seconds, ascending; one interval a journal is held beside the second's own."""
+def _by_second(sources: Iterable[Source]) -> Iterator[tuple[int, list[tuple[Source, Interval]]]]:
+    """Seconds in ascending order with all their intervals; of each journal only one more is in memory."""
     streams = [_numbered(number, source) for number, source in enumerate(sources)]
-    merged = heapq.merge(*streams, key=lambda entry: entry[:2])
-    for second, entries in groupby(merged, key=lambda entry: entry[0]):
+    merged = heapq.merge(*streams, key=itemgetter(0, 1))
+    for second, entries in groupby(merged, key=itemgetter(0)):
         yield second, [(source, interval) for _, _, source, interval in entries]
 
 
@@ -199,19 +148,8 @@ def _numbered(number: int, source: Source) -> Iterator[tuple[int, int, Source, I
         yield interval.second, number, source, interval
 
 
-def _merge(into: dict[tuple[str, SeriesKey], Series], key: tuple[str, SeriesKey], series: Series) -> None:
-    known = into.get(key)
-    if known is None:
-        known = into[key] = Series(Histogram(), [0] * len(series.over))
-    known += series
-
-
 def _active_users(interval: Interval) -> float:
     """Mean active users within the interval."""
     if not interval.length_us:
         return sum(interval.users.values())
     return sum(interval.user_us.values()) / interval.length_us
-
-
-def _plus(known: int | None, more: int | None) -> int | None:
-    return known if more is None else (known or 0) + more

@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from analyzer.fold import Source
 from analyzer.manifest import Manifest, read_manifest
 from analyzer.model import Event
-from loadproof.errors import JournalError, PlanError, RunFolderError
+from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
 from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
+from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
+    from loadproof.verdict.rule import Rule
 
+_SLACK_US: Final = 3_600_000_000
+"""How far an interval may lie outside what the manifest says of the run's length."""
 _JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
 
 
@@ -51,15 +57,28 @@ class JournalFile:
     journal: Journal | None
     refused: str | None = None
     """Why its intervals are not counted, in words; None when they are."""
+    read: int = 0
+    """Intervals that were counted."""
 
-    @property
-    def counted(self) -> bool:
-        return self.journal is not None and self.refused is None
+    def intervals(self, until_us: int) -> Iterator[Interval]:
+        """Those that count. One that lies outside the run ends them: a table of seconds must not grow to it."""
+        if self.journal is None or self.refused is not None:
+            return
+        for interval in self.journal.intervals():
+            first, last = interval.start_us, interval.start_us + interval.length_us
+            if (
+                not (-_SLACK_US <= first <= last <= until_us)
+                or abs(interval.second * 1_000_000 - first) > _SLACK_US
+            ):
+                self.refused = f"second {interval.second} lies outside the run"
+                return
+            self.read += 1
+            yield interval
 
     def found(self) -> Epoch:
-        """What the judge must know of it; complete only after a full pass over its intervals."""
+        """What the judge must know of it, once its intervals were read to the end."""
         if self.journal is None or self.refused is not None:
-            return Epoch(self.worker, self.region, self.epoch, 0, complete=False, damage=self.refused)
+            return Epoch(self.worker, self.region, self.epoch, self.read, complete=False, damage=self.refused)
         state = self.journal.state
         damage = None if state.complete else state.damage or "it has no FIN: the worker did not end in order"
         return Epoch(
@@ -77,6 +96,7 @@ class JournalFile:
 class RunFolder:
     path: Path
     plan: Plan
+    rules: tuple[Rule, ...]
     manifest: Manifest | None
     manifest_raw: dict[str, Any]
     journals: tuple[JournalFile, ...]
@@ -107,6 +127,19 @@ class RunFolder:
             },
         )
 
+    def sources(self) -> list[Source]:
+        """The journals, to be read once."""
+        length = self.manifest.run_length_us if self.manifest else None
+        until_us = max(length or 0, self.plan.duration_us) + _SLACK_US
+        return [Source(one.worker, one.region, one.intervals(until_us)) for one in self.journals]
+
+    @property
+    def limits_us(self) -> tuple[int, ...]:
+        """What the journals count against."""
+        if self.manifest and self.manifest.limits_us is not None:
+            return self.manifest.limits_us
+        return latency_limits_us(self.rules)
+
     @property
     def planned(self) -> tuple[tuple[str, str], ...]:
         if self.manifest:
@@ -126,7 +159,7 @@ def open_run(path: Path) -> RunFolder:
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
     plan = _read_plan(path / "plan.yaml", raw)
-    folder = RunFolder(path, plan, manifest, raw, (), (), {})
+    folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), {})
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
     elif manifest is not None and not manifest.closed:
@@ -162,6 +195,18 @@ def _read_plan(path: Path, manifest: dict[str, Any]) -> Plan:
         raise RunFolderError(f"{path}: cannot be read: {error}") from error
 
 
+def _rules(path: Path, plan: Plan) -> tuple[Rule, ...]:
+    rules = []
+    for rule in plan.rules:
+        try:
+            rules.append(parse_rule(rule.text))
+        except RuleSyntaxError as error:
+            raise RunFolderError(
+                f"{path}: its plan has a rule that cannot be read, {rule.text!r}: {error}"
+            ) from error
+    return tuple(rules)
+
+
 def _find_journals(folder: RunFolder) -> Iterator[JournalFile]:
     """The journals of this run's epochs in order of worker and epoch, with those that are missing."""
     manifest = folder.manifest
@@ -190,7 +235,7 @@ def _open_journal(path: Path, folder: RunFolder) -> JournalFile:
     try:
         journal = Journal(path)
     except JournalError as error:
-        return JournalFile(worker, region, epoch, None, str(error))
+        return JournalFile(worker, region, epoch, None, str(error).replace(str(path), path.name))
     header = journal.header
     if header is None:
         return JournalFile(
@@ -201,19 +246,24 @@ def _open_journal(path: Path, folder: RunFolder) -> JournalFile:
         one.refused = f"{path.name}: its header says {header.worker} epoch {header.epoch}"
     elif manifest and header.run != manifest.run:
         one.refused = f"{path.name}: it belongs to run {header.run}"
-    elif manifest and manifest.limits_us is not None and header.limits_us != manifest.limits_us:
+    elif header.limits_us != folder.limits_us:
         one.refused = f"{path.name}: it counted against other limits than the run's"
     return one
 
 
 def _read_events(folder: RunFolder) -> Iterator[Event]:
+    bad: list[int] = []
     for number, line in _lines(folder, "events.jsonl", "no event can be shown"):
         try:
             event = msgspec.json.decode(line, type=_EventLine)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            folder.notes.append(f"events.jsonl: line {number} is cut or damaged and is left out")
-            continue
-        yield Event(event.at_us, event.utc, event.kind, event.who, event.text)
+            bad.append(number)
+        else:
+            yield Event(event.at_us, event.utc, event.kind, event.who, event.text)
+    if bad:
+        count = f"{len(bad)} lines from line {bad[0]} on are" if len(bad) > 1 else f"line {bad[0]} is"
+        left_out = "are left out" if len(bad) > 1 else "is left out"
+        folder.notes.append(f"events.jsonl: {count} cut or damaged and {left_out}")
 
 
 def _read_samples(folder: RunFolder) -> dict[str, tuple[Sample, ...]]:

@@ -56,8 +56,10 @@ def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | No
         raw = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         return None, {}, "manifest.json is missing"
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return None, {}, f"manifest.json cannot be read: {error}"
+    except OSError as error:
+        return None, {}, f"manifest.json cannot be read: {error.strerror}"
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return None, {}, f"manifest.json is cut or damaged: {error}"
     try:
         return msgspec.convert(raw, Manifest), raw, None
     except msgspec.ValidationError as error:

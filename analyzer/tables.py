@@ -1,0 +1,151 @@
+"""The report's tables out of the evidence: totals and groups of them, series, checks, metrics, errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from analyzer.model import CheckSample, CheckTotals, ErrorTotals, Group, MetricTotals, SeriesRow, Totals
+from analyzer.quantiles import latency
+from loadproof.measure.interval import CheckCounts, Outcome
+from loadproof.verdict.evidence import SECOND_US, Metric
+from loadproof.verdict.rates import PEAK_SECONDS, completed
+from loadproof.verdict.selection import Requests, Selection
+
+if TYPE_CHECKING:
+    from loadproof.verdict.case import Case
+    from loadproof.verdict.evidence import Evidence, RegionSeries
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The evidence of a run as tables, in the very terms that rules are judged in."""
+
+    case: Case
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.case.evidence
+
+    def totals(self, selection: Selection) -> Totals:
+        requests = Requests(self.evidence, selection)
+        ok = requests.histogram([Outcome.OK])
+        timeouts = requests.histogram([Outcome.TIMEOUT]).count
+        ended = requests.ended
+        length_us = self.case.timeline.length_us(selection.phases)
+        return Totals(
+            requests=ended,
+            ok=ok.count,
+            failures=requests.histogram([Outcome.FAILED]).count + timeouts,
+            timeouts=timeouts,
+            unfinished=requests.histogram([Outcome.UNFINISHED]).count,
+            rate_per_s=ok.count * SECOND_US / length_us if length_us else None,
+            peak_rate_per_s=self._peak(selection),
+            error_ratio=requests.errors / ended if ended else None,
+            latency=latency(ok),
+            bytes_received=sum(
+                tally.bytes_received for key, tally in self.evidence.totals.items() if selection.takes(key)
+            ),
+        )
+
+    def by_scenario(self, phases: frozenset[str]) -> tuple[Group, ...]:
+        names = {where.series.scenario for where in self._started_in(phases)}
+        return tuple(Group(name, self.totals(Selection(phases, scenario=name))) for name in sorted(names))
+
+    def by_region(self, phases: frozenset[str]) -> tuple[Group, ...]:
+        names = {where.region for where in self._started_in(phases)}
+        return tuple(Group(name, self.totals(Selection(phases, region=name))) for name in sorted(names))
+
+    def by_name(self, phases: frozenset[str]) -> tuple[Group, ...]:
+        """By endpoint, named `POST /policies/:id`."""
+        endpoints = {(where.series.name, where.series.method) for where in self._started_in(phases)}
+        return tuple(
+            Group(f"{method} {name}", self.totals(Selection(phases, name=name, method=method)))
+            for name, method in sorted(endpoints)
+        )
+
+    def by_phase(self) -> tuple[Group, ...]:
+        """Every phase that the run reached, in the plan's order."""
+        return tuple(
+            Group(
+                span.phase.name,
+                self.totals(Selection(frozenset({span.phase.name}))),
+                warmup=span.phase.warmup,
+            )
+            for span in self.case.timeline.spans
+            if span.start_us < self.case.timeline.end_us
+        )
+
+    def series(self) -> tuple[SeriesRow, ...]:
+        rows = []
+        for (region, key), tally in sorted(self.evidence.totals.items(), key=lambda item: item[0]):
+            of = latency(tally.histogram)
+            if of is not None:
+                names = (region, key.scenario, key.method, key.name, key.outcome, key.phase)
+                rows.append(SeriesRow(*names, tally.histogram.count, of, tally.bytes_received))
+        return tuple(rows)
+
+    def checks(self) -> tuple[CheckTotals, ...]:
+        """Over the whole run: warm-up is no excuse for a broken invariant."""
+        found: dict[str, CheckCounts] = {}
+        for where, counts in self.evidence.checks.items():
+            total = found.setdefault(where.check.check, CheckCounts())
+            total += counts
+        return tuple(
+            CheckTotals(
+                name, found[name].passed, found[name].failed, found[name].skipped, self._samples(name)
+            )
+            for name in sorted(found)
+        )
+
+    def metrics(self) -> tuple[MetricTotals, ...]:
+        found: dict[str, Metric] = {}
+        for where, metric in self.evidence.metrics.items():
+            total = found.setdefault(where.metric.metric, Metric())
+            total.count += metric.count
+            total.total += metric.total
+            total.min = min((low for low in (total.min, metric.min) if low is not None), default=None)
+            total.max = max((high for high in (total.max, metric.max) if high is not None), default=None)
+        return tuple(
+            MetricTotals(name, metric.count, float(metric.total / metric.count), metric.min, metric.max)
+            for name, metric in sorted(found.items())
+            if metric.count and metric.min is not None and metric.max is not None
+        )
+
+    def errors(self) -> tuple[ErrorTotals, ...]:
+        """The most frequent first."""
+        found = [ErrorTotals(*error, count) for error, count in self.evidence.errors.items()]
+        found += [ErrorTotals("", "", "", text, count) for text, count in self.evidence.task_errors.items()]
+        return tuple(
+            sorted(
+                found,
+                key=lambda error: (-error.count, error.name, error.method, error.scenario, error.message),
+            )
+        )
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """Requests of the whole run by outcome."""
+        counts = dict.fromkeys(Outcome, 0)
+        for where, tally in self.evidence.totals.items():
+            counts[where.series.outcome] += tally.histogram.count
+        return counts
+
+    def _samples(self, check: str) -> tuple[CheckSample, ...]:
+        return tuple(
+            CheckSample(worker, sample.scenario, sample.at_us, sample.detail)
+            for worker, sample in self.evidence.samples.get(check, [])
+        )
+
+    def _started_in(self, phases: frozenset[str]) -> list[RegionSeries]:
+        return [where for where in self.evidence.totals if where.series.phase in phases]
+
+    def _peak(self, selection: Selection) -> float | None:
+        """As the statistic `peak_rate`; None when no phase has ten full seconds."""
+        counts = completed(self.case, selection, any_phase=True) or {}
+        best = None
+        for _, stretch in self.case.timeline.phases(selection.phases):
+            sums = [0, *accumulate(counts.get(second, 0) for second in stretch.full_seconds)]
+            for end in range(PEAK_SECONDS, len(sums)):
+                best = max(best or 0, sums[end] - sums[end - PEAK_SECONDS])
+        return None if best is None else best / PEAK_SECONDS

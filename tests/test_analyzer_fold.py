@@ -1,0 +1,183 @@
+"""What is folded from journals equals what plain sums and numpy say of the raw requests."""
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reporting import RUN_REGIONS, make_interval, make_requests, make_run, run_plan
+
+from analyzer.fold import Fold, Source
+from analyzer.folder import open_run
+from analyzer.quantiles import latency, quantiles
+from analyzer.tables import Tables
+from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import Interval, Outcome
+from loadproof.verdict.case import Case
+from loadproof.verdict.selection import Selection
+
+STEADY = frozenset({"steady"})
+
+
+@pytest.fixture(scope="module")
+def requests():
+    return make_requests(fail_from=25)
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory, requests):
+    folder = open_run(make_run(tmp_path_factory.mktemp("runs") / "run", requests))
+    fold = Fold(folder.plan, folder.limits_us)
+    fold.read(folder.sources())
+    return fold, Tables(Case(folder.plan, fold.evidence, folder.facts()))
+
+
+def oracle(samples, q):
+    return int(np.quantile(np.array(samples), q, method="inverted_cdf"))
+
+
+def assert_close(shown_us, exact_us):
+    """A shown quantile is its bucket's highest value: never below the exact one, under 0.1 % above."""
+    assert exact_us <= shown_us <= exact_us * (1 + 1 / 1024)
+
+
+@given(st.lists(st.integers(0, 10**8), min_size=1, max_size=200))
+def test_quantiles_in_one_pass_are_the_histograms_own(samples):
+    """Asking for several quantiles at once gives what the histogram gives one by one."""
+    histogram = Histogram()
+    for us in samples:
+        histogram.record(us)
+    asked = [Fraction(0), Fraction(1, 2), Fraction(95, 100), Fraction(999, 1000), Fraction(1)]
+
+    assert list(quantiles(histogram, *asked)) == [histogram.quantile(q) for q in asked]
+
+
+def test_an_empty_histogram_has_no_latency():
+    """Nothing measured is None, never 0."""
+    assert latency(Histogram()) is None
+
+
+def test_totals_are_those_of_the_raw_requests(folded, requests):
+    """Counts and ratios equal plain sums, quantiles equal numpy's within a bucket."""
+    totals = folded[1].totals(Selection(STEADY))
+    steady = [one for one in requests if one.phase == "steady"]
+    ok = [one.us for one in steady if one.outcome is Outcome.OK]
+
+    assert (totals.requests, totals.ok, totals.failures) == (len(steady), len(ok), len(steady) - len(ok))
+    assert totals.rate_per_s == len(ok) / 30
+    assert totals.error_ratio == (len(steady) - len(ok)) / len(steady)
+    assert totals.latency.mean_us == pytest.approx(np.mean(ok))
+    assert totals.latency.max_us == max(ok)
+    for name, q in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99_9", 0.999)):
+        assert_close(getattr(totals.latency, f"{name}_us"), oracle(ok, q))
+
+
+def test_the_peak_rate_is_the_best_ten_seconds(folded, requests):
+    """The peak is the highest sum of ok requests over ten seconds inside the phase."""
+    ok = Counter(one.second for one in requests if one.outcome is Outcome.OK)
+    best = max(sum(ok[second] for second in range(first, first + 10)) for first in range(10, 31))
+
+    assert folded[1].totals(Selection(STEADY)).peak_rate_per_s == best / 10
+
+
+def test_groups_add_up_to_the_totals(folded, requests):
+    """Each table by scenario, region and endpoint holds every judged request exactly once."""
+    tables = folded[1]
+    for groups in (tables.by_scenario(STEADY), tables.by_region(STEADY), tables.by_name(STEADY)):
+        assert len(groups) == 2
+        assert sum(group.totals.requests for group in groups) == tables.totals(Selection(STEADY)).requests
+    assert {group.name: group.totals.requests for group in tables.by_name(STEADY)} == Counter(
+        f"{one.method} {one.name}" for one in requests if one.phase == "steady"
+    )
+    assert {group.name: group.totals.requests for group in tables.by_phase()} == Counter(
+        one.phase for one in requests
+    )
+
+
+def test_every_series_is_a_row(folded, requests):
+    """Rows of the whole run are the distinct series, with exact counts and numpy's quantiles."""
+    raw = {}
+    for one in requests:
+        raw.setdefault((one.region, one.scenario, one.method, one.name, one.outcome, one.phase), []).append(
+            one.us
+        )
+    rows = folded[1].series()
+
+    assert [(r.region, r.scenario, r.method, r.name, r.outcome, r.phase) for r in rows] == sorted(raw)
+    for row, key in zip(rows, sorted(raw), strict=True):
+        assert row.requests == len(raw[key])
+        assert_close(row.latency.p95_us, oracle(raw[key], 0.95))
+
+
+def test_every_second_is_in_the_timeline(folded, requests):
+    """Each second has its own counts and quantiles over both workers, and the plan's users."""
+    timeline = folded[0].timeline
+
+    assert [row.second for row in timeline] == list(range(41))
+    for row in timeline[:40]:
+        ok = [one.us for one in requests if one.second == row.second and one.outcome is Outcome.OK]
+        assert row.ok == len(ok)
+        assert row.failed == sum(one.second == row.second for one in requests) - len(ok)
+        assert_close(row.p99_us, oracle(ok, 0.99))
+        assert row.users == pytest.approx(row.users_planned, abs=1e-5)
+    assert (timeline[40].ok, timeline[40].p50_us, timeline[40].users_planned) == (0, None, 0)
+
+
+def test_metrics_rows_are_the_seconds_of_each_series(folded, requests):
+    """metrics.csv has a row for each second and series with requests, and its counts add up."""
+    rows = list(folded[0].rows.finish())
+    raw = Counter(
+        (o.second, o.region, o.scenario, o.method, o.name, o.outcome.value, o.phase) for o in requests
+    )
+    found = {(r.second, r.region, r.scenario, r.method, r.name, r.outcome, r.phase): r.requests for r in rows}
+
+    assert found == raw
+    assert len(rows) == len(found)
+    assert list(found) == sorted(found)
+
+
+def test_checks_and_errors_are_counted_over_the_whole_run(folded, requests):
+    """Checks and errors include the warm-up, the most frequent error first."""
+    failed = Counter(one.name for one in requests if one.outcome is Outcome.FAILED)
+    check = folded[1].checks()[0]
+
+    assert (check.passed, check.skipped) == (len(requests) - failed.total(), failed.total())
+    assert [(error.name, error.count) for error in folded[1].errors()] == failed.most_common()
+
+
+def read(intervals_by_worker):
+    fold = Fold(run_plan(), ())
+    fold.read([Source(worker, "r", iter(intervals)) for worker, intervals in intervals_by_worker.items()])
+    return fold
+
+
+def test_a_second_that_no_journal_tells_of_is_absent():
+    """A gap in all journals is a row without users, never a row of zeros that someone measured."""
+    fold = read({"a": [make_interval(second, [], 1.0, ()) for second in (0, 1, 5)]})
+
+    assert [row.second for row in fold.timeline] == [0, 1, 2, 3, 4, 5]
+    assert [row.users is None for row in fold.timeline] == [False, False, True, True, True, False]
+
+
+def test_no_journal_gives_an_empty_timeline():
+    """Without any interval there is nothing to show, and nothing breaks."""
+    assert read({}).timeline == []
+    assert read({"a": []}).timeline == []
+
+
+def test_journals_are_read_one_second_at_a_time():
+    """While a second is folded, no journal was read further than one interval ahead."""
+    asked = dict.fromkeys(RUN_REGIONS, 0)
+    ahead = []
+
+    def intervals(region):
+        for second in range(50):
+            asked[region] = second
+            ahead.append(max(asked.values()) - min(asked.values()))
+            yield Interval(second=second, start_us=second * 1_000_000, length_us=1_000_000)
+
+    read({region: intervals(region) for region in RUN_REGIONS})
+
+    assert max(ahead) <= 1
