@@ -184,15 +184,15 @@ KINDS: Final[dict[str, Kind]] = {
     "rate": Kind(LABELS, (Unit.RATE,), windows=True),
     "peak_rate": Kind(LABELS, (Unit.RATE,), windows=False),
     "error_ratio": Kind(LABELS[:-1], (Unit.RATIO,), windows=True),
-    "count": Kind(LABELS, (Unit.NUMBER,), windows=True),
+    "count": Kind(LABELS, (Unit.NUMBER,), windows=False),
     "users": Kind(_USERS, (Unit.NUMBER,), windows=True),
     "stall": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "pacer_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "receive_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "user_wait": Kind(_USERS, (Unit.DURATION,), windows=False),
     "check": Kind(_USERS, (Unit.RATIO,), windows=True),
-    "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=True),
-    "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=True),
+    "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=False),
+    "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=False),
 }
 """Every statistic; `quantile` stands for p50 to p99.99."""
 SHARES: Final = frozenset({"error_ratio", "check"})

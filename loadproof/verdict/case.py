@@ -1,0 +1,124 @@
+"""What is judged, and what a measurement of one rule hands to the judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
+from loadproof.verdict.rule import Unit
+from loadproof.verdict.selection import Requests, Selection, selection_of, why_empty
+from loadproof.verdict.shortfall import Shortfall
+from loadproof.verdict.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from loadproof.plan.model import Plan
+    from loadproof.verdict.evidence import Evidence
+    from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.rule import Bound, Rule
+
+_FORMATS = {
+    Unit.DURATION: format_duration,
+    Unit.RATIO: format_ratio,
+    Unit.RATE: format_rate,
+    Unit.BYTES: format_bytes,
+    Unit.NUMBER: format_count,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run before the judge."""
+
+    plan: Plan
+    evidence: Evidence
+    facts: RunFacts
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        return Timeline(self.plan, None if self.facts.stop is None else self.facts.stop.at_us)
+
+    @cached_property
+    def shortfall(self) -> Shortfall:
+        return Shortfall(self.plan, self.evidence, self.facts)
+
+    def selection(self, rule: Rule) -> Selection:
+        return selection_of(rule, self.timeline, smoke=self.facts.smoke)
+
+    def requests(self, selection: Selection) -> Requests:
+        return Requests(self.evidence, selection)
+
+    def missing(self, counts: dict[int, int], selection: Selection) -> int:
+        """How many more of what `counts` holds by second the phases of a selection should have had."""
+        seconds = [
+            stretch.touched_seconds for stretch in Timeline(self.plan, None).stretches(selection.phases)
+        ]
+        return self.shortfall.count(counts, seconds, selection.region)
+
+    def nothing(self, rule: Rule) -> Measured:
+        return no_data(why_empty(rule, self.selection(rule), self.evidence, self.timeline))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One rule's value, and what can be said of any bound on it."""
+
+    text: str
+    """The start of a sentence, such as `p95 is 36 ms over 12,000 requests`."""
+    value: float | None
+    """As shown; decisions go by `holds`. Infinite when it lies among requests that had no answer."""
+    samples: int | None
+    holds: Callable[[Bound], bool | None]
+    """Whether a bound is kept; None when the evidence does not tell."""
+    stands: Callable[[Bound], bool]
+    """Whether a broken bound stays broken with all that is missing taken as ok, fast and at planned rate."""
+    confidence: tuple[float, float] | None = None
+    is_close: Callable[[Bound], bool] = lambda bound: False  # noqa: ARG005 nothing is close without an interval
+    """Whether the bound lies inside the confidence interval."""
+    doubts: tuple[str, ...] = ()
+    """Why the rule is WARN at best, in clauses."""
+    no_data: str | None = None
+    """Why the rule is NO_DATA unless its limit is broken, in a clause."""
+    unclear: str = "a bucket of the histogram straddles the limit, which the journals did not count against"
+    """Why `holds` cannot tell, in a clause."""
+    too_few: bool = False
+    """`no_data` is a matter of too short a run, not of something that never occurred."""
+
+
+def no_data(why: str, *, too_few: bool = False) -> Measured:
+    return Measured(
+        "", None, None, holds=lambda _: None, stands=lambda _: False, no_data=why, too_few=too_few
+    )
+
+
+def shown(unit: Unit, value: float | Fraction | None) -> str:
+    """A value for a sentence."""
+    if value is None:
+        return format_count(None)
+    number = float(value)
+    return "beyond every measured latency" if number == float("inf") else _FORMATS[unit](number)
+
+
+def exact(
+    value: Fraction,
+    text: str,
+    samples: int,
+    stands: Callable[[Bound], bool],
+    doubts: tuple[str, ...] = (),
+) -> Measured:
+    return Measured(text, float(value), samples, lambda bound: bound.holds(value), stands, doubts=doubts)
+
+
+def cut_short(case: Case, selection: Selection) -> tuple[str, ...]:
+    """The doubt about a number that grows with time, when the run did not get to its end."""
+    ran, planned = (
+        case.timeline.length_us(selection.phases),
+        case.timeline.planned_length_us(selection.phases),
+    )
+    if ran == planned or case.facts.smoke:
+        return ()
+    return (f"only {format_duration(ran)} of the {format_duration(planned)} to judge were run",)

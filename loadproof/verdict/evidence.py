@@ -1,0 +1,373 @@
+"""Everything that intervals say about a run, folded as they arrive, in any order.
+
+Histograms are kept once a series, for the whole run; what a second holds is a few integers a series. A
+series is told by (region, SeriesKey): the region stands in the journal's header, not in its intervals.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import isfinite
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadproof.errors import JournalError
+from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import (
+    CheckCounts,
+    CheckKey,
+    Endpoint,
+    ErrorKey,
+    Exchanges,
+    Interval,
+    MetricKey,
+    MetricSummary,
+    Outcome,
+    SeriesKey,
+)
+from loadproof.measure.merge import add_into
+from loadproof.plan.profile import phase_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadproof.measure.interval import Evidence as CheckSample
+    from loadproof.measure.interval import Series
+    from loadproof.plan.model import Plan
+
+SECOND_US: Final = 1_000_000
+SHORTEST_STOP_TIMEOUT_US: Final = 30 * SECOND_US
+SAMPLES_PER_CHECK: Final = 20
+DISTINCT_ERRORS: Final = 1_000
+OTHER: Final = "other errors"
+LAG_QUANTILE: Final = Fraction(99, 100)
+
+
+class RegionSeries(NamedTuple):
+    region: str
+    series: SeriesKey
+
+
+class RegionCheck(NamedTuple):
+    region: str
+    check: CheckKey
+
+
+class RegionMetric(NamedTuple):
+    region: str
+    metric: MetricKey
+
+
+class Seconds:
+    """A table of integers with a row a second, growing at both ends."""
+
+    __slots__ = ("_cells", "first", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.first = 0
+        self._cells = array("q")
+
+    def add(self, second: int, row: Sequence[int]) -> None:
+        if not self._cells:
+            self.first = second
+        elif second < self.first:
+            self._cells = array("q", bytes(8 * self.width * (self.first - second))) + self._cells
+            self.first = second
+        missing = (second - self.first + 1) * self.width - len(self._cells)
+        if missing > 0:
+            self._cells.frombytes(bytes(8 * missing))
+        at = (second - self.first) * self.width
+        for column, value in enumerate(row):
+            self._cells[at + column] += value
+
+    def items(self) -> Iterator[tuple[int, array[int]]]:
+        """(second, row) in order of time, without the rows that are all zero."""
+        for index in range(len(self._cells) // self.width):
+            row = self._cells[index * self.width : (index + 1) * self.width]
+            if any(row):
+                yield self.first + index, row
+
+
+COUNT: Final = 0
+TOTAL: Final = 1
+ERRORS: Final = 2
+OVER: Final = 3
+"""Columns of `Evidence.seconds`: requests, sum of latencies, errors, then requests over each limit."""
+
+
+@dataclass
+class Tally:
+    """One series over the whole run."""
+
+    histogram: Histogram
+    over: list[int]
+    """Exactly how many took longer than each limit of the journal."""
+    errors: int = 0
+    """Failed, timed out, or unfinished past the stop timeout."""
+    bytes_received: int = 0
+
+
+@dataclass
+class Metric:
+    """Numbers that a scenario recorded, summed without rounding so that order cannot matter."""
+
+    count: int = 0
+    total: Fraction = Fraction(0)
+    min: float | None = None
+    max: float | None = None
+    broken: int = 0
+    """Summaries that held something other than a finite number."""
+
+    def add(self, summary: MetricSummary) -> None:
+        if not all(map(isfinite, (summary.total, summary.min, summary.max))):
+            self.broken += 1
+            return
+        self.count += summary.count
+        self.total += Fraction(summary.total)
+        self.min = summary.min if self.min is None else min(self.min, summary.min)
+        self.max = summary.max if self.max is None else max(self.max, summary.max)
+
+    def __iadd__(self, other: Metric) -> Metric:  # noqa: PYI034 nobody derives from it
+        self.count += other.count
+        self.total += other.total
+        self.broken += other.broken
+        self.min = (
+            other.min if self.min is None else self.min if other.min is None else min(self.min, other.min)
+        )
+        self.max = (
+            other.max if self.max is None else self.max if other.max is None else max(self.max, other.max)
+        )
+        return self
+
+
+@dataclass
+class Flow:
+    """What one region's workers had in hand in one second."""
+
+    started: int = 0
+    in_flight: int = 0
+    oldest_start_us: int | None = None
+    """Run time at which the oldest request in flight had begun."""
+    first_done_us: int | None = None
+    """First and last answer of the second; None when there was none."""
+    last_done_us: int | None = None
+    closed_us: int = 0
+    """End of the latest interval of this second."""
+    workers: int = 0
+
+    def __iadd__(self, other: Flow) -> Flow:  # noqa: PYI034 nobody derives from it
+        self.started += other.started
+        self.in_flight += other.in_flight
+        self.oldest_start_us = _least(self.oldest_start_us, other.oldest_start_us)
+        self.first_done_us = _least(self.first_done_us, other.first_done_us)
+        self.last_done_us = _most(self.last_done_us, other.last_done_us)
+        self.closed_us = max(self.closed_us, other.closed_us)
+        self.workers += other.workers
+        return self
+
+
+class WorkerSecond(NamedTuple):
+    """How fit a worker was in one interval; a P99 is None where nothing was measured."""
+
+    second: int
+    start_us: int
+    length_us: int
+    pacer_lag_us: int | None
+    receive_lag_us: int | None
+    cpu_us: int
+    throttled_us: int | None
+    steal_us: int | None
+
+
+@dataclass
+class Worker:
+    """One worker over all its epochs."""
+
+    region: str
+    started: int = 0
+    ok: int = 0
+    failed: int = 0
+    """With timeouts."""
+    unfinished: int = 0
+    seconds: list[WorkerSecond] = field(default_factory=list)
+    """In the order in which the intervals arrived."""
+
+    @property
+    def ended(self) -> int:
+        return self.ok + self.failed + self.unfinished
+
+
+class Evidence:
+    """The sum of all intervals of a run; `limits_us` are those that the journals count against."""
+
+    def __init__(self, plan: Plan, limits_us: Sequence[int]) -> None:
+        self.plan = plan
+        self.limits_us = tuple(limits_us)
+        self.stop_timeout_us = plan.stop_timeout_us
+        if self.stop_timeout_us is None:
+            self.stop_timeout_us = max(SHORTEST_STOP_TIMEOUT_US, 2 * max(self.limits_us, default=0))
+        self.totals: dict[RegionSeries, Tally] = {}
+        self.seconds: dict[RegionSeries, Seconds] = {}
+        self.checks: dict[RegionCheck, CheckCounts] = {}
+        self.check_seconds: dict[RegionCheck, Seconds] = {}
+        """Columns: passed, failed, skipped."""
+        self.metrics: dict[RegionMetric, Metric] = {}
+        self.user_us: dict[tuple[str, str], dict[int, int]] = {}
+        """(region, scenario) -> second of the run -> active user-microseconds in it."""
+        self.flow: dict[str, dict[int, Flow]] = {}
+        """Region -> second -> requests in hand."""
+        self.workers: dict[str, Worker] = {}
+        self.lags: dict[tuple[str, str | None], tuple[Histogram, Histogram]] = {}
+        """(region, phase of the second) -> (pacer lag, receive lag)."""
+        self.exchanges: dict[Endpoint, Exchanges] = {}
+        self.errors: dict[ErrorKey, int] = {}
+        """The first `DISTINCT_ERRORS` apart, later ones as `OTHER` of their endpoint, so that a target which
+        invents error texts cannot fill the memory."""
+        self.task_errors: dict[str, int] = {}
+        self.undeclared: set[str] = set()
+        self.untracked = 0
+        self.samples: dict[str, list[tuple[str, CheckSample]]] = {}
+        """Check -> the first failed ones that arrived, with their worker; at most `SAMPLES_PER_CHECK`."""
+
+    def add(self, worker: str, region: str, interval: Interval) -> None:
+        """Fold one interval in; it stays as it is. JournalError if it counts against other limits."""
+        for key, series in interval.series.items():
+            if len(series.over) != len(self.limits_us):
+                raise JournalError(
+                    f"second {interval.second} of {worker} counts against {len(series.over)} limits, the run has "
+                    f"{len(self.limits_us)}: the journal belongs to another plan"
+                )
+            self._add_series(RegionSeries(region, key), series, interval.second)
+        self._add_worker(worker, region, interval)
+        self._add_flow(region, interval)
+        for scenario, user_us in interval.user_us.items():
+            active = self.user_us.setdefault((region, scenario), {})
+            for second, part in spread(interval.start_us, interval.length_us, user_us):
+                active[second] = active.get(second, 0) + part
+        add_into(self.checks, {RegionCheck(region, key): counts for key, counts in interval.checks.items()})
+        for check, counts in interval.checks.items():
+            table = self.check_seconds.setdefault(RegionCheck(region, check), Seconds(3))
+            table.add(interval.second, (counts.passed, counts.failed, counts.skipped))
+        for metric, summary in interval.metrics.items():
+            self.metrics.setdefault(RegionMetric(region, metric), Metric()).add(summary)
+        add_into(self.exchanges, interval.exchanges)
+        for error, count in interval.errors.items():
+            is_apart = error in self.errors or len(self.errors) < DISTINCT_ERRORS
+            place = error if is_apart else error._replace(message=OTHER)
+            self.errors[place] = self.errors.get(place, 0) + count
+        for text, count in interval.task_errors.items():
+            said = text if text in self.task_errors or len(self.task_errors) < DISTINCT_ERRORS else OTHER
+            self.task_errors[said] = self.task_errors.get(said, 0) + count
+        self.undeclared |= interval.undeclared
+        self.untracked += interval.untracked
+        for sample in interval.evidence:
+            kept = self.samples.setdefault(sample.check, [])
+            if len(kept) < SAMPLES_PER_CHECK:
+                kept.append((worker, sample))
+
+    @property
+    def end_us(self) -> int:
+        """Run time at which the last interval ended; 0 without any."""
+        return max((flow.closed_us for flows in self.flow.values() for flow in flows.values()), default=0)
+
+    @property
+    def regions(self) -> frozenset[str]:
+        """Those that sent an interval."""
+        return frozenset(self.flow)
+
+    def _add_series(self, key: RegionSeries, series: Series, second: int) -> None:
+        histogram = series.histogram
+        match key.series.outcome:
+            case Outcome.OK:
+                errors = 0
+            case Outcome.UNFINISHED:
+                assert self.stop_timeout_us is not None
+                # A bucket that straddles the timeout counts as past it: an error too many is the safe side.
+                errors = histogram.count - histogram.count_at_most(self.stop_timeout_us - 1)[0]
+            case _:
+                errors = histogram.count
+        tally = self.totals.get(key)
+        if tally is None:
+            tally = self.totals[key] = Tally(Histogram(), [0] * len(self.limits_us))
+            self.seconds[key] = Seconds(OVER + len(self.limits_us))
+        tally.histogram += histogram
+        tally.over = [have + more for have, more in zip(tally.over, series.over, strict=True)]
+        tally.errors += errors
+        tally.bytes_received += series.bytes_received
+        self.seconds[key].add(second, (histogram.count, histogram.total, errors, *series.over))
+
+    def _add_worker(self, worker: str, region: str, interval: Interval) -> None:
+        known = self.workers.setdefault(worker, Worker(region))
+        known.started += interval.started
+        for key, series in interval.series.items():
+            count = series.histogram.count
+            if key.outcome is Outcome.OK:
+                known.ok += count
+            elif key.outcome is Outcome.UNFINISHED:
+                known.unfinished += count
+            else:
+                known.failed += count
+        known.seconds.append(
+            WorkerSecond(
+                interval.second,
+                interval.start_us,
+                interval.length_us,
+                interval.pacer_lag.quantile(LAG_QUANTILE),
+                interval.receive_lag.quantile(LAG_QUANTILE),
+                interval.cpu_us,
+                interval.throttled_us,
+                interval.steal_us,
+            )
+        )
+        phase = phase_at(self.plan.load, interval.second * SECOND_US)
+        place = (region, None if phase is None else phase.name)
+        pacer, receive = self.lags.setdefault(place, (Histogram(), Histogram()))
+        pacer += interval.pacer_lag
+        receive += interval.receive_lag
+
+    def _add_flow(self, region: str, interval: Interval) -> None:
+        closed = interval.start_us + interval.length_us
+        oldest = None if interval.oldest_us is None else closed - interval.oldest_us
+        flow = Flow(
+            interval.started,
+            interval.in_flight,
+            oldest,
+            interval.first_done_us,
+            interval.last_done_us,
+            closed,
+            1,
+        )
+        seconds = self.flow.setdefault(region, {})
+        if interval.second in seconds:
+            seconds[interval.second] += flow
+        else:
+            seconds[interval.second] = flow
+
+
+def spread(start_us: int, length_us: int, amount: int) -> list[tuple[int, int]]:
+    """Split what an interval holds over the seconds that it covers, by their share of its time.
+
+    An interval that closed late reaches into the next second; the parts sum to `amount` exactly.
+    """
+    if length_us <= 0:
+        return [(start_us // SECOND_US, amount)] if amount else []
+    end_us = start_us + length_us
+    parts = []
+    given = 0
+    for second in range(start_us // SECOND_US, -(-end_us // SECOND_US)):
+        until = min(end_us, (second + 1) * SECOND_US) - start_us
+        upto = amount * until // length_us
+        if upto > given:
+            parts.append((second, upto - given))
+            given = upto
+    return parts
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)

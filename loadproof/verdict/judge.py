@@ -1,0 +1,178 @@
+"""The judge: every rule to PASS, WARN, FAIL or NO_DATA, and the run to PASS, WARN, FAIL or INVALID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+from loadproof.errors import RuleSyntaxError
+from loadproof.verdict.accounting import keep_books
+from loadproof.verdict.case import Case, Measured, no_data
+from loadproof.verdict.generator import SATURATED
+from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.implied import implied_rules
+from loadproof.verdict.measures import measure
+from loadproof.verdict.offered import NOT_OFFERED
+from loadproof.verdict.result import Judgement, Reason, RuleResult, RuleVerdict, Verdict
+from loadproof.verdict.rule import Bound, Operator, Span
+from loadproof.verdict.validity import validity_reasons
+from loadproof.verdict.windows import measure_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadproof.plan.model import Plan
+    from loadproof.verdict.evidence import Evidence
+    from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.rule import Rule
+
+BY_WEIGHT: Final = (Verdict.FAIL, Verdict.INVALID, Verdict.WARN, Verdict.PASS)
+"""Worst first. A broken limit that does not stand in an INVALID run is an INVALID reason, so FAIL outranks."""
+LOAD: Final = frozenset({"rate", "peak_rate", "count", "users"})
+"""Statistics that a smoke run cannot tell anything of."""
+OURS: Final = LOAD | {"stall", "pacer_lag", "receive_lag", "user_wait"}
+"""With latencies, what a generator that was saturated or offered another load may have broken itself."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    rule: Rule
+    measured: Measured
+    result: RuleResult
+
+
+def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts) -> Judgement:
+    """Judge a run by its rules and by its validity; a rule is optional if the plan marks that rule so."""
+    case = Case(plan, evidence, facts)
+    optional = _optional(plan)
+    judged = [_judge_rule(rule, case, optional=rule in optional, implied=False) for rule in rules]
+    judged += [
+        _judge_rule(rule, case, optional=is_optional, implied=True)
+        for rule, is_optional in implied_rules(rules, optional)
+    ]
+    reasons = validity_reasons(case, rules, keep_books(case))
+    reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
+    if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
+        text = "no rule was judged, so nothing was shown but that the run came to its end"
+        reasons.append(Reason(Verdict.WARN, "no_rules", text))
+    invalid = [reason for reason in reasons if reason.verdict is Verdict.INVALID]
+    for one in judged:
+        if one.result.verdict is RuleVerdict.FAIL:
+            reasons.append(_broken(one, invalid))
+        elif one.result.verdict is RuleVerdict.WARN:
+            reasons.append(Reason(Verdict.WARN, "rule", f"{one.rule}: {one.result.reason}"))
+    reasons.sort(key=lambda reason: BY_WEIGHT.index(reason.verdict))
+    verdict = reasons[0].verdict if reasons else Verdict.PASS
+    return Judgement(verdict, tuple(reasons), tuple(one.result for one in judged))
+
+
+def _optional(plan: Plan) -> list[Rule]:
+    found = []
+    for text in plan.rules:
+        if text.optional:
+            try:
+                found.append(parse_rule(text.text))
+            except RuleSyntaxError:
+                # Whoever read the plan has refused it; rules given beside a plan are judged all the same.
+                continue
+    return found
+
+
+def _judge_rule(rule: Rule, case: Case, *, optional: bool, implied: bool) -> _Judged:
+    if case.facts.smoke and rule.statistic.name in LOAD:
+        measured = no_data("a smoke run makes no load", too_few=True)
+    elif rule.window is not None:
+        measured = measure_window(rule, case)
+    else:
+        measured = measure(rule, case)
+    verdict, reason = conclude(rule, measured)
+    goal = rule.goal_text
+    result = RuleResult(
+        rule=str(rule),
+        statistic=str(rule.statistic),
+        selector=dict(rule.selector),
+        unit=rule.unit.value,
+        value=measured.value,
+        operator=rule.limit.operator.value,
+        limit=float(rule.limit.value),
+        goal=goal,
+        margin=_margin(rule.limit, measured.value),
+        samples=measured.samples,
+        confidence=measured.confidence,
+        verdict=verdict,
+        reason=reason,
+        optional=optional,
+        implied=implied,
+    )
+    return _Judged(rule, measured, result)
+
+
+def conclude(rule: Rule, measured: Measured) -> tuple[RuleVerdict, str]:
+    """The word on one rule and a sentence for it.
+
+    A broken limit comes first: no interval, no small sample and no doubt makes it anything but FAIL.
+    """
+    limit = f"{rule.limit.operator} {rule.value_text(rule.limit.value)}"
+    kept = measured.holds(rule.limit)
+    if kept is False:
+        return RuleVerdict.FAIL, f"{measured.text}, which breaks {limit}"
+    if measured.no_data is not None:
+        return RuleVerdict.NO_DATA, measured.no_data
+    doubts = list(measured.doubts)
+    if kept is None:
+        doubts.append(measured.unclear)
+    elif measured.is_close(rule.limit):
+        doubts.append("it is too close to call: the limit lies inside the 95 % interval")
+    missed = _goal_missed(rule, measured)
+    if missed is not False:
+        doubts.append(f"the goal {rule.goal_text} is {'missed' if missed else 'not shown to be reached'}")
+    if doubts:
+        return RuleVerdict.WARN, f"{measured.text}, against {limit}, but {'; and '.join(doubts)}"
+    goal = "" if rule.goal is None else f" and reaches the goal {rule.goal_text}"
+    return RuleVerdict.PASS, f"{measured.text}, which keeps {limit}{goal}"
+
+
+def _goal_missed(rule: Rule, measured: Measured) -> bool | None:
+    """None when the evidence does not tell."""
+    if rule.goal is None:
+        return False
+    bounds = [rule.goal] if isinstance(rule.goal, Bound) else _ends(rule.goal)
+    kept = [measured.holds(bound) for bound in bounds]
+    if False in kept:
+        return True
+    return None if None in kept else False
+
+
+def _ends(goal: Span) -> list[Bound]:
+    return [Bound(Operator.AT_LEAST, goal.low), Bound(Operator.AT_MOST, goal.high)]
+
+
+def _no_data_reason(one: _Judged, *, smoke: bool) -> Reason | None:
+    if one.result.verdict is not RuleVerdict.NO_DATA or one.result.optional:
+        return None
+    is_shortness = smoke and one.measured.too_few
+    verdict = Verdict.WARN if is_shortness else Verdict.INVALID
+    return Reason(verdict, "no_data", f"{one.rule} has no data: {one.result.reason}")
+
+
+def _broken(one: _Judged, invalid: list[Reason]) -> Reason:
+    """FAIL, unless what makes the run INVALID may also have broken the limit."""
+    rule = one.rule
+    text = f"{rule}: {one.result.reason}"
+    is_ours = rule.statistic.is_latency or rule.statistic.name in OURS
+    culprit = next((reason for reason in invalid if reason.code in {SATURATED, NOT_OFFERED}), None)
+    if is_ours and culprit is not None:
+        what = "was saturated" if culprit.code == SATURATED else "did not offer the planned load"
+        return Reason(Verdict.INVALID, "rule", f"{text}; no verdict on the target, as the generator {what}")
+    if invalid and not one.measured.stands(rule.limit):
+        what = "what is missing from the run could have kept it"
+        return Reason(Verdict.INVALID, "rule", f"{text}; no verdict on the target, as {what}")
+    return Reason(Verdict.FAIL, "rule", text)
+
+
+def _margin(limit: Bound, value: float | None) -> float | None:
+    if value is None or not isfinite(value) or limit.value == 0:
+        return None
+    distance = float(limit.value) - value
+    return (distance if limit.operator.caps else -distance) / abs(float(limit.value))

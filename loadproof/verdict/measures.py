@@ -1,0 +1,43 @@
+"""Which function measures which statistic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.verdict.latencies import measure_mean, measure_quantile
+from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
+from loadproof.verdict.readings import measure_lag, measure_metric, measure_resource, measure_user_wait
+from loadproof.verdict.rule import QUANTILE, quantile_of
+from loadproof.verdict.shares import measure_check, measure_error_ratio
+from loadproof.verdict.stall import measure_stall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.verdict.case import Case, Measured
+    from loadproof.verdict.rule import Rule
+
+
+def measure(rule: Rule, case: Case) -> Measured:
+    """The value of a rule without a window."""
+    name = rule.statistic.name
+    return _MEASURES[QUANTILE if quantile_of(name) is not None else name](rule, case)
+
+
+_MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {
+    QUANTILE: measure_quantile,
+    "max": measure_quantile,
+    "mean": measure_mean,
+    "rate": measure_rate,
+    "peak_rate": measure_peak_rate,
+    "error_ratio": measure_error_ratio,
+    "count": measure_count,
+    "users": measure_users,
+    "stall": measure_stall,
+    "pacer_lag": measure_lag,
+    "receive_lag": measure_lag,
+    "user_wait": measure_user_wait,
+    "check": measure_check,
+    "metric": measure_metric,
+    "resource": measure_resource,
+}

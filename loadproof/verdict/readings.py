@@ -1,0 +1,149 @@
+"""Numbers that were read rather than counted: metrics of scenarios, resources, the workers' own lag."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+from loadproof.measure.histogram import Histogram
+from loadproof.units import format_count, format_duration
+from loadproof.verdict.case import Case, Measured, cut_short, exact, no_data, shown
+from loadproof.verdict.evidence import LAG_QUANTILE, SECOND_US, Metric
+from loadproof.verdict.latencies import Counted
+from loadproof.verdict.rule import Bound, Rule, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadproof.verdict.facts import Sample
+
+SAMPLE_REACH_US: Final = 10 * SECOND_US
+UNCOVERED: Final = Fraction(5, 100)
+"""Largest share of the judged time that may lie further than `SAMPLE_REACH_US` from a resource's samples."""
+_LEAST_BYTES: Final = 1_024
+_LARGEST_SHARE: Final = 100
+
+
+def measure_metric(rule: Rule, case: Case) -> Measured:
+    """The mean of what scenarios recorded; for a census the worst single number."""
+    selection = case.selection(rule)
+    merged = Metric()
+    for key, metric in case.evidence.metrics.items():
+        if (
+            key.metric.metric == rule.statistic.argument
+            and selection.takes_users(key.region, key.metric.scenario)
+            and key.metric.phase in selection.phases
+        ):
+            merged += metric
+    if merged.broken:
+        return no_data(f"{rule.statistic} was recorded with something that is not a finite number")
+    if merged.min is None or merged.max is None:
+        return no_data(f"{rule.statistic} was never recorded")
+    value = merged.total / merged.count
+    what = "is"
+    if rule.is_census:
+        value = Fraction(merged.max if rule.limit.operator.caps else merged.min)
+        what = "is at worst"
+
+    def stands(bound: Bound) -> bool:
+        is_whole = not case.shortfall.has_absent_workers and not case.timeline.is_cut
+        return (rule.is_census or is_whole) and not bound.holds(value)
+
+    text = f"{rule.statistic} {what} {shown(rule.unit, value)} over {format_count(merged.count)} recorded numbers"
+    return exact(value, text, merged.count, stands)
+
+
+def measure_resource(rule: Rule, case: Case) -> Measured:
+    """The mean of a `.cpu`, the maximum of anything else, over the judged phases."""
+    name = rule.statistic.argument
+    assert name is not None
+    samples = [sample for sample in case.facts.resources.get(name, ()) if isfinite(sample.value)]
+    if not samples:
+        known = ", ".join(sorted(case.facts.resources)) or "none"
+        return no_data(f"{rule.statistic} was never sampled; sampled were: {known}")
+    selection = case.selection(rule)
+    stretches = case.timeline.stretches(selection.phases)
+    judged = [
+        sample.value
+        for sample in samples
+        if any(stretch.from_us <= sample.at_us <= stretch.to_us for stretch in stretches)
+    ]
+    if not judged:
+        return no_data(f"{rule.statistic} was not sampled in the judged phases")
+    is_mean = name.rpartition(".")[2] == "cpu"
+    value = sum(map(Fraction, judged), Fraction(0)) / len(judged) if is_mean else Fraction(max(judged))
+    wrong_unit = (rule.unit is Unit.BYTES and value < _LEAST_BYTES) or (
+        rule.unit is Unit.RATIO and value > _LARGEST_SHARE
+    )
+    if wrong_unit:
+        return no_data(
+            f"{rule.statistic} was sampled as {format_count(float(value))}, which is no "
+            f"{'size in bytes' if rule.unit is Unit.BYTES else 'share'}: write the limit in the resource's own unit"
+        )
+    total_us = sum(stretch.length_us for stretch in stretches)
+    covered_us = _covered_us(samples, stretches)
+    why = None
+    if total_us - covered_us > UNCOVERED * total_us:
+        why = f"samples cover {format_duration(covered_us)} of the {format_duration(total_us)} judged"
+
+    def stands(bound: Bound) -> bool:
+        return not (is_mean and case.timeline.is_cut) and not bound.holds(value)
+
+    text = f"{'mean' if is_mean else 'highest'} {rule.statistic} is {shown(rule.unit, value)}"
+    return Measured(
+        text,
+        float(value),
+        len(judged),
+        lambda bound: bound.holds(value),
+        stands,
+        doubts=cut_short(case, selection),
+        no_data=why,
+    )
+
+
+def measure_lag(rule: Rule, case: Case) -> Measured:
+    """The P99 of the workers' own lag."""
+    selection = case.selection(rule)
+    column = 0 if rule.statistic.name == "pacer_lag" else 1
+    merged = Histogram()
+    for (region, phase), histograms in case.evidence.lags.items():
+        if phase in selection.phases and selection.region in {None, region}:
+            merged += histograms[column]
+    value = merged.quantile(LAG_QUANTILE)
+    if value is None:
+        return no_data(f"{rule.statistic} was not measured")
+    n = merged.count
+
+    def holds(bound: Bound) -> bool | None:
+        kept = {
+            Counted(n, n - at_most, 0).kept(LAG_QUANTILE, bound)
+            for at_most in merged.count_at_most(bound.counted_us)
+        }
+        return kept.pop() if len(kept) == 1 else None
+
+    def stands(bound: Bound) -> bool:
+        return holds(bound) is False and not case.shortfall.has_absent_workers
+
+    text = f"P99 of {rule.statistic} is {format_duration(value)}"
+    return Measured(text, value, n, holds, stands)
+
+
+def measure_user_wait(rule: Rule, case: Case) -> Measured:
+    del case
+    return no_data(f"{rule.statistic} exists in the open model only, which has arrivals in place of users")
+
+
+def _covered_us(samples: Iterable[Sample], stretches: Iterable[tuple[int, int]]) -> int:
+    """Length of the stretches that lies within reach of a sample, from any phase; samples in order of time."""
+    total = 0
+    ordered = list(samples)
+    for start, end in stretches:
+        covered_to = start
+        for sample in ordered:
+            low, high = sample.at_us - SAMPLE_REACH_US, min(end, sample.at_us + SAMPLE_REACH_US)
+            low = max(low, covered_to)
+            if high > low:
+                total += high - low
+                covered_to = high
+    return total

@@ -1,0 +1,149 @@
+"""Which requests, checks and users a rule speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from loadproof.verdict.evidence import Evidence, RegionSeries
+    from loadproof.verdict.rule import Rule
+    from loadproof.verdict.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A label that is None takes everything."""
+
+    phases: frozenset[str]
+    scenario: str | None = None
+    region: str | None = None
+    name: str | None = None
+    method: str | None = None
+    outcome: Outcome | None = None
+
+    def takes_users(self, region: str, scenario: str) -> bool:
+        return self.region in {None, region} and self.scenario in {None, scenario}
+
+    def in_phases(self, phases: frozenset[str]) -> Selection:
+        return replace(self, phases=phases)
+
+    def takes(self, key: RegionSeries) -> bool:
+        """Whether a series belongs to it, of whatever outcome."""
+        series = key.series
+        return (
+            self.takes_users(key.region, series.scenario)
+            and self.name in {None, series.name}
+            and self.method in {None, series.method}
+            and series.phase in self.phases
+        )
+
+
+def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
+    """Without a phase in the selector: all phases but warm-up, for checks all.
+
+    A smoke run does not follow the plan, so its requests have no phase worth the name: all are judged.
+    """
+    labels: Mapping[str, str] = rule.selector
+    if smoke:
+        phases = timeline.every
+    elif "phase" in labels:
+        phases = frozenset({labels["phase"]})
+    else:
+        phases = timeline.every if rule.statistic.name == "check" else timeline.judged
+    outcome = labels.get("outcome")
+    return Selection(
+        phases,
+        labels.get("scenario"),
+        labels.get("region"),
+        labels.get("name"),
+        labels.get("method"),
+        None if outcome is None else Outcome(outcome),
+    )
+
+
+class Requests:
+    """The requests of a selection by outcome; the selection's own outcome is for the caller to heed."""
+
+    def __init__(self, evidence: Evidence, selection: Selection) -> None:
+        self._evidence = evidence
+        self._keys = [key for key in evidence.totals if selection.takes(key)]
+        self._width = 3 + len(evidence.limits_us)
+
+    @property
+    def ended(self) -> int:
+        return sum(self._evidence.totals[key].histogram.count for key in self._keys)
+
+    @property
+    def errors(self) -> int:
+        return sum(self._evidence.totals[key].errors for key in self._keys)
+
+    def histogram(self, outcomes: Iterable[Outcome]) -> Histogram:
+        merged = Histogram()
+        for key in self._of(outcomes):
+            merged += self._evidence.totals[key].histogram
+        return merged
+
+    def over(self, outcomes: Iterable[Outcome], us: int) -> tuple[int, int]:
+        """The least and the most requests that can have taken longer; equal where the journals counted."""
+        keys = self._of(outcomes)
+        if us in self._evidence.limits_us:
+            index = self._evidence.limits_us.index(us)
+            exact = sum(self._evidence.totals[key].over[index] for key in keys)
+            return exact, exact
+        fewest = most = 0
+        for key in keys:
+            histogram = self._evidence.totals[key].histogram
+            lower, upper = histogram.count_at_most(us)
+            fewest += histogram.count - upper
+            most += histogram.count - lower
+        return fewest, most
+
+    def rows(self, outcomes: Iterable[Outcome]) -> dict[int, list[int]]:
+        """Second -> the columns of `Evidence.seconds`, summed."""
+        table: dict[int, list[int]] = {}
+        for key in self._of(outcomes):
+            for second, row in self._evidence.seconds[key].items():
+                known = table.get(second)
+                if known is None:
+                    table[second] = list(row)
+                else:
+                    table[second] = [have + more for have, more in zip(known, row, strict=True)]
+        return table
+
+    def _of(self, outcomes: Iterable[Outcome]) -> list[RegionSeries]:
+        wanted = frozenset(outcomes)
+        return [key for key in self._keys if key.series.outcome in wanted]
+
+
+def why_empty(rule: Rule, selection: Selection, evidence: Evidence, timeline: Timeline) -> str:
+    """One clause on why a rule's selector takes nothing: the label that never occurred, and a near one."""
+    if not selection.phases:
+        return "the plan has no phase but warm-up"
+    if not any(worker.started for worker in evidence.workers.values()):
+        return "no request was made"
+    known: dict[str, set[str]] = {
+        "region": {*evidence.regions, *(region.name for region in evidence.plan.regions)},
+        "scenario": {key.series.scenario for key in evidence.totals},
+        "name": {key.series.name for key in evidence.totals},
+        "method": {key.series.method for key in evidence.totals},
+        "phase": set(timeline.every),
+    }
+    for label, value in rule.selector.items():
+        names = known.get(label)
+        if names is None or value in names:
+            continue
+        near = get_close_matches(value, sorted(names), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"nothing with the {label} {value!r} ever occurred{hint}"
+    if not timeline.phases(selection.phases):
+        return f"the run ended before {' and '.join(sorted(selection.phases))} began"
+    if not rule.selector:
+        return "no request of the judged phases ended"
+    return "no request has all of " + ", ".join(f"{label}={value}" for label, value in rule.selector.items())

@@ -1,0 +1,112 @@
+"""Parts of a whole: the error ratio and the share of checks that passed."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from loadproof.measure.interval import Outcome
+from loadproof.units import format_count, format_ratio
+from loadproof.verdict.case import Case, Measured, no_data
+from loadproof.verdict.evidence import COUNT, ERRORS
+from loadproof.verdict.intervals import MIN_SECONDS, design_effect, share_interval
+from loadproof.verdict.latencies import calendar, few_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.verdict.rule import Bound, Rule
+    from loadproof.verdict.selection import Selection
+
+SKIPPED: Final = Fraction(1, 100)
+"""Largest share of checks that may be skipped without a doubt."""
+
+
+def measure_error_ratio(rule: Rule, case: Case) -> Measured:
+    """Failed, timed out or unfinished past the stop timeout, over all requests that ended."""
+    selection = case.selection(rule)
+    requests = case.requests(selection)
+    ended, errors = requests.ended, requests.errors
+    if ended == 0:
+        return case.nothing(rule)
+    rows = requests.rows(Outcome)
+    counts = {second: row[COUNT] for second, row in rows.items()}
+
+    def stands(bound: Bound) -> bool:
+        return not bound.holds(Fraction(errors, ended + case.missing(counts, selection)))
+
+    text = f"error ratio is {format_ratio(errors / ended)}: {format_count(errors)} of {format_count(ended)} requests"
+    errors_by_second = {second: row[ERRORS] for second, row in rows.items()}
+    return _share(rule, text, errors, ended, errors_by_second, counts, stands)
+
+
+def executed_checks(rule: Rule, case: Case, selection: Selection) -> dict[int, list[int]]:
+    """Second -> [passed, failed, skipped] of the rule's check."""
+    table: dict[int, list[int]] = {}
+    for key, seconds in case.evidence.check_seconds.items():
+        check = key.check
+        if (
+            check.check == rule.statistic.argument
+            and selection.takes_users(key.region, check.scenario)
+            and check.phase in selection.phases
+        ):
+            for second, row in seconds.items():
+                have = table.get(second, [0, 0, 0])
+                table[second] = [known + more for known, more in zip(have, row, strict=True)]
+    return table
+
+
+def measure_check(rule: Rule, case: Case) -> Measured:
+    """Passed over executed."""
+    selection = case.selection(rule)
+    rows = executed_checks(rule, case, selection)
+    passed = {second: row[0] for second, row in rows.items()}
+    executed = {second: row[0] + row[1] for second, row in rows.items()}
+    hits, n = sum(passed.values()), sum(executed.values())
+    skipped = sum(row[2] for row in rows.values())
+    if n == 0:
+        if skipped:
+            return no_data(f"all {format_count(skipped)} checks were skipped, because their requests failed")
+        return no_data(f"{rule.statistic} was never executed")
+
+    def stands(bound: Bound) -> bool:
+        missing = case.missing(executed, selection)
+        return not bound.holds(Fraction(hits + missing, n + missing))
+
+    text = f"{rule.statistic} passed {format_count(hits)} of {format_count(n)} times"
+    doubts: tuple[str, ...] = ()
+    if skipped > SKIPPED * (n + skipped):
+        share = format_ratio(skipped / (n + skipped))
+        doubts = (f"{format_count(skipped)} more ({share}) were skipped, because their requests failed",)
+    return _share(rule, text, hits, n, passed, executed, stands, doubts)
+
+
+def _share(
+    rule: Rule,
+    text: str,
+    hits: int,
+    n: int,
+    hits_by_second: dict[int, int],
+    counts: dict[int, int],
+    stands: Callable[[Bound], bool],
+    doubts: tuple[str, ...] = (),
+) -> Measured:
+    """A share of events with its interval; a census shows the interval and is not judged on it."""
+    seconds = sum(1 for count in counts.values() if count)
+    confidence: tuple[float, float] | None = None
+    if rule.is_census:
+        confidence = share_interval(hits, n, Fraction(1))
+    elif seconds < MIN_SECONDS:
+        doubts = (*doubts, few_seconds(seconds))
+    else:
+        confidence = share_interval(hits, n, design_effect(*calendar(hits_by_second, counts), hits))
+
+    def is_close(bound: Bound) -> bool:
+        if confidence is None or rule.is_census:
+            return False
+        return not bound.holds(Fraction(confidence[1] if bound.operator.caps else confidence[0]))
+
+    share = Fraction(hits, n)
+    return Measured(
+        text, float(share), n, lambda bound: bound.holds(share), stands, confidence, is_close, doubts
+    )

@@ -1,0 +1,83 @@
+"""Which stretches of the run clock a rule judges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from loadproof.plan.profile import PhaseSpan, phase_spans
+from loadproof.verdict.evidence import SECOND_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadproof.plan.model import Plan
+
+
+class Stretch(NamedTuple):
+    """[from_us, to_us) of the run clock."""
+
+    from_us: int
+    to_us: int
+
+    @property
+    def length_us(self) -> int:
+        return self.to_us - self.from_us
+
+    @property
+    def full_seconds(self) -> range:
+        """Indexes of the seconds that lie wholly inside."""
+        return range(-(-self.from_us // SECOND_US), self.to_us // SECOND_US)
+
+    @property
+    def touched_seconds(self) -> range:
+        """Indexes of the seconds that it shares an instant with."""
+        return range(self.from_us // SECOND_US, -(-self.to_us // SECOND_US))
+
+
+class Timeline:
+    """The plan's phases, cut off where the run was stopped."""
+
+    def __init__(self, plan: Plan, stopped_us: int | None) -> None:
+        self.planned_us = plan.duration_us
+        self.end_us = plan.duration_us if stopped_us is None else min(stopped_us, plan.duration_us)
+        self.spans: tuple[PhaseSpan, ...] = phase_spans(plan.load)
+
+    @property
+    def is_cut(self) -> bool:
+        return self.end_us < self.planned_us
+
+    @property
+    def judged(self) -> frozenset[str]:
+        """All phases but warm-up."""
+        return frozenset(span.phase.name for span in self.spans if not span.phase.warmup)
+
+    @property
+    def every(self) -> frozenset[str]:
+        return frozenset(span.phase.name for span in self.spans)
+
+    def phases(self, names: Iterable[str]) -> list[tuple[str, Stretch]]:
+        """The phases of these names, as far as the run got."""
+        wanted = frozenset(names)
+        return [
+            (span.phase.name, Stretch(span.start_us, min(span.end_us, self.end_us)))
+            for span in self.spans
+            if span.phase.name in wanted and span.start_us < self.end_us and span.end_us > span.start_us
+        ]
+
+    def stretches(self, names: Iterable[str]) -> list[Stretch]:
+        """The same with neighbouring phases joined."""
+        joined: list[Stretch] = []
+        for _, stretch in self.phases(names):
+            if joined and joined[-1].to_us == stretch.from_us:
+                joined[-1] = Stretch(joined[-1].from_us, stretch.to_us)
+            else:
+                joined.append(stretch)
+        return joined
+
+    def length_us(self, names: Iterable[str]) -> int:
+        return sum(stretch.length_us for _, stretch in self.phases(names))
+
+    def planned_length_us(self, names: Iterable[str]) -> int:
+        """The same as the plan wanted it, whether or not the run got there."""
+        wanted = frozenset(names)
+        return sum(span.end_us - span.start_us for span in self.spans if span.phase.name in wanted)

@@ -1,0 +1,90 @@
+"""Why a run proves nothing, or less than it seems, whatever its rules say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadproof.units import format_count, format_duration
+from loadproof.verdict.accounting import gap_text
+from loadproof.verdict.generator import generator_reasons
+from loadproof.verdict.offered import offered_reasons
+from loadproof.verdict.result import Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadproof.verdict.accounting import Books
+    from loadproof.verdict.case import Case
+    from loadproof.verdict.rule import Rule
+
+SHOWN: Final = 5
+"""Texts of one kind that a reason quotes."""
+
+
+def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Reason]:
+    """Every reason but those of single rules."""
+    found = list(_evidence_reasons(case, books))
+    # A smoke run runs every task once: it follows no plan's load.
+    if not case.facts.smoke:
+        found += offered_reasons(case)
+    found += generator_reasons(case, rules)
+    found += (Reason(Verdict.INVALID, "books_open", text) for text in books.differences)
+    found += _scenario_reasons(case)
+    found += _ending_reasons(case)
+    return found
+
+
+def _evidence_reasons(case: Case, books: Books) -> Iterator[Reason]:
+    tolerated = len(books.gaps) <= case.plan.tolerate.torn_epochs
+    for gap in books.gaps:
+        yield Reason(Verdict.WARN if tolerated else Verdict.INVALID, "torn_epoch", gap_text(gap))
+    facts = case.facts
+    if not case.evidence.workers:
+        yield Reason(Verdict.INVALID, "no_evidence", "no journal of this run holds an interval")
+    elif books.started == 0:
+        yield Reason(Verdict.INVALID, "no_requests", "no request was made")
+    seen = {*case.evidence.workers, *(epoch.worker for epoch in facts.epochs)}
+    came = {region for worker, region in facts.planned if worker in seen}
+    planned = [region.name for region in case.plan.regions]
+    planned += [region for _, region in facts.planned if region not in planned]
+    for region in dict.fromkeys(planned):
+        if region not in came:
+            yield Reason(Verdict.INVALID, "region_missing", f"no worker of region {region} ever came")
+    for worker, region in facts.planned:
+        if worker not in seen and region in came:
+            why = facts.lost.get(worker)
+            text = f"{worker} never came" + (f": {why}" if why else "")
+            # Its load either was taken over, or `load_not_offered` says so.
+            yield Reason(Verdict.WARN, "worker_missing", text)
+
+
+def _scenario_reasons(case: Case) -> Iterator[Reason]:
+    evidence = case.evidence
+    for text in sorted(evidence.undeclared):
+        yield Reason(Verdict.INVALID, "undeclared", text)
+    errors = evidence.task_errors
+    if errors:
+        most = max(errors, key=lambda text: (errors[text], text))
+        text = (
+            f"{format_count(sum(errors.values()))} exceptions left tasks, {format_count(errors[most])} times "
+            f"{most[:200]!r}"
+        )
+        yield Reason(Verdict.WARN, "task_errors", text)
+    if evidence.untracked:
+        text = (
+            f"of {format_count(evidence.untracked)} requests only the end was seen, so that one which never "
+            "ended could hide"
+        )
+        yield Reason(Verdict.WARN, "untracked", text)
+
+
+def _ending_reasons(case: Case) -> Iterator[Reason]:
+    stop = case.facts.stop
+    if stop is not None:
+        planned = format_duration(case.timeline.planned_us)
+        why = f": {stop.why}" if stop.why else ""
+        text = f"the run was stopped by {stop.by} after {format_duration(stop.at_us)} of {planned}{why}"
+        yield Reason(Verdict.INVALID, "stopped", text)
+    if case.facts.smoke:
+        text = "a smoke run shows that the scenarios work; it makes no load"
+        yield Reason(Verdict.WARN, "smoke", text)
