@@ -36,6 +36,8 @@ class Endpoint(Route):
     ) -> None:
         super().__init__(path, handler, methods=[method])
         self._template = PARAM_REGEX.sub(r":\1", path)
+        # With the longest run and method it must fit into a counter's key.
+        assert len(self._template) <= 100, f"{path} is too long to be counted"
         self._counted = counted
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

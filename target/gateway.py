@@ -25,7 +25,7 @@ async def health(request: Request) -> Response:
     state = request.app.state
     store = "ok"
     try:
-        await state.store.read("SELECT 1")
+        await state.store.ping()
     except StoreUnavailableError as error:
         store = str(error)
     ok = store == "ok"

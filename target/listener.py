@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import threading
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def run_process(post: Post) -> int:
     """Serve until SIGTERM; the exit code. The parent alone hears of SIGINT and tells us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _raise_file_limit()
     threading.Thread(target=_leave_with_parent, args=(post,), name="guard", daemon=True).start()
     metrics = Metrics(post.folder, post.process, post.processes)
     counts = RunCounts(post.folder, post.process, post.processes)
@@ -78,6 +80,12 @@ def run_process(post: Post) -> int:
     _Server(config, post).run(sockets=[post.socket])
     store.close()
     return 0
+
+
+def _raise_file_limit() -> None:
+    """A connection is an open file, and the soft limit is often 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _leave_with_parent(post: Post) -> None:

@@ -48,7 +48,13 @@ class Store(Protocol):
     """What the rooms of the target need of a database; placeholders are `?`."""
 
     async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """The rows of one SELECT, seeing every write that was resolved before."""
+        """The rows of one SELECT, seeing every write that was resolved before.
+
+        Raises StoreUnavailableError when the database cannot be read.
+        """
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailableError when the database cannot be read."""
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """The job's result once it is committed; its exception if it raised, and then nothing of it is kept.
@@ -97,10 +103,11 @@ class SqliteStore:
     """A `Store` in one SQLite file; belongs to the process and thread that made it."""
 
     def __init__(self, path: str, on_group: GroupObserver | None = None) -> None:
-        self._path = path
         self._on_group = on_group
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = 1")
+        # Opened here, so that what is wrong with it is heard here and not in a thread that dies of it.
+        self._connection = _connect(path, check_same_thread=False)
         # None asks the writer to end.
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_groups, name="store-writer", daemon=True)
@@ -109,8 +116,12 @@ class SqliteStore:
     async def read(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         try:
             return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise StoreUnavailableError(str(error)) from error
+
+    async def ping(self) -> None:
+        # `SELECT 1` would not look at the file.
+        await self.read("SELECT count(*) FROM sqlite_schema")
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         waiting = _Job(job)
@@ -121,17 +132,15 @@ class SqliteStore:
     def close(self) -> None:
         self._jobs.put(None)
         self._writer.join()
+        self._connection.close()
         self._reader.close()
 
     def _write_groups(self) -> None:
-        connection = _connect(self._path)
-        while True:
+        ending = False
+        while not ending:
             group, ending = self._next_group()
             if group:
-                self._commit(connection, group)
-            if ending:
-                connection.close()
-                return
+                self._commit(self._connection, group)
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         """All jobs that wait, at least one; and whether the store is closing."""
@@ -177,7 +186,7 @@ def _run(connection: sqlite3.Connection, transaction: Transaction, job: _Job) ->
         # A full disk and its like make SQLite roll all of it back by itself.
         if not connection.in_transaction:
             raise
-        broken = isinstance(error, sqlite3.OperationalError)
+        broken = isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError)
         job.error = StoreUnavailableError(str(error)) if broken else error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
@@ -188,8 +197,10 @@ def _resolve(group: list[_Job]) -> None:
         job.resolve()
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+def _connect(path: str, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_S, isolation_level=None, check_same_thread=check_same_thread
+    )
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 

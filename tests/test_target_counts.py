@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import HEADERS, POLICY, serving
+from serving import HEADERS, POLICY, freeze, serving
 
 from target import counts as counts_module
 from target.answers import RefusedError
@@ -89,7 +89,7 @@ def test_both_processes_count_into_one_sum(target):
     children = target.processes()[1:]
     for stopped in children:
         # While one is stopped, the other one serves every new connection.
-        os.kill(stopped, signal.SIGSTOP)
+        freeze(stopped)
         try:
             for _ in range(5):
                 httpx.get(target.url + "/gateway/health", headers={"Loadproof-Run": "both"})
@@ -100,7 +100,7 @@ def test_both_processes_count_into_one_sum(target):
     key = b"both GET /gateway/health"
     assert [dict(Tally(folder / f"counts-{number}", 1024).items())[key] for number in (0, 1)] == [5, 5]
     for stopped in children:
-        os.kill(stopped, signal.SIGSTOP)
+        freeze(stopped)
         try:
             assert asked(target, "both") == {"GET /gateway/health": 10}
         finally:

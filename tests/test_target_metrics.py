@@ -8,7 +8,7 @@ import signal
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serving import POLICY, serving
+from serving import POLICY, freeze, serving
 
 from target.metrics import MOST_ENDPOINTS, Metrics
 
@@ -32,7 +32,7 @@ def test_sums_over_the_processes(target):
     """Requests, their latencies, store writes and group sizes are those of all server processes together."""
     children = target.processes()[1:]
     for stopped in children:
-        os.kill(stopped, signal.SIGSTOP)
+        freeze(stopped)
         try:
             with target.client() as client:
                 for _ in range(3):

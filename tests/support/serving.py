@@ -85,6 +85,13 @@ def launch(
     )
 
 
+def freeze(pid: int) -> None:
+    """Stop a process and wait until it stands still; it takes no signal before SIGCONT."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        pass
+
+
 @contextlib.contextmanager
 def serving(*arguments: str, folder: Path, before: str = "", **environment: str) -> Iterator[Served]:
     """A target for the length of the block, ended in order; however the block ends nothing stays behind."""
