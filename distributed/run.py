@@ -295,7 +295,7 @@ class _Run:
             requests=self.master.live.requests,
             failures=self.master.live.failures,
             workers=regions,
-            trouble=self.trouble.lines(now),
+            trouble=self.trouble.lines(),
             draining=draining,
         )
 

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from distributed.limits import limits_us
+from distributed.placement import seats
 from loadproof.verdict.evidence import Evidence
+from loadproof.verdict.facts import Epoch, RunFacts, Stop
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.result import RuleVerdict
 
 if TYPE_CHECKING:
     from distributed.placement import Seat
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
-EVERY_S: Final = 2.0
+EVERY_S: Final = 3.0
 
 
 class Trouble:
-    """Judges at most every two seconds, since a look takes longer than a second's other work."""
+    """Judges a few times a minute at most, since a look takes longer than a second's other work."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._rules = [parse_rule(rule.text) for rule in plan.rules]
         self._evidence = Evidence(plan, limits_us(plan))
-        self._judged = 0.0
+        self._planned = tuple((seat.worker, seat.region) for seat in seats(plan.regions))
+        self._judged = time.monotonic()
         self._lines: tuple[str, ...] = ()
+        self._reported_us: dict[str, int] = {}
 
     def add(self, seat: Seat, interval: Interval) -> None:
         self._evidence.add(seat.worker, seat.region, interval)
+        self._reported_us[seat.worker] = interval.start_us + interval.length_us
 
-    def lines(self, now_us: int) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
+        """One line a rule in trouble, as of some seconds ago."""
+        if time.monotonic() - self._judged >= EVERY_S and self._reported_us:
+            # Some workers have reported a second more than others: the evidence reaches to their mean.
+            self._lines = self._judge(sum(self._reported_us.values()) // len(self._reported_us))
+            # Counted from the end of the look: a slow judge must not take all of the master's time.
+            self._judged = time.monotonic()
         return self._lines
+
+    def _judge(self, reported_us: int) -> tuple[str, ...]:
+        # numpy and scipy, which only the judge needs, would be loaded by every worker otherwise.
+        from loadproof.verdict.judge import judge
+
+        facts = RunFacts(
+            run="live",
+            planned=self._planned,
+            epochs=tuple(Epoch(worker, region, 0, 0, complete=True) for worker, region in self._planned),
+            stop=Stop("hand", "a look at a run that goes on", reported_us),
+        )
+        judged = judge(self._plan, self._rules, self._evidence, facts)
+        return tuple(
+            f"{result.rule}: {result.reason}" for result in judged.rules if result.verdict is RuleVerdict.FAIL
+        )

@@ -6,7 +6,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import click
 import typer
 
 from loadproof.cli import plans, report, run, target, validate
@@ -16,6 +15,7 @@ app = typer.Typer(
     name="loadproof",
     help="Load tests whose verdict can be trusted: PASS, WARN, FAIL or INVALID, with the evidence.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,9 +46,9 @@ def main() -> None:
     """Run the command line; every way out is an exit code of `loadproof.errors.ExitCode`."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         code = ExitCode.SIGINT
-    except click.ClickException as error:
+    except typer.TyperException as error:
         error.show()
         code = ExitCode.USAGE
     except LoadproofError as error:

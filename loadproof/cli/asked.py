@@ -94,19 +94,20 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
     }
     if suite is not None:
         known["scenario"] = plan.scenarios if plan.scenarios is not None else suite.classes
-    for selector, value in rule.selector:
+    for selector, value in rule.selector.items():
         names = list(known.get(selector, [value]))
         if value not in names:
             yield f"the plan has no {selector} {value!r}", known_names(value, names)
-    if suite is not None and rule.argument is not None and rule.statistic in {"check", "metric"}:
-        kind = f"{rule.statistic}s"
+    statistic = rule.statistic
+    if suite is not None and statistic.argument is not None and statistic.name in {"check", "metric"}:
+        kind = f"{statistic.name}s"
         chosen = plan.scenarios if plan.scenarios is not None else suite.classes
         declared = {
             name for scenario, names in suite.declared(kind).items() if scenario in chosen for name in names
         }
-        if rule.argument not in declared:
-            message = f"no scenario of the plan declares the {rule.statistic} {rule.argument!r}"
-            yield message, known_names(rule.argument, declared)
+        if statistic.argument not in declared:
+            message = f"no scenario of the plan declares the {statistic.name} {statistic.argument!r}"
+            yield message, known_names(statistic.argument, declared)
 
 
 def known_names(wrong: str, names: Iterable[str]) -> str:

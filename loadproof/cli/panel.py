@@ -62,8 +62,9 @@ class LivePanel:
             self._console.print(_line(view), markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, view: View) -> Panel:
-        figures = Table.grid(padding=(0, 3))
-        figures.add_row(*(Text(name, style="dim") for name in ("users", "ok/s", "P95", "P99", "errors")))
+        figures = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for heading in ("users", "ok", "P95", "P99", "errors"):
+            figures.add_column(heading)
         figures.add_row(
             f"{view.users:,} of {view.users_planned:,}",
             Text(format_rate(view.rate_per_s), style="bold"),

@@ -141,8 +141,8 @@ def _unphased(asked: Asked) -> tuple[object, ...]:
     return tuple(
         text
         for text, rule in zip(asked.plan.rules, asked.rules, strict=True)
-        if not {"phase", "region"} & {label for label, _ in rule.selector}
-        and rule.statistic not in {"rate", "peak_rate"}
+        if not {"phase", "region"} & set(rule.selector)
+        and rule.statistic.name not in {"rate", "peak_rate"}
     )
 
 

@@ -52,7 +52,7 @@ def explanation(asked: Asked) -> list[str]:
     """The plan in words, a line each."""
     from distributed.limits import stop_timeout_us
     from loadproof.units import format_count, format_duration, format_ratio
-    from loadproof.verdict.judge import with_implied
+    from loadproof.verdict.implied import implied_rules
 
     plan, suite = asked.plan, asked.suite
     what = f"suite {plan.suite}" if plan.suite is not None else f"locustfile {plan.locustfile}"
@@ -71,7 +71,7 @@ def explanation(asked: Asked) -> list[str]:
         )
         at += phase.duration_us
     lines += [
-        f"  {format_duration(at):>8}  end, then up to {_drain(stop_timeout_us(plan))} to drain",
+        f"  {format_duration(at):>8}  end, then up to {format_duration(stop_timeout_us(plan))} to drain",
         "",
         "who",
     ]
@@ -85,14 +85,10 @@ def explanation(asked: Asked) -> list[str]:
         cap = "" if region.max_users is None else f", at most {format_count(region.max_users)} users"
         lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
     lines += ["", "judged by"]
-    lines += [
-        f"  {rule}{'  (implied)' if rule.implied else ''}{'  (optional)' if rule.optional else ''}"
-        for rule in with_implied(asked.rules)
-    ] or ["  no rule: such a run is judged on its evidence alone"]
+    optional = [rule for rule, text in zip(asked.rules, plan.rules, strict=True) if text.optional]
+    lines += [f"  {rule}{'  (optional)' if rule in optional else ''}" for rule in asked.rules]
+    lines += [f"  {rule}  (implied)" for rule, _ in implied_rules(asked.rules, optional)]
+    if not asked.rules:
+        lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
 
-
-def _drain(timeout_us: int) -> str:
-    from loadproof.units import format_duration
-
-    return format_duration(timeout_us)
