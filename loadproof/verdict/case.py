@@ -49,8 +49,15 @@ class Case:
     def selection(self, rule: Rule) -> Selection:
         return selection_of(rule, self.timeline, smoke=self.facts.smoke)
 
+    @cached_property
+    def _requests(self) -> dict[Selection, Requests]:
+        return {}
+
     def requests(self, selection: Selection) -> Requests:
-        return Requests(self.evidence, selection)
+        """The same object for the same selection: rules share what it has summed."""
+        if selection not in self._requests:
+            self._requests[selection] = Requests(self.evidence, selection)
+        return self._requests[selection]
 
     def missing(self, counts: dict[int, int], selection: Selection) -> int:
         """How many more of what `counts` holds by second the phases of a selection should have had."""

@@ -20,7 +20,7 @@ from loadproof.verdict.validity import validity_reasons
 from loadproof.verdict.windows import measure_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from loadproof.plan.model import Plan
     from loadproof.verdict.evidence import Evidence
@@ -36,6 +36,18 @@ OURS: Final = LOAD | {"stall", "pacer_lag", "receive_lag", "user_wait"}
 
 
 @dataclass(frozen=True)
+class JudgedBy:
+    """One rule of a run, written in its plan or implied by those that are."""
+
+    rule: Rule
+    optional: bool
+    implied: bool
+
+    def __str__(self) -> str:
+        return str(self.rule)
+
+
+@dataclass(frozen=True)
 class _Judged:
     rule: Rule
     measured: Measured
@@ -45,12 +57,7 @@ class _Judged:
 def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts) -> Judgement:
     """Judge a run by its rules and by its validity; a rule is optional if the plan marks that rule so."""
     case = Case(plan, evidence, facts)
-    optional = _optional(plan)
-    judged = [_judge_rule(rule, case, optional=rule in optional, implied=False) for rule in rules]
-    judged += [
-        _judge_rule(rule, case, optional=is_optional, implied=True)
-        for rule, is_optional in implied_rules(rules, optional)
-    ]
+    judged = [_judge_rule(by, case) for by in with_implied(rules, _optional(plan))]
     reasons = validity_reasons(case, rules, keep_books(case))
     reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
     if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
@@ -67,6 +74,15 @@ def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
     return Judgement(verdict, tuple(reasons), tuple(one.result for one in judged))
 
 
+def with_implied(rules: Sequence[Rule], optional: Collection[Rule] = ()) -> list[JudgedBy]:
+    """The rules in their order, then those that they imply; `optional` are those among them that are."""
+    written = [JudgedBy(rule, rule in optional, implied=False) for rule in rules]
+    implied = [
+        JudgedBy(rule, is_optional, implied=True) for rule, is_optional in implied_rules(rules, optional)
+    ]
+    return written + implied
+
+
 def _optional(plan: Plan) -> list[Rule]:
     found = []
     for text in plan.rules:
@@ -79,7 +95,8 @@ def _optional(plan: Plan) -> list[Rule]:
     return found
 
 
-def _judge_rule(rule: Rule, case: Case, *, optional: bool, implied: bool) -> _Judged:
+def _judge_rule(by: JudgedBy, case: Case) -> _Judged:
+    rule = by.rule
     if case.facts.smoke and rule.statistic.name in LOAD:
         measured = no_data("a smoke run makes no load", too_few=True)
     elif rule.window is not None:
@@ -102,8 +119,8 @@ def _judge_rule(rule: Rule, case: Case, *, optional: bool, implied: bool) -> _Ju
         confidence=measured.confidence,
         verdict=verdict,
         reason=reason,
-        optional=optional,
-        implied=implied,
+        optional=by.optional,
+        implied=by.implied,
     )
     return _Judged(rule, measured, result)
 
@@ -175,4 +192,5 @@ def _margin(limit: Bound, value: float | None) -> float | None:
     if value is None or not isfinite(value) or limit.value == 0:
         return None
     distance = float(limit.value) - value
-    return (distance if limit.operator.caps else -distance) / abs(float(limit.value))
+    # Adding 0.0 makes a negative zero a plain one.
+    return (distance if limit.operator.caps else -distance) / abs(float(limit.value)) + 0.0

@@ -224,7 +224,8 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
     if too_many_left_out:
         why = _left_out(rule, most, (1 - quantile) / 10)
     elif most.n < needed:
-        why = f"{format_count(most.n)} of {format_count(needed)} samples that {rule.statistic} needs"
+        alike = ", as slow ones came together" if effect > 1 else ""
+        why = f"only {format_count(most.n)} of {format_count(needed)} samples that {rule.statistic} needs{alike}"
     value = latencies.value_at(ceil(quantile * most.n))
     confidence = None
     if ranks is not None:

@@ -74,7 +74,7 @@ class Requests:
     def __init__(self, evidence: Evidence, selection: Selection) -> None:
         self._evidence = evidence
         self._keys = [key for key in evidence.totals if selection.takes(key)]
-        self._width = 3 + len(evidence.limits_us)
+        self._rows: dict[frozenset[Outcome], dict[int, list[int]]] = {}
 
     @property
     def ended(self) -> int:
@@ -106,16 +106,20 @@ class Requests:
         return fewest, most
 
     def rows(self, outcomes: Iterable[Outcome]) -> dict[int, list[int]]:
-        """Second -> the columns of `Evidence.seconds`, summed."""
-        table: dict[int, list[int]] = {}
-        for key in self._of(outcomes):
-            for second, row in self._evidence.seconds[key].items():
-                known = table.get(second)
-                if known is None:
-                    table[second] = list(row)
-                else:
-                    table[second] = [have + more for have, more in zip(known, row, strict=True)]
-        return table
+        """Second -> the columns of `Evidence.seconds`, summed; shared, so for reading only."""
+        wanted = frozenset(outcomes)
+        if wanted not in self._rows:
+            table: dict[int, list[int]] = {}
+            for key in self._of(wanted):
+                for second, row in self._evidence.seconds[key].items():
+                    known = table.get(second)
+                    if known is None:
+                        table[second] = list(row)
+                    else:
+                        for column, value in enumerate(row):
+                            known[column] += value
+            self._rows[wanted] = table
+        return self._rows[wanted]
 
     def _of(self, outcomes: Iterable[Outcome]) -> list[RegionSeries]:
         wanted = frozenset(outcomes)

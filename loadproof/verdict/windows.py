@@ -69,14 +69,14 @@ def measure_window(rule: Rule, case: Case) -> Measured:
         limit = rule.value_text(rule.limit.value)
         return no_data(f"the journals did not count against {limit}, so no window can be judged")
     length = duration_text(rule.window.seconds * SECOND_US)
-    judged = _Judged(rule, case, selection, series)
-    if not judged.stretches:
+    windows = _Windows(rule, case, selection, series)
+    if not windows.stretches:
         return no_data(f"the judged phases have no full window of {length}", too_few=True)
-    found = judged.windows(rule.limit)
+    found = windows.of(rule.limit)
     telling = [window for window in found if window.kept is not None]
     if not telling:
         return case.nothing(rule)
-    chosen = judged.telling_one(telling, rule.limit)
+    chosen = windows.telling_one(telling, rule.limit)
     which = {
         WindowKind.FOR: f"in the worst of {format_count(len(telling))} windows of {length}",
         WindowKind.WITHIN: f"in the best of {format_count(len(telling))} windows of {length}",
@@ -92,13 +92,13 @@ def measure_window(rule: Rule, case: Case) -> Measured:
     return Measured(
         text,
         None if value is None else float(value),
-        sum(series.counts.get(second, 0) for _, seconds in judged.stretches for second in seconds),
-        judged.holds,
-        judged.stands,
+        sum(series.counts.get(second, 0) for _, seconds in windows.stretches for second in seconds),
+        windows.holds,
+        windows.stands,
     )
 
 
-class _Judged:
+class _Windows:
     """The windows of one rule."""
 
     def __init__(self, rule: Rule, case: Case, selection: Selection, series: _Series) -> None:
@@ -125,7 +125,7 @@ class _Judged:
             self.stretches.append((seconds, range(seconds.start, stop)))
 
     def holds(self, bound: Bound) -> bool | None:
-        return self._verdict([window.kept for window in self.windows(bound)])
+        return self._verdict([window.kept for window in self.of(bound)])
 
     def stands(self, bound: Bound) -> bool:
         """Windows with what is missing filled in; a wait is one only if no worker was absent."""
@@ -134,7 +134,7 @@ class _Judged:
         spare = case.shortfall.in_flight(region)
         planned = case.shortfall.planned_workers(region)
         kept = []
-        for window in self.windows(bound):
+        for window in self.of(bound):
             seconds = window.seconds
             missing_us = case.shortfall.user_us(seconds.start, seconds.stop, region)
             if self._rule.statistic.name == "users":
@@ -147,7 +147,7 @@ class _Judged:
             kept.append(False if is_stuck else self._series.holds(bound, filled))
         return self._verdict(kept) is False
 
-    def windows(self, bound: Bound) -> list[_Window]:
+    def of(self, bound: Bound) -> list[_Window]:
         cells = self._series.cells(bound)
         if cells is None:
             return []
