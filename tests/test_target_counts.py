@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections import Counter
 
@@ -68,6 +69,20 @@ def test_every_kind_of_answer_is_counted_by_its_template(target):
         "POST /policies/:id/decisions": 1,
         "PUT /policies/:id": 1,
     }
+
+
+def test_a_request_is_counted_before_it_is_answered(target):
+    """A request whose body has not come yet is counted already, and one whose client leaves stays counted."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(target.url).port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /policies HTTP/1.1\r\nHost: t\r\nX-Constitutional-Hash: cdd01ef066bc6cf2\r\n"
+            b"Loadproof-Run: early\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+        )
+        # The interim answer comes when the handler waits for the body.
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+        assert asked(target, "early") == {"POST /policies": 1}
+
+    assert asked(target, "early") == {"POST /policies": 1}
 
 
 def test_a_run_without_requests_has_none(target):
