@@ -34,6 +34,6 @@ def hashes_seen(answer: Answer) -> str:
     named = (answer.headers or {}).get(HEADER)
     try:
         body = answer.json().get("constitutional_hash")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         body = f"unreadable ({error})"
     return f"expected {CONSTITUTIONAL_HASH}, header {named}, body {body}"
