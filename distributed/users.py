@@ -48,6 +48,7 @@ class Users:
         self._recorder = recorder
         self._clock = clock
         self._load = load
+        self._total = max((max(phase.users_from, phase.users_to) for phase in load), default=0)
         self._slots = sorted(slots, key=lambda slot: slot.index)
         self._keepers: list[gevent.Greenlet] = []
         self._running: dict[int, Any] = {}
@@ -102,8 +103,12 @@ class Users:
     def _keep(self, slot: Slot) -> None:
         user_class = self._environment.user_classes_by_name[slot.scenario]
         backoff = FIRST_BACKOFF_S
+        user = None
         while True:
+            # A replacement plays the same user, so it goes on with the same share of the rows.
+            rows = getattr(user, "_own_rows", None)
             user = user_class(self._environment)
+            user.slot, user.slots, user._own_rows = slot.index, self._total, rows  # noqa: SLF001
             started = self._clock.now_us()
             greenlet = user.start(self.group)
             self._running[slot.index] = user

@@ -75,9 +75,12 @@ class LivePanel:
         workers = Text("workers  ", style="dim")
         for region, (up, planned) in view.workers.items():
             workers.append(f"{region} {up}/{planned}  ", style="default" if up == planned else "bold red")
-        parts: list[Text | Table | ProgressBar] = [
+        # A bar ends without a newline; in a row of its own it gets one.
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=max(1, self._duration_us), completed=min(view.at_us, self._duration_us)))
+        parts: list[Text | Table] = [
             Text(_phase(view)),
-            ProgressBar(total=max(1, self._duration_us), completed=min(view.at_us, self._duration_us)),
+            bar,
             figures,
             workers,
         ]

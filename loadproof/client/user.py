@@ -6,9 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from locust import FastHttpUser
+from locust.exception import StopUser
 
 from loadproof.client.recording import active_recorder
-from loadproof.errors import UndeclaredNameError
+from loadproof.client.rows import Rows, UserRows
+from loadproof.errors import UndeclaredNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,13 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
     abstract = True
     checks: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = ()
+    rows: ClassVar[Rows | None] = None
+    """Data for users, such as `Rows("accounts.csv")`; see `row`."""
+    slot: int | None = None
+    """Which of the run's users this is, unique over all workers; None in plain Locust."""
+    slots: int | None = None
+    """How many users the run has at its peak."""
+    _own_rows: UserRows | None = None
 
     def check(
         self,
@@ -85,6 +94,20 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
         recorder = active_recorder()
         if recorder is not None:
             recorder.metric(type(self).__name__, name, value)
+
+    def row(self) -> dict[str, Any]:
+        """The next row of this user's share of `rows`, which no other user of the run gets.
+
+        Raises StopUser when the share is used up and the rows are not for reuse.
+        """
+        if self._own_rows is None:
+            if self.rows is None:
+                raise UsageError(f"{type(self).__name__} has no rows: set `rows = Rows(FILE)` on the class")
+            self._own_rows = UserRows(self.rows, self.slot, self.slots)
+        row = self._own_rows.take()
+        if row is None:
+            raise StopUser
+        return row
 
     def _undeclared(self, kind: str, name: str, declared: tuple[str, ...]) -> UndeclaredNameError:
         known = ", ".join(declared) or "none"
