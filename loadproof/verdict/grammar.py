@@ -54,7 +54,7 @@ _WORD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _OPERATOR: Final = re.compile(r"<=|>=|<|>")
 _NUMBER: Final = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(us|µs|ms|s|m|h|d)(?![A-Za-zµ])")
-_WITH_UNIT: Final = re.compile(rf"({_NUMBER})\s*(%|/s\b|(?:{'|'.join(BYTE_UNITS)})\b)?")
+_WITH_UNIT: Final = re.compile(rf"({_NUMBER})(?:\s*(%|/s\b|(?:{'|'.join(BYTE_UNITS)})\b))?")
 _TOKEN: Final = re.compile(r"(?:(?!\.\.)[^\s,])*")
 _MOST: Final = 10**18
 _EXAMPLES: Final = {
