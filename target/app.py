@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from target.counts import RunCounts
     from target.metrics import Metrics
     from target.store import Store
+    from target.switches import Switches
 
 SCHEMA: Final = (*governance.SCHEMA,)
 """Every room's tables; `CREATE ... IF NOT EXISTS` statements."""
@@ -27,7 +28,9 @@ SCHEMA: Final = (*governance.SCHEMA,)
 ROUTES: Final = (*gateway.ROUTES, *governance.ROUTES)
 
 
-def build_app(store: Store, counts: RunCounts, metrics: Metrics, constitutional_hash: str) -> ASGIApp:
+def build_app(
+    store: Store, counts: RunCounts, metrics: Metrics, switches: Switches, constitutional_hash: str
+) -> ASGIApp:
     """The ASGI application; handlers find its parts in `request.app.state` under the names used here.
 
     The header X-Constitutional-Hash is the server's to set: then answers made below ASGI have it too.
@@ -48,5 +51,6 @@ def build_app(store: Store, counts: RunCounts, metrics: Metrics, constitutional_
     app.state.store = store
     app.state.counts = counts
     app.state.metrics = metrics
+    app.state.switches = switches
     app.state.constitutional_hash = constitutional_hash
     return Timed(app, metrics)

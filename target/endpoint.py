@@ -23,7 +23,8 @@ _RUN_HEADER: Final = RUN_HEADER.lower().encode()
 class Endpoint(Route):
     """`METHOD /path/{id}`, named `METHOD /path/:id`; counts a request for its run before it is handled.
 
-    A method that the path does not take is counted by the path's name too, then refused with 405.
+    A method that the path does not take is counted by the path's name too, then refused with 405. `disturbed`
+    are those that planted faults apply to.
     """
 
     def __init__(
@@ -33,15 +34,21 @@ class Endpoint(Route):
         handler: Callable[[Request], Awaitable[Response]],
         *,
         counted: bool = True,
+        disturbed: bool = True,
     ) -> None:
         super().__init__(path, handler, methods=[method])
         self._template = PARAM_REGEX.sub(r":\1", path)
         # With the longest run and method it must fit into a counter's key.
         assert len(self._template) <= 100, f"{path} is too long to be counted"
         self._counted = counted
+        self._disturbed = disturbed
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         _received(scope, self._template, counted=self._counted)
+        if self._disturbed:
+            state = scope["app"].state
+            send = state.switches.sending(send, state.constitutional_hash, scope["method"])
+            await state.switches.disturb()
         await super().handle(scope, receive, send)
 
 

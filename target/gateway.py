@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
+from target import switches
 from target.answers import RefusedError, answer
 from target.counts import RunDroppedError
 from target.endpoint import Endpoint
@@ -58,7 +59,9 @@ async def metrics(request: Request) -> Response:
 
 
 ROUTES: Final = (
-    Endpoint("GET", "/gateway/health", health),
-    Endpoint("GET", "/counts", counts, counted=False),
-    Endpoint("GET", "/metrics", metrics),
+    Endpoint("GET", "/gateway/health", health, disturbed=False),
+    Endpoint("GET", "/counts", counts, counted=False, disturbed=False),
+    Endpoint("GET", "/metrics", metrics, disturbed=False),
+    Endpoint("GET", "/switches", switches.read, disturbed=False),
+    Endpoint("PUT", "/switches", switches.change, disturbed=False),
 )

@@ -22,6 +22,7 @@ from target.counts import RunCounts
 from target.folder import remove_folder
 from target.metrics import Metrics
 from target.store import SqliteStore
+from target.switches import Switches
 
 if TYPE_CHECKING:
     import socket
@@ -62,7 +63,7 @@ def run_process(post: Post) -> int:
     # Nothing is wrong when a client sends nonsense; defects are logged as errors.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        build_app(store, counts, metrics, post.constitutional_hash),
+        build_app(store, counts, metrics, Switches(post.folder), post.constitutional_hash),
         loop="uvloop",
         http=_Protocol,
         ws="none",

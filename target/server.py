@@ -21,7 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import ExitCode, UsageError
+from target.app import SCHEMA
+from target.constitution import constitutional_hash
 from target.folder import make_folder, remove_folder
+from target.listener import Post, run_process
+from target.store import prepare, store_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,18 +54,22 @@ def serve(
     lifeline_fd: int | None = None,
     *,
     announce_fd: int = 1,
+    switches: Sequence[str] = (),
 ) -> int:
     """Serve until a signal, the end of the lifeline, or the death of a child; the exit code.
 
     Port 0 takes any free one. `store` is a URL `sqlite:///absolute/path`, None means one that is removed at
     the end. When requests are answered, {"url", "pid"} is written to `announce_fd` as one line of JSON. When
     the pipe `lifeline_fd` reaches its end, whoever held its other end is dead, and all leave at once.
+    `switches` are planted faults as `NAME=VALUE`, see `target.switches`.
 
     0 after a signal or the lifeline's end, 1 when a server process died, 2 when the target cannot start; what
     happened is said on stderr. Call it on the main thread of a process without other threads: it forks.
     """
     try:
-        target = _Target(host, port, processes, store, lifeline=lifeline_fd, announce=announce_fd)
+        target = _Target(
+            host, port, processes, store, switches, lifeline=lifeline_fd, announce=announce_fd
+        )
         return target.run()
     except UsageError as error:
         print(f"target: {error}", file=sys.stderr)
@@ -75,6 +83,7 @@ class _Target:
         port: int,
         processes: int,
         store: str | None,
+        switches: Sequence[str],
         *,
         lifeline: int | None,
         announce: int,
@@ -85,13 +94,17 @@ class _Target:
         self._host = host
         self._processes = processes
         self._store = store
+        self._switches = switches
         self._lifeline = lifeline
         self._announce = announce
         self._children: list[_Child] = []
 
     def run(self) -> int:
         with self._socket, _signals() as signals:
-            folder = make_folder()
+            try:
+                folder = make_folder()
+            except OSError as error:
+                raise UsageError(f"no temporary folder can be made: {error}; set TMPDIR to another") from None
             try:
                 self._start(folder)
                 return self._watch(signals)
@@ -100,14 +113,10 @@ class _Target:
                 remove_folder(folder)
 
     def _start(self, folder: Path) -> None:
-        from target.app import SCHEMA  # noqa: PLC0415 imported once here, shared by all children
-        from target.constitution import constitutional_hash  # noqa: PLC0415
-        from target.listener import Post  # noqa: PLC0415
-        from target.store import prepare, store_path  # noqa: PLC0415
-
         served = constitutional_hash()
         path = store_path(self._store, folder)
         prepare(path, SCHEMA)
+        # This process alone keeps `held` open, to its end; then every child reads the end of `alive`.
         alive, held = os.pipe()
         for number in range(self._processes):
             pipe, ready = os.pipe()
@@ -197,13 +206,10 @@ class _Target:
             os.close(child.pipe)
 
 
-def _be_child(post: object, foreign: list[int]) -> None:
+def _be_child(post: Post, foreign: list[int]) -> None:
     """Never returns: what is further up the stack belongs to the parent."""
     code = 1
     try:
-        from target.listener import Post, run_process  # noqa: PLC0415
-
-        assert isinstance(post, Post)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for pipe in foreign:
@@ -262,6 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", help="sqlite:///absolute/path (default: a temporary one)")
     parser.add_argument("--lifeline-fd", type=int, help="end when this inherited pipe reaches its end")
     parser.add_argument("--announce-fd", type=int, default=1, help="where to write the URL (default: stdout)")
+    parser.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a planted fault, such as slow=200ms or wrong_hash=3; may be given several times",
+    )
     options = parser.parse_args(arguments)
     return serve(
         options.host,
@@ -270,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.store,
         options.lifeline_fd,
         announce_fd=options.announce_fd,
+        switches=options.switch,
     )
 
 

@@ -259,6 +259,7 @@ def test_a_busy_port_is_one_clear_line(tmp_path):
         (["--lifeline-fd", "99"], {}, "--lifeline-fd 99"),
         (["--announce-fd", "99"], {}, "--announce-fd 99"),
         ([], {"CONSTITUTIONAL_HASH": "two words"}, "two words"),
+        (["--store", "sqlite:///proc/none/x.db"], {}, "/proc/none/x.db"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(tmp_path, arguments, environment, said):
@@ -271,6 +272,18 @@ def test_what_cannot_be_served_is_refused_in_one_line(tmp_path, arguments, envir
     assert errors.count(b"\n") == 1
     assert said in errors.decode()
     assert left_behind(tmp_path) == []
+
+
+def test_a_disk_without_room_is_one_clear_line(tmp_path):
+    """When no temporary folder can be made: exit 2 and one line."""
+    before = "def full(): raise OSError(28, 'No space left on device')\nserver.make_folder = full"
+    process = launch(folder=tmp_path, before=before)
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert errors.decode() == (
+        "target: no temporary folder can be made: [Errno 28] No space left on device; set TMPDIR to another\n"
+    )
 
 
 def test_the_announcement_goes_where_it_is_asked_to(tmp_path):
