@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadproof.measure.interval import Outcome
 from loadproof.plan.profile import next_change_us, users_at
@@ -95,10 +95,16 @@ class Users:
             self._let_go(user)
 
     def _let_go(self, user: Any) -> None:
+        """What `User.stop(force=False)` does, without its race.
+
+        Locust kills a waiting user, and if its wait ends before the kill arrives, the kill hits the request
+        that it has just begun. With the state set first, such a user ends by itself.
+        """
         self._recorder.user_stopped(type(user).__name__)
-        if user._state in (None, LOCUST_STATE_WAITING, LOCUST_STATE_RUNNING):  # noqa: SLF001 Locust's own way
-            # `stop` blocks while `on_stop` runs, and a step of the plan must not wait for it.
-            gevent.spawn(user.stop, force=False)
+        state, user._state = user._state, LOCUST_STATE_STOPPING  # noqa: SLF001 Locust's own protocol
+        if state in {None, LOCUST_STATE_WAITING}:
+            # Killing blocks while `on_stop` runs, and a step of the plan must not wait for it.
+            gevent.spawn(self.group.killone, user.greenlet)
 
     def _keep(self, slot: Slot) -> None:
         user_class = self._environment.user_classes_by_name[slot.scenario]

@@ -153,3 +153,31 @@ def test_draining_waits_for_tasks_and_killing_does_not(crew):
     assert not users.drain(0.1)
     users.kill()
     assert len(users.group) == 0
+
+
+class Hasty(User):
+    """Waits so little that a stop nearly always meets a wait that is just ending."""
+
+    wait_time = constant(0)
+    cut = 0
+
+    @task
+    def work(self):
+        try:
+            gevent.sleep(0.002)
+        except gevent.GreenletExit:
+            type(self).cut += 1
+            raise
+
+
+def test_a_stop_never_cuts_a_task_that_has_begun(crew):
+    """However a stop and the end of a wait meet, a task runs to its end while there is time to drain."""
+    Hasty.cut = 0
+    for _ in range(15):
+        users, _ = crew(Hasty, (phase(30, 60, 60),), range(60))
+        gevent.spawn(users.follow_plan)
+        gevent.sleep(0.06)
+        users.stop()
+        assert users.drain(5)
+
+    assert Hasty.cut == 0
