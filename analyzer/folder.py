@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
     from loadproof.verdict.rule import Rule
 
+MANIFEST_OPEN: Final = "manifest_open"
 _SLACK_US: Final = 3_600_000_000
 """How far an interval may lie outside what the manifest says of the run's length."""
 _JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
@@ -165,7 +166,7 @@ def open_run(path: Path) -> RunFolder:
     elif manifest is not None and not manifest.closed:
         _invalid(
             folder,
-            "manifest",
+            MANIFEST_OPEN,
             "manifest.json was never closed: the master ended before the run did, so what it knew is missing",
         )
     if manifest is not None and manifest.plan_sha256 not in (None, _sha256(path / "plan.yaml")):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from analyzer.escape import shown
-from analyzer.wording import RULE, VERDICT_MEANS, confidence_text, limit_text, value_text
+from analyzer.wording import VERDICT_MEANS, beyond_rules, confidence_text, limit_text, value_text
 from loadproof.units import format_count
 from loadproof.verdict.result import RuleResult, RuleVerdict, Verdict
 
@@ -40,7 +40,7 @@ def render(report: Report) -> bytes:
 def _validity(report: Report) -> TestCase:
     case = TestCase("the run is valid", classname=_classname(report), time=0)
     against = [reason for reason in report.reasons if reason.verdict is Verdict.INVALID]
-    doubts = [reason for reason in report.reasons if reason.verdict is Verdict.WARN and reason.code != RULE]
+    doubts = [reason for reason in beyond_rules(report) if reason.verdict is Verdict.WARN]
     if report.verdict is Verdict.INVALID or against:
         text = (
             "\n".join(shown(reason.text, _TEXT_LIMIT) for reason in against) or VERDICT_MEANS[Verdict.INVALID]

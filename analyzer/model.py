@@ -2,7 +2,7 @@
 
 Times are integer microseconds on the run clock, sizes bytes, shares ratios. What is not known is None.
 `Totals` and the tables by scenario, region and endpoint speak of the judged phases (all but warm-up), as a
-rule without a selector does; `by_phase`, `accounting`, `errors` and the timeline speak of the whole run.
+rule without a selector does; `by_phase`, `books`, `errors` and the timeline speak of the whole run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from analyzer.rows import MetricRows
     from loadproof.measure.interval import Outcome
     from loadproof.plan.model import Plan
+    from loadproof.verdict.accounting import Books
+    from loadproof.verdict.facts import Stop
     from loadproof.verdict.result import Reason, RuleResult, Verdict
 
 
@@ -142,30 +144,6 @@ class ErrorTotals:
 
 
 @dataclass(frozen=True)
-class Accounting:
-    """The two books and who kept them; counts over the whole run, warm-up and drain included."""
-
-    started: int
-    """The sum over the journals."""
-    ok: int
-    failed: int
-    unfinished: int
-    exchanges_answered: int
-    exchanges_unanswered: int
-    target_counted: int | None
-    target_counted_note: str | None
-    """Why the target's count is missing."""
-    locust_counted: int | None
-    intervals_expected: int | None
-    intervals_present: int
-    workers_planned: int
-    workers_seen: int
-    workers_lost: int
-    books_close: bool | None
-    """Whether the judge found the books to agree; None when it could not be told."""
-
-
-@dataclass(frozen=True)
 class WorkerRow:
     """One worker over all its epochs."""
 
@@ -197,7 +175,6 @@ class EpochRow:
     """`fin`, `lost`, or None when the manifest was never closed for it."""
     why: str | None
     intervals: int
-    intervals_expected: int | None
     complete: bool
     damage: str | None
 
@@ -256,7 +233,10 @@ class Report:
     checks: tuple[CheckTotals, ...]
     metrics: tuple[MetricTotals, ...]
     errors: tuple[ErrorTotals, ...]
-    accounting: Accounting
+    books: Books
+    target_counted_note: str | None
+    """Why the target's count is missing."""
+    stop: Stop | None
     workers: tuple[WorkerRow, ...]
     epochs: tuple[EpochRow, ...]
     generator: Generator

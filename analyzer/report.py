@@ -1,1 +1,201 @@
-"""placeholder while binding"""
+"""From a run folder to its Report: read, fold, judge, lay out. The same folder gives the same Report."""
+
+from __future__ import annotations
+
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+from analyzer.advice import advice
+from analyzer.fold import Fold
+from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
+from analyzer.model import EpochRow, Generator, Report, ResourceTotals, WorkerRow
+from analyzer.quantiles import P99, quantiles
+from analyzer.tables import Tables
+from analyzer.wording import by_weight
+from loadproof.measure.histogram import Histogram
+from loadproof.verdict.accounting import keep_books
+from loadproof.verdict.case import Case
+from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.judge import judge
+from loadproof.verdict.result import Judgement, Reason, Verdict
+from loadproof.verdict.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from loadproof.verdict.facts import RunFacts
+
+
+def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
+    """Read the run folder and judge it by its plan's rules, and by `extra_rules` beside them.
+
+    RunFolderError when the folder cannot be a run's; RuleSyntaxError for an extra rule. Everything else that is
+    wrong with the folder is a reason or a note of the Report.
+    """
+    folder = open_run(path)
+    fold = Fold(folder.plan, folder.limits_us)
+    fold.read(folder.sources())
+    facts = folder.facts()
+    more = [rule for rule in map(parse_rule, extra_rules) if rule not in folder.rules]
+    judgement = _with_folder(judge(folder.plan, [*folder.rules, *more], fold.evidence, facts), folder)
+    return _Layout(folder, fold, facts, judgement).report()
+
+
+def _with_folder(judgement: Judgement, folder: RunFolder) -> Judgement:
+    """The judgement with what the folder itself says against the run.
+
+    A master that died leaves what the judge knows how to weigh, so a FAIL stands. A plan or manifest that
+    cannot be believed leaves nothing: rules, limits or journals may be another run's.
+    """
+    if not folder.reasons:
+        return judgement
+    reasons = [*folder.reasons, *judgement.reasons]
+    if any(reason.code != MANIFEST_OPEN for reason in folder.reasons):
+        doubt = "; no verdict on the target, as the run folder cannot be believed"
+        reasons = [
+            Reason(Verdict.INVALID, reason.code, reason.text + doubt)
+            if reason.verdict is Verdict.FAIL
+            else reason
+            for reason in reasons
+        ]
+    ordered = by_weight(tuple(reasons))
+    return Judgement(ordered[0].verdict, ordered, judgement.rules)
+
+
+class _Layout:
+    def __init__(self, folder: RunFolder, fold: Fold, facts: RunFacts, judgement: Judgement) -> None:
+        self.folder = folder
+        self.fold = fold
+        self.facts = facts
+        self.judgement = judgement
+        case = Case(folder.plan, fold.evidence, facts)
+        self.tables = Tables(case)
+        self.books = keep_books(case)
+        self.judged = case.timeline.every if facts.smoke else case.timeline.judged
+
+    def report(self) -> Report:
+        plan, tables, fold = self.folder.plan, self.tables, self.fold
+        errors = tables.errors()
+        return Report(
+            run=self.facts.run,
+            name=plan.name,
+            title=plan.title,
+            verdict=self.judgement.verdict,
+            reasons=self.judgement.reasons,
+            rules=self.judgement.rules,
+            advice=advice(self.judgement, errors),
+            judged_phases=tuple(phase.name for phase in plan.load if phase.name in self.judged),
+            totals=tables.totals(Selection(self.judged)),
+            by_scenario=tables.by_scenario(self.judged),
+            by_region=tables.by_region(self.judged),
+            by_name=tables.by_name(self.judged),
+            by_phase=tables.by_phase(),
+            series=tables.series(),
+            timeline=tuple(fold.timeline),
+            metric_rows=fold.rows.finish(),
+            checks=tables.checks(),
+            metrics=tables.metrics(),
+            errors=errors,
+            books=self.books,
+            target_counted_note=self.folder.manifest.target_counts_note if self.folder.manifest else None,
+            stop=self.facts.stop,
+            workers=self._workers(),
+            epochs=self._epochs(),
+            generator=self._generator(),
+            resources=self._resources(),
+            events=self.folder.events,
+            notes=tuple(self.folder.notes),
+            plan=plan,
+            manifest=self._manifest(),
+        )
+
+    def _manifest(self) -> dict[str, Any]:
+        if not self.folder.manifest_raw:
+            return {}
+        return self.folder.manifest_raw | {
+            "verdict": self.judgement.verdict.value,
+            "requests": self.books.started,
+            "target_counted": self.books.target_counted,
+        }
+
+    def _epochs(self) -> tuple[EpochRow, ...]:
+        manifest = self.folder.manifest
+        known = {(one.worker, one.epoch): one for one in manifest.epochs} if manifest else {}
+        rows = []
+        for epoch in self.facts.epochs:
+            told = known.get((epoch.worker, epoch.epoch))
+            rows.append(
+                EpochRow(
+                    worker=epoch.worker,
+                    region=epoch.region,
+                    epoch=epoch.epoch,
+                    joined_us=told.joined_us if told else None,
+                    left_us=told.left_us if told else None,
+                    how=told.how if told else None,
+                    why=told.why if told else None,
+                    intervals=epoch.intervals,
+                    complete=epoch.complete,
+                    damage=epoch.damage,
+                )
+            )
+        return tuple(rows)
+
+    def _workers(self) -> tuple[WorkerRow, ...]:
+        planned = dict(self.facts.planned)
+        regions = planned | {epoch.worker: epoch.region for epoch in self.facts.epochs}
+        return tuple(self._worker(name, regions[name], name in planned) for name in sorted(regions))
+
+    def _worker(self, name: str, region: str, planned: bool) -> WorkerRow:
+        worker, health = self.fold.evidence.workers.get(name), self.fold.health.get(name)
+        if worker is None or health is None:
+            return WorkerRow(name, region, planned, 0, *[None] * 8)
+        busy = [one.cpu_us / one.length_us for one in worker.seconds if one.length_us]
+        return WorkerRow(
+            worker=name,
+            region=region,
+            planned=planned,
+            requests=worker.started,
+            users_max=health.users_max,
+            cpu_ratio_max=max(busy, default=None),
+            cpu_ratio_mean=health.cpu_us / health.length_us if health.length_us else None,
+            pacer_lag_p99_us=_p99(health.pacer_lag),
+            receive_lag_p99_us=_p99(health.receive_lag),
+            longest_interval_us=max((one.length_us for one in worker.seconds), default=None),
+            throttled_us=_sum_known([one.throttled_us for one in worker.seconds]),
+            steal_us=_sum_known([one.steal_us for one in worker.seconds]),
+        )
+
+    def _generator(self) -> Generator:
+        pacer, receive = Histogram(), Histogram()
+        for health in self.fold.health.values():
+            pacer += health.pacer_lag
+            receive += health.receive_lag
+        busy = [worker.cpu_ratio_max for worker in self._workers() if worker.cpu_ratio_max is not None]
+        answered = any(exchange.answered for exchange in self.fold.evidence.exchanges.values())
+        return Generator(
+            cpu_ratio_max=max(busy, default=None),
+            pacer_lag_p99_us=_p99(pacer),
+            receive_lag_p99_us=_p99(receive),
+            clock_offset_us_max=None,
+            clock="kernel" if receive.count else "process" if answered else None,
+        )
+
+    def _resources(self) -> tuple[ResourceTotals, ...]:
+        rows = []
+        for name, samples in sorted(self.facts.resources.items()):
+            values = [sample.value for sample in samples]
+            if values:
+                rows.append(
+                    ResourceTotals(name, len(values), min(values), fsum(values) / len(values), max(values))
+                )
+        return tuple(rows)
+
+
+def _p99(histogram: Histogram) -> int | None:
+    return quantiles(histogram, P99)[0] if histogram.count else None
+
+
+def _sum_known(parts: list[int | None]) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import Accounting, CheckTotals, Group, Latency, Report, Totals
+    from analyzer.model import CheckTotals, Group, Latency, Report, Totals
     from loadproof.verdict.result import RuleResult
 
 SCHEMA_VERSION: Final = 1
@@ -65,7 +65,7 @@ def document(report: Report) -> dict[str, Any]:
             }
             for error in report.errors
         ],
-        "accounting": _accounting(report.accounting),
+        "accounting": _accounting(report),
         "generator": {
             "cpu_ratio_max": real(report.generator.cpu_ratio_max),
             "pacer_lag_ms_p99": milliseconds(report.generator.pacer_lag_p99_us),
@@ -73,11 +73,12 @@ def document(report: Report) -> dict[str, Any]:
             "clock_offset_ms_max": milliseconds(report.generator.clock_offset_us_max),
             "clock": report.generator.clock,
         },
+        # Plans have no faults yet to inject.
         "faults": [],
         "guards": [
-            {"at_ms": milliseconds(event.at_us), "who": event.who, "text": event.text}
-            for event in report.events
-            if event.kind == "guard"
+            {"at_ms": milliseconds(stop.at_us), "why": stop.why}
+            for stop in (report.stop,)
+            if stop is not None and stop.by == "guard"
         ],
         "resources": {
             resource.name: {
@@ -171,22 +172,33 @@ def _check(check: CheckTotals) -> dict[str, Any]:
     }
 
 
-def _accounting(accounting: Accounting) -> dict[str, Any]:
+def _accounting(report: Report) -> dict[str, Any]:
+    books = report.books
     return {
-        "started": accounting.started,
-        "ok": accounting.ok,
-        "failed": accounting.failed,
-        "unfinished": accounting.unfinished,
+        "started": books.started,
+        "ok": books.ok,
+        "failed": books.failed,
+        "unfinished": books.unfinished,
+        # A closed model has no arrivals, so none can be dropped.
         "dropped_arrivals": 0,
-        "exchanges_answered": accounting.exchanges_answered,
-        "exchanges_unanswered": accounting.exchanges_unanswered,
-        "target_counted": accounting.target_counted,
-        "target_counted_note": accounting.target_counted_note,
-        "locust_counted": accounting.locust_counted,
-        "intervals_expected": accounting.intervals_expected,
-        "intervals_present": accounting.intervals_present,
-        "workers_planned": accounting.workers_planned,
-        "workers_seen": accounting.workers_seen,
-        "workers_lost": accounting.workers_lost,
-        "books_close": accounting.books_close,
+        "exchanges_answered": books.answered,
+        "exchanges_unanswered": books.unanswered,
+        "target_counted": books.target_counted,
+        "target_counted_note": report.target_counted_note,
+        "locust_counted": books.locust_counted,
+        "intervals_expected": books.intervals_expected,
+        "intervals_present": books.intervals_present,
+        "workers_planned": books.workers_planned,
+        "workers_seen": books.workers_seen,
+        "workers_lost": books.workers_lost,
+        "untracked": books.untracked,
+        "differences": list(books.differences),
+        "endpoints": {
+            book.endpoint: {
+                "answered": book.answered,
+                "unanswered": book.unanswered,
+                "target_counted": book.counted,
+            }
+            for book in books.endpoints
+        },
     }

@@ -35,7 +35,7 @@ class MetricRow(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class MetricRows:
-    """An immutable sequence of rows; iterating unpacks one chunk at a time. A row takes about ten bytes."""
+    """An immutable sequence of rows; iterating unpacks one chunk at a time. A row takes some twenty bytes."""
 
     chunks: tuple[bytes, ...] = ()
 

@@ -76,9 +76,9 @@ def _rules(report: Report) -> str:
 
 
 def _counts(report: Report) -> str:
-    rows = [(markdown_text(label, 300), value) for label, value in count_rows(report.accounting)]
+    rows = [(markdown_text(label, 300), value) for label, value in count_rows(report)]
     table = _table(("who counted", "requests"), rows, numbers_from=1)
-    return f"### Requests counted four times\n\n{table}\n\n{books_text(report.accounting)}"
+    return f"### Requests counted four times\n\n{table}\n\n{books_text(report)}"
 
 
 def _totals(report: Report) -> str:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from analyzer.escape import shown
-from analyzer.wording import RULE, VERDICT_MEANS, by_weight, in_trouble, limit_text, value_text
+from analyzer.wording import VERDICT_MEANS, beyond_rules, in_trouble
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.result import RuleVerdict
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyzer.model import Report
-    from loadproof.verdict.result import RuleResult
 
-_WIDTH: Final = 160
+_WIDTH: Final = 240
 _LINES: Final = 12
 """Reasons and rules shown before the rest is only counted; the report has them all."""
 
@@ -48,21 +47,18 @@ def lines(report: Report, report_file: Path | None = None) -> list[Line]:
         Line(_style(report.verdict.value), f"{report.verdict.value}  {shown(report.title, 80)}: {means}")
     ]
     # What a rule says stands once, in the rule's own line.
-    reasons = [reason for reason in by_weight(report.reasons) if reason.code != RULE]
+    reasons = beyond_rules(report)
     troubled = in_trouble(report.rules)
     found += _some([_labelled(reason.verdict.value, shown(reason.text, _WIDTH)) for reason in reasons])
-    found += _some([_labelled(rule.verdict.value, _rule(rule)) for rule in troubled])
+    found += _some(
+        [_labelled(rule.verdict.value, shown(f"{rule.rule}: {rule.reason}", _WIDTH)) for rule in troubled]
+    )
     if report.advice:
         found.append(Line(Style.PLAIN, f"  Do first: {shown(report.advice[0], _WIDTH)}"))
     found += _totals(report)
     if report_file is not None:
         found.append(Line(Style.PLAIN, f"  Report: {shown(str(report_file), 1_000)}"))
     return found
-
-
-def _rule(rule: RuleResult) -> str:
-    against = f"{value_text(rule.unit, rule.value)} against {shown(rule.operator, 4)} {limit_text(rule)}"
-    return f"{shown(rule.rule, 90)}: {against}; {shown(rule.reason, _WIDTH)}"
 
 
 def _labelled(word: str, text: str) -> Line:

@@ -11,7 +11,7 @@ from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.model import Accounting
+    from analyzer.model import Report
 
 _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "us": format_duration,
@@ -20,8 +20,6 @@ _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "bytes": format_bytes,
     "count": format_count,
 }
-RULE: Final = "rule"
-"""The code of reasons that repeat what a rule's own line says."""
 VERDICT_MEANS: Final = {
     Verdict.PASS: "Every rule holds, and the evidence is complete.",
     Verdict.WARN: "No limit is broken, but something needs a look.",
@@ -59,25 +57,30 @@ def confidence_text(rule: RuleResult) -> str:
     return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
 
 
-def count_rows(accounting: Accounting) -> tuple[tuple[str, str], ...]:
+def count_rows(report: Report) -> tuple[tuple[str, str], ...]:
     """The four counts of the run's requests, each with who counted."""
-    ok, failed, unfinished = accounting.ok, accounting.failed, accounting.unfinished
+    books = report.books
+    ok, failed, unfinished = books.ok, books.failed, books.unfinished
     parts = f"{format_count(ok)} ok + {format_count(failed)} failed + {format_count(unfinished)} unfinished"
-    answered, unanswered = accounting.exchanges_answered, accounting.exchanges_unanswered
-    wire = f"{format_count(answered)} exchanges answered, {format_count(unanswered)} not"
-    note = accounting.target_counted_note if accounting.target_counted is None else None
+    wire = f"{format_count(books.answered)} exchanges answered, {format_count(books.unanswered)} not"
+    note = report.target_counted_note if books.target_counted is None else None
     return (
-        ("journals: requests started", format_count(accounting.started)),
+        ("journals: requests started", format_count(books.started)),
         (f"journals: {parts}", format_count(ok + failed + unfinished)),
-        ("Locust's own total, without the unfinished", format_count(accounting.locust_counted)),
-        (f"the target's own count ({note or wire})", format_count(accounting.target_counted)),
+        ("Locust's own total, without the unfinished", format_count(books.locust_counted)),
+        (f"the target's own count ({note or wire})", format_count(books.target_counted)),
     )
 
 
-def books_text(accounting: Accounting) -> str:
-    if accounting.books_close is None:
-        return "The books could not be compared."
-    return "The books agree." if accounting.books_close else "The books do not agree."
+def books_text(report: Report) -> str:
+    """Whether the books agree, as far as they could be compared."""
+    if report.books.differences:
+        return "The books do not agree."
+    if report.books.gaps:
+        return "A part of the journals is missing, so the books cannot be closed."
+    if report.books.target_counted is None:
+        return "The books agree as far as they go: the target did not count."
+    return "The books agree."
 
 
 def clock_text(microseconds: int | None) -> str:
@@ -98,6 +101,13 @@ def in_trouble(rules: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
         if rule.verdict in order and not (rule.optional and rule.verdict is RuleVerdict.NO_DATA)
     ]
     return tuple(sorted(found, key=lambda rule: order.index(rule.verdict)))
+
+
+def beyond_rules(report: Report) -> tuple[Reason, ...]:
+    """The reasons that say more than some rule's own line does, by weight."""
+    said = {f"{rule.rule}: {rule.reason}" for rule in report.rules}
+    said |= {f"{rule.rule} has no data: {rule.reason}" for rule in report.rules}
+    return tuple(reason for reason in by_weight(report.reasons) if reason.text not in said)
 
 
 def by_weight(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:

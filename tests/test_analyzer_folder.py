@@ -115,7 +115,7 @@ def test_a_manifest_that_was_never_closed_is_a_reason(run):
     """A master that died left an open manifest: INVALID, whatever its journals hold."""
     change_manifest(run, closed=False, epochs=[])
 
-    assert [reason.code for reason in open_run(run).reasons] == ["manifest"]
+    assert [reason.code for reason in open_run(run).reasons] == ["manifest_open"]
     assert all(epoch.complete for epoch in epochs(run).values())
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 
 from analyzer.model import (
-    Accounting,
     CheckSample,
     CheckTotals,
     EpochRow,
@@ -43,6 +42,8 @@ from loadproof.measure.journal import JournalWriter
 from loadproof.plan.model import Phase, Plan, Region, RuleText
 from loadproof.plan.profile import user_us_between, users_at
 from loadproof.plan.writer import dump_plan
+from loadproof.verdict.accounting import Books, EndpointBook, Gap
+from loadproof.verdict.facts import Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
 
@@ -335,23 +336,9 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
         checks=(CheckTotals("hash_consistency", started, 0, 0, ()),),
         metrics=(MetricTotals("proof_steps", 812, 41.25, 3.0, 97.0),),
         errors=(),
-        accounting=Accounting(
-            started=started,
-            ok=started,
-            failed=0,
-            unfinished=0,
-            exchanges_answered=started,
-            exchanges_unanswered=0,
-            target_counted=started,
-            target_counted_note=None,
-            locust_counted=started,
-            intervals_expected=2 * (ramp_s + steady_s),
-            intervals_present=2 * (ramp_s + steady_s),
-            workers_planned=2,
-            workers_seen=2,
-            workers_lost=0,
-            books_close=True,
-        ),
+        books=books(started),
+        target_counted_note=None,
+        stop=None,
         workers=(
             WorkerRow(
                 "eu-west-1-01", "eu-west-1", True, started // 2, 50, 0.41, 0.33, 420, 180, 1_000_900, 0, 0
@@ -381,7 +368,6 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 "fin",
                 None,
                 ramp_s + steady_s,
-                ramp_s + steady_s,
                 True,
                 None,
             ),
@@ -393,7 +379,6 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 40_200_000,
                 "fin",
                 None,
-                ramp_s + steady_s,
                 ramp_s + steady_s,
                 True,
                 None,
@@ -425,6 +410,33 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
         notes=(),
         plan=plan(ramp_s=ramp_s, steady_s=steady_s),
         manifest=manifest(started),
+    )
+
+
+def books(started: int, failed: int = 0) -> Books:
+    halves = (started // 2, started - started // 2)
+    return Books(
+        started=started,
+        ok=started - failed,
+        failed=failed,
+        unfinished=0,
+        untracked=0,
+        answered=started,
+        unanswered=0,
+        target_counted=started,
+        by_endpoint=True,
+        endpoints=(
+            EndpointBook("GET /audit/chain", halves[0], 0, halves[0]),
+            EndpointBook("POST /policies/:id", halves[1], 0, halves[1]),
+        ),
+        locust_counted=started,
+        intervals_expected=80,
+        intervals_present=80,
+        workers_planned=2,
+        workers_seen=2,
+        workers_lost=0,
+        gaps=(),
+        differences=(),
     )
 
 
@@ -497,13 +509,7 @@ def warning() -> Report:
     return replace(
         base,
         verdict=Verdict.WARN,
-        reasons=(
-            Reason(
-                Verdict.WARN,
-                "rule",
-                "p95 <= 250ms, goal < 60ms: 71.5 ms is within 250 ms, but misses the goal < 60ms",
-            ),
-        ),
+        reasons=(Reason(Verdict.WARN, "rule", f"{slow.rule}: {slow.reason}"),),
         rules=(slow, *base.rules[1:]),
         advice=("Read the rule's interval and its samples: the limit holds, the goal does not.",),
         manifest={**base.manifest, "verdict": "WARN"},
@@ -545,10 +551,8 @@ def failing() -> Report:
     return replace(
         base,
         verdict=Verdict.FAIL,
-        reasons=(
-            Reason(Verdict.FAIL, "rule", "p95 <= 250ms: more than 5 % of the requests had no answer in time"),
-            Reason(Verdict.FAIL, "rule", f"error_ratio <= 1%: {failed} of {broken.requests} requests failed"),
-            Reason(Verdict.FAIL, "rule", "check(hash_consistency) >= 100%: 1 of 11,980 failed"),
+        reasons=tuple(
+            Reason(Verdict.FAIL, "rule", f"{rule.rule}: {rule.reason}") for rule in (p95, errors, check)
         ),
         rules=(p95, errors, base.rules[2], check, *base.rules[4:]),
         advice=("Look at the errors by endpoint below; the first comes at 0:25.",),
@@ -570,15 +574,7 @@ def failing() -> Report:
             ),
             ErrorTotals("", "", "", "KeyError: 'proof'", 3),
         ),
-        accounting=replace(
-            base.accounting,
-            started=ok + failed + warmed,
-            ok=ok + warmed,
-            failed=failed,
-            exchanges_answered=ok + failed + warmed,
-            target_counted=ok + failed + warmed,
-            locust_counted=ok + failed + warmed,
-        ),
+        books=books(ok + failed + warmed, failed),
         manifest={
             **base.manifest,
             "verdict": "FAIL",
@@ -615,23 +611,33 @@ def invalid() -> Report:
                 "torn_epoch",
                 "eu-west-1-01 epoch 1 has no end: the journal is cut at byte 8,190",
             ),
-            Reason(Verdict.INVALID, "rule", "p95 <= 250ms, goal < 60ms: 12 of 72 samples"),
-            Reason(Verdict.WARN, "stopped", "stopped by hand at 0:38"),
+            Reason(Verdict.INVALID, "no_data", f"{nothing.rule} has no data: {nothing.reason}"),
+            Reason(
+                Verdict.INVALID,
+                "stopped",
+                "the run was stopped by guard after 38 s of 40 s: memory above 2 GB",
+            ),
+            Reason(
+                Verdict.WARN, "generator_busy", "us-east-1-01 used 93 % of a core over 10 s from second 12"
+            ),
         ),
         rules=(nothing, *base.rules[1:]),
         advice=(
             "Start the run again: a part of its measurements is missing, so that no rule can be trusted.",
         ),
         timeline=seconds,
-        accounting=replace(
-            base.accounting,
+        books=replace(
+            base.books,
             target_counted=None,
-            target_counted_note="the target has no GET /counts",
             locust_counted=None,
+            endpoints=tuple(replace(book, counted=None) for book in base.books.endpoints),
             intervals_present=71,
             workers_lost=1,
-            books_close=None,
+            gaps=(Gap("eu-west-1-01", "eu-west-1", 1, 31_000_000, "cut at byte 8,190"),),
+            differences=("eu-west-1-01 started 5,000 requests and tells the end of 4,998",),
         ),
+        target_counted_note="the target does not count requests (GET /counts answered 404)",
+        stop=Stop("guard", "memory above 2 GB", 38_000_000),
         workers=(
             base.workers[0],
             replace(
