@@ -24,6 +24,9 @@ class Answer(Protocol):
     @property
     def ok(self) -> bool: ...
 
+    @property
+    def status_code(self) -> int: ...
+
 
 class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not typed
     """A Locust user whose requests, checks and metrics are recorded exactly.
@@ -63,7 +66,8 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
             raise self._undeclared("check", name, self.checks)
         scenario = type(self).__name__
         recorder = active_recorder()
-        if on is not None and not on.ok:
+        # Locust calls status 0, which is no answer at all, ok as well.
+        if on is not None and not (on.ok and on.status_code):
             if recorder is not None:
                 recorder.check(scenario, name, None)
             return False
@@ -73,11 +77,7 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
         except Exception as error:  # noqa: BLE001 whatever a check trips over is what it found
             passed = False
             problem = f"{type(error).__name__}: {error}"
-        if passed:
-            text = None
-        else:
-            text = detail() if callable(detail) else detail
-            text = "; ".join(part for part in (text, problem) if part) or None
+        text = None if passed else _evidence(detail, problem)
         if recorder is not None:
             recorder.check(scenario, name, passed, text)
         elif not passed:
@@ -133,3 +133,12 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
             start_time=None,
             url=None,
         )
+
+
+def _evidence(detail: str | Callable[[], str] | None, problem: str) -> str | None:
+    """What a failed check leaves to argue from; whoever cannot say it says at least why not."""
+    try:
+        text = detail() if callable(detail) else detail
+    except Exception as error:  # noqa: BLE001 the evidence of a broken answer may be just as broken
+        text = f"no detail: {type(error).__name__}: {error}"
+    return "; ".join(part for part in (text, problem) if part) or None
