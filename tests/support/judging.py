@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import (
@@ -24,7 +24,11 @@ from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import Epoch, RunFacts
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.judge import judge
-from loadproof.verdict.result import Judgement, RuleResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from loadproof.verdict.result import Judgement, RuleResult
 
 SECOND = 1_000_000
 SCENARIO = "Reader"
