@@ -67,9 +67,7 @@ def serve(
     happened is said on stderr. Call it on the main thread of a process without other threads: it forks.
     """
     try:
-        target = _Target(
-            host, port, processes, store, switches, lifeline=lifeline_fd, announce=announce_fd
-        )
+        target = _Target(host, port, processes, store, switches, lifeline=lifeline_fd, announce=announce_fd)
         return target.run()
     except UsageError as error:
         print(f"target: {error}", file=sys.stderr)

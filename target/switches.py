@@ -1,0 +1,203 @@
+"""Planted faults: what a client's checks and a plan's rules must find, switched on and off while it serves.
+
+    slow=DURATION          every governance answer comes that much later
+    errors=RATIO           that share of governance requests is answered with 500, evenly spread
+    wrong_hash=N           the bodies of N answers name another constitution
+    leaked_row=N           N lists of a tenant's rows have one of another tenant
+    broken_link=N          N ranges of the audit trail have a link that does not fit
+    bad_signature=N        N ranges of the audit trail have a signature that does not
+    false_proof=N          N obligations that do not hold are said to be proved
+    false_refutation=N     N obligations that hold are said to be refuted
+
+Governance requests are those to every endpoint but the gateway's own. A number counts down, one with each
+answer that the fault was in, and at 0 the target is right again. A disturbed request still counts in /counts.
+
+The switches are words of a memory-mapped file that all server processes share, so a number is right over
+several of them. A change is made under a lock; looking whether a switch is off takes none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import mmap
+import threading
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from loadproof.errors import UnitError, UsageError
+from loadproof.units import duration_text, parse_duration
+from target.answers import RefusedError, answer, read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Message, Send
+
+COUNTED: Final = (
+    "wrong_hash",
+    "leaked_row",
+    "broken_link",
+    "bad_signature",
+    "false_proof",
+    "false_refutation",
+)
+LONGEST_US: Final = 600_000_000
+_MILLION: Final = 1_000_000
+_SLOW: Final = 0
+_ERRORS: Final = 1
+_SEEN: Final = 2
+"""Requests since `errors` was set, which decide whose turn it is."""
+_AT: Final = {name: 3 + at for at, name in enumerate(COUNTED)}
+_WRONG_HASH: Final = _AT["wrong_hash"]
+_BYTES: Final = 8 * (3 + len(COUNTED))
+
+Count = Annotated[int, Meta(ge=0, le=_MILLION)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Switches as they are written in JSON; None leaves one as it is."""
+
+    slow: str | None = None
+    """A duration such as `250ms`."""
+    errors: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """A ratio, in steps of a millionth."""
+    wrong_hash: Count | None = None
+    leaked_row: Count | None = None
+    broken_link: Count | None = None
+    bad_signature: Count | None = None
+    false_proof: Count | None = None
+    false_refutation: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.slow is not None and parse_duration(self.slow) > LONGEST_US:
+            raise ValueError(f"`slow` is at most {duration_text(LONGEST_US)}")
+
+
+class Switches:
+    """The switches of one target; every server process opens the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file, or make it with everything off."""
+        self._file = (folder / "switches").open("a+b")
+        self._file.truncate(_BYTES)
+        self._words = memoryview(mmap.mmap(self._file.fileno(), _BYTES)).cast("Q")
+        # The file's lock is between processes: threads of one share it.
+        self._threads = threading.Lock()
+
+    def settings(self) -> Settings:
+        """How they all are now."""
+        counts = {name: self._words[at] for name, at in _AT.items()}
+        return Settings(duration_text(self._words[_SLOW]), self._words[_ERRORS] / _MILLION, **counts)
+
+    def set(self, settings: Settings) -> None:
+        """Change those that are named."""
+        with self._threads, _Locked(self._file.fileno()):
+            if settings.slow is not None:
+                self._words[_SLOW] = parse_duration(settings.slow)
+            if settings.errors is not None:
+                self._words[_ERRORS] = round(settings.errors * _MILLION)
+                self._words[_SEEN] = 0
+            for name, at in _AT.items():
+                count = getattr(settings, name)
+                if count is not None:
+                    self._words[at] = count
+
+    def take(self, name: str) -> bool:
+        """Whether the fault `name` of COUNTED is to be made now; counts it down."""
+        at = _AT[name]
+        if not self._words[at]:
+            return False
+        with self._threads, _Locked(self._file.fileno()):
+            left = self._words[at]
+            if left:
+                self._words[at] = left - 1
+            return left > 0
+
+    async def disturb(self) -> None:
+        """Wait, or raise RefusedError (500), as `slow` and `errors` say; once a governance request."""
+        if self._words[_SLOW]:
+            await asyncio.sleep(self._words[_SLOW] / _MILLION)
+        if self._words[_ERRORS] and self._erring():
+            raise RefusedError(500, "switched_error", "the switch `errors` is on")
+
+    def sending(self, send: Send, served: str, method: str) -> Send:
+        """`send`, or one that names another constitution in its answer as long as `wrong_hash` says so."""
+        if not self._words[_WRONG_HASH] or method == "HEAD":
+            return send
+        right = b'"constitutional_hash":' + msgspec.json.encode(served)
+        # As many bytes as before: the content's length was sent already.
+        wrong = right[:-2] + (b"0" if right[-2:-1] != b"0" else b"1") + b'"'
+
+        async def lying(message: Message) -> None:
+            body = message.get("body", b"")
+            if right in body and self.take("wrong_hash"):
+                message = {**message, "body": body.replace(right, wrong)}
+            await send(message)
+
+        return lying
+
+    def _erring(self) -> bool:
+        """The n-th request errs when n times the ratio passes an integer: evenly, and as many as asked."""
+        with self._threads, _Locked(self._file.fileno()):
+            ratio = self._words[_ERRORS]
+            seen = self._words[_SEEN]
+            self._words[_SEEN] = seen + 1
+        return (seen + 1) * ratio // _MILLION > seen * ratio // _MILLION
+
+
+class _Locked:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def parse_switches(texts: list[str]) -> Settings:
+    """`NAME=VALUE` texts as the command line has them; UsageError for one that is no switch."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--switch {text}: write NAME=VALUE, such as slow=200ms or wrong_hash=3")
+        values[name] = value
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except (msgspec.ValidationError, UnitError) as error:
+        raise UsageError(f"--switch {' '.join(texts)}: {error}; the names are {_names()}") from None
+
+
+def _names() -> str:
+    return ", ".join(Settings.__struct_fields__)
+
+
+_form: Final = msgspec.json.Decoder(Settings)
+
+
+async def read(request: Request) -> Response:
+    _require_loopback(request)
+    return answer(request.app.state.switches.settings())
+
+
+async def change(request: Request) -> Response:
+    """Set the switches that the body names; the others stay."""
+    _require_loopback(request)
+    request.app.state.switches.set(await read_json(request, _form))
+    return answer(request.app.state.switches.settings())
+
+
+def _require_loopback(request: Request) -> None:
+    """RefusedError (403) for a peer on another machine: whoever may plant faults may stop the service."""
+    peer = ip_address(request.client.host) if request.client else None
+    mapped = getattr(peer, "ipv4_mapped", None) or peer
+    if mapped is None or not mapped.is_loopback:
+        raise RefusedError(403, "not_loopback", "switches are for clients on the target's own machine")
