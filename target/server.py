@@ -26,6 +26,7 @@ from target.constitution import constitutional_hash
 from target.folder import make_folder, remove_folder
 from target.listener import Post, run_process
 from target.store import prepare, store_path
+from target.switches import Switches, parse_switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,6 +115,7 @@ class _Target:
         served = constitutional_hash()
         path = store_path(self._store, folder)
         prepare(path, SCHEMA)
+        Switches(folder).set(parse_switches(self._switches))
         # This process alone keeps `held` open, to its end; then every child reads the end of `alive`.
         alive, held = os.pipe()
         for number in range(self._processes):

@@ -33,6 +33,7 @@ from loadproof.units import duration_text, parse_duration
 from target.answers import RefusedError, answer, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from starlette.requests import Request
@@ -162,7 +163,7 @@ class _Locked:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
 
-def parse_switches(texts: list[str]) -> Settings:
+def parse_switches(texts: Sequence[str]) -> Settings:
     """`NAME=VALUE` texts as the command line has them; UsageError for one that is no switch."""
     values: dict[str, Any] = {}
     for text in texts:

@@ -1,0 +1,205 @@
+"""Planted faults: each makes exactly what it says, as often as it says, over all server processes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving import HASH, HEADERS, POLICY, launch, serving
+
+from loadproof.errors import UsageError
+from target.answers import RefusedError
+from target.app import build_app
+from target.counts import RunCounts
+from target.metrics import Metrics
+from target.switches import COUNTED, Settings, Switches, parse_switches
+
+OFF = {"slow": "0s", "errors": 0.0, **dict.fromkeys(COUNTED, 0)}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    with serving("--processes", "2", folder=tmp_path_factory.mktemp("switches")) as served:
+        yield served
+
+
+@pytest.fixture
+def client(target):
+    with target.client() as client:
+        yield client
+        client.put("/switches", json=OFF)
+
+
+def hashes(answers: list[httpx.Response]) -> list[str]:
+    return [answer.json()["constitutional_hash"] for answer in answers]
+
+
+def test_all_are_off_and_read_as_they_are_written(client):
+    """A fresh target has every switch off; a change sets what it names, and the answer can be sent again."""
+    assert client.get("/switches").json() == OFF
+
+    changed = client.put("/switches", json={"slow": "1500us", "wrong_hash": 2})
+    again = client.put("/switches", json=changed.json())
+
+    assert changed.json() == again.json() == {**OFF, "slow": "1ms500us", "wrong_hash": 2}
+    assert client.put("/switches", json={"slow": "0s"}).json() == {**OFF, "wrong_hash": 2}
+
+
+def test_a_wrong_hash_comes_as_often_as_asked(target, client):
+    """N answers name another constitution in their body, whatever process and status they are of."""
+    client.put("/switches", json={"wrong_hash": 3})
+    seen = hashes([httpx.get(target.url + "/policies/77", headers=HEADERS) for _ in range(3)])
+    seen += hashes([client.get("/policies") for _ in range(3)])
+
+    assert sorted(seen[:3]) == [HASH[:-1] + "0"] * 3
+    assert seen[3:] == [HASH] * 3
+    assert client.get("/switches").json() == OFF
+
+
+def test_an_answer_without_a_body_takes_no_wrong_hash(client):
+    """HEAD shows no body, so it uses nothing up."""
+    client.put("/switches", json={"wrong_hash": 1})
+    client.head("/policies/1")
+
+    assert hashes([client.get("/policies/1"), client.get("/policies/1")]) == [HASH[:-1] + "0", HASH]
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 1])
+def test_errors_are_spread_evenly(target, client, ratio):
+    """Of n requests, n times the ratio are answered with 500, whichever process has them; and are counted."""
+    client.put("/switches", json={"errors": ratio})
+    run = f"errors-{ratio}"
+    failed = [
+        httpx.get(target.url + "/policies", headers={**HEADERS, "Loadproof-Run": run}).status_code == 500
+        for _ in range(24)
+    ]
+    client.put("/switches", json=OFF)
+
+    assert sum(failed) == int(24 * ratio)
+    every = round(1 / ratio)
+    assert all(sum(failed[start : start + every + 1]) >= 1 for start in range(24 - every))
+    counts = client.get("/counts", params={"run": run}).json()["counts"]
+    assert counts == {"GET /policies": 24}
+
+
+def test_the_gateway_is_never_disturbed(client):
+    """Health, counts, metrics and the switches themselves answer at once and rightly whatever is switched on."""
+    client.put("/switches", json={"errors": 1, "wrong_hash": 5, "slow": "5m"})
+    answers = [client.get(path) for path in ("/gateway/health", "/counts?run=x", "/metrics", "/switches")]
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert answers[0].json()["constitutional_hash"] == HASH
+    assert client.get("/switches").json()["wrong_hash"] == 5
+
+
+def test_slow_waits_before_the_answer(tmp_path):
+    """With `slow` a request's duration, as the target measures it, is at least that."""
+    with serving("--switch", "slow=30ms", folder=tmp_path) as served, served.client() as client:
+        assert client.post("/policies", json=POLICY).status_code == 201
+        metrics = client.get("/metrics").text
+    name = 'target_request_duration_seconds_sum{endpoint="POST /policies"}'
+    (line,) = [line for line in metrics.splitlines() if line.startswith(name)]
+
+    assert float(line.split()[-1]) >= 0.03
+
+
+def test_the_command_line_sets_switches(tmp_path):
+    """`--switch NAME=VALUE` may be repeated and is in force from the first request."""
+    options = ["--switch", "errors=1", "--switch", "false_proof=2"]
+    with serving(*options, folder=tmp_path) as served, served.client() as client:
+        assert client.get("/policies").status_code == 500
+        assert client.get("/switches").json() == {**OFF, "errors": 1.0, "false_proof": 2}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["slow"], ["nonsense=1"], ["slow=7"], ["errors=2"], ["errors=nan"], ["wrong_hash=-1"], ["slow=2h"]],
+)
+def test_a_wrong_switch_is_refused(texts):
+    """What is no switch, or no value for it, is one message that quotes it."""
+    with pytest.raises(UsageError, match=f"--switch {texts[0]}"):
+        parse_switches(texts)
+
+
+def test_a_wrong_switch_ends_the_command(tmp_path):
+    """The target does not start: exit 2 and one line."""
+    process = launch("--switch", "slow=fast", folder=tmp_path)
+    _, said = process.communicate()
+
+    assert process.returncode == 2
+    assert said.startswith(b"target: --switch slow=fast: 'fast' is not a duration")
+    assert said.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"other":1}', b'{"slow":1}', b'{"errors":1.5}', b'{"slow":"x"}']
+)
+def test_a_wrong_body_changes_nothing(client, body):
+    """400 or 422, and every switch stays."""
+    assert client.put("/switches", content=body).status_code in {400, 422}
+    assert client.get("/switches").json() == OFF
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        *(("127.0.0.1", 200), ("127.9.9.9", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)),
+        *(("10.0.0.1", 403), ("::ffff:10.0.0.1", 403), ("fe80::1", 403), (None, 403)),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_only_loopback_may_touch_them(tmp_path, peer, status, method):
+    """A peer on another machine is refused, also one that IPv6 shows as an IPv4 address."""
+    app = build_app(None, RunCounts(tmp_path, 0, 1), Metrics(tmp_path, 0, 1), Switches(tmp_path), HASH)
+    transport = httpx.ASGITransport(app, client=(peer, 1) if peer else None)
+
+    async def asked():
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            return await client.request(method, "/switches", json={"wrong_hash": 1})
+
+    answer = asyncio.run(asked())
+
+    assert answer.status_code == status
+    assert Switches(tmp_path).take("wrong_hash") is (status == 200 and method == "PUT")
+
+
+def test_counts_go_down_once_for_all(tmp_path):
+    """Threads and openings of one file take, together, exactly as many as were set."""
+    Switches(tmp_path).set(Settings(false_proof=500))
+    taken: list[bool] = []
+
+    def take_all():
+        own = Switches(tmp_path)
+        taken.extend([own.take("false_proof") for _ in range(200)])
+
+    threads = [threading.Thread(target=take_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(taken) == 500
+    assert len(taken) == 800
+
+
+@settings(max_examples=60, deadline=None)
+@given(ratio=st.floats(0, 1), requests=st.integers(1, 300))
+def test_the_share_of_errors_is_exact(tmp_path_factory, ratio, requests):
+    """After n requests the number of errors is n times the ratio, rounded down."""
+    switches = Switches(tmp_path_factory.mktemp("ratio"))
+    switches.set(Settings(errors=ratio))
+
+    async def disturbed() -> int:
+        errors = 0
+        for _ in range(requests):
+            try:
+                await switches.disturb()
+            except RefusedError:
+                errors += 1
+        return errors
+
+    assert asyncio.run(disturbed()) == requests * round(ratio * 1_000_000) // 1_000_000
