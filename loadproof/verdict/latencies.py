@@ -161,6 +161,13 @@ class Latencies:
             effects.append(design_effect(over, counts, sum(over)))
         return max(effects)
 
+    def limit_effect(self, us: int) -> Fraction:
+        """Design effect of the share over a limit; 1 where nothing, or all, is over it, or no journal counts."""
+        if us not in self.limits_us:
+            return Fraction(1)
+        over, counts = self.seconds(self.limits_us.index(us))
+        return design_effect(over, counts, sum(over))
+
     def mean_effect(self) -> Fraction:
         sums = {second: row[TOTAL] for second, row in self._answered_rows.items()}
         counts = {second: row[COUNT] for second, row in self._answered_rows.items()}
@@ -192,15 +199,19 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
     if most.n == 0:
         return _all_ended_by_us(latencies)
     too_many_left_out = most.left_out > (1 - quantile) / 10 * (most.n + most.left_out)
-    effect = Fraction(1)
+    needed = ceil(least_samples(quantile)) if quantile < 1 else 1
     ranks = None
     doubts: tuple[str, ...] = ()
     if latencies.seconds_with_samples < MIN_SECONDS:
         doubts = (few_seconds(latencies.seconds_with_samples),)
     elif quantile < 1:
-        effect = latencies.effect(quantile, limit_us)
-        ranks = quantile_ranks(quantile, most.n, effect)
-    needed = ceil(least_samples(quantile) * effect) if quantile < 1 else 1
+        # How far the value may be off is a matter of its own surroundings; whether there are samples enough to
+        # decide is one of the limit: a target whose slowest second is far below it has shown what was asked.
+        at_limit = latencies.limit_effect(limit_us)
+        ranks = quantile_ranks(quantile, most.n, latencies.effect(quantile, limit_us)) or quantile_ranks(
+            quantile, most.n, at_limit
+        )
+        needed = ceil(least_samples(quantile) * at_limit)
 
     def holds(bound: Bound) -> bool | None:
         ends = latencies.counted(bound.counted_us)
@@ -224,7 +235,7 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
     if too_many_left_out:
         why = _left_out(rule, most, (1 - quantile) / 10)
     elif most.n < needed:
-        alike = ", as slow ones came together" if effect > 1 else ""
+        alike = ", as slow ones came together" if needed > least_samples(quantile) else ""
         why = f"only {format_count(most.n)} of {format_count(needed)} samples that {rule.statistic} needs{alike}"
     value = latencies.value_at(ceil(quantile * most.n))
     confidence = None
