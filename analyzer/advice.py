@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from analyzer.wording import endpoint_text
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _about_rules(judgement: Judgement, errors: tuple[ErrorTotals, ...]) -> list[
     found = []
     if any(rule.statistic == "error_ratio" for rule in failed) and errors:
         worst = errors[0]
-        where = f" at {worst.method} {worst.name}" if worst.name else ""
+        where = f" at {endpoint_text(worst.method, worst.name)}" if worst.name else ""
         found.append(
             f"Begin with the most frequent error: {worst.message[:200]}{where}, {worst.count:,} times."
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.escape import shown
 from loadproof.units import format_duration, format_rate
+from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -411,7 +412,12 @@ def _end_s(report: Report) -> int:
 
 
 def _downsampled(timeline: Sequence[Second], points: int) -> tuple[int, list[Sequence[Second]]]:
-    """Neighbouring seconds in groups of one size, at most `points` groups."""
+    """Neighbouring seconds in groups of one size, at most `points` groups.
+
+    A last second that is less than half there would read as a collapse, so it is left out.
+    """
+    if len(timeline) > 1 and 0 < timeline[-1].covered_us < SECOND_US // 2:
+        timeline = timeline[:-1]
     step = max(1, -(-len(timeline) // points))
     return step, [timeline[start : start + step] for start in range(0, len(timeline), step)]
 

@@ -25,8 +25,11 @@ XML 1.0 forbids a part of these.
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection), with the full-width forms."""
 
-_MARKDOWN: Final = re.compile(r"[\\`*\[\]<>|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#]|(?<=^\d)[.)]")
-"""Only what means something where it stands: an underscore inside a word and a minus inside a line do not."""
+_MARKDOWN: Final = re.compile(
+    r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])"
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#>=]|(?<=^\d)[.)]"
+)
+"""Only what means something where it stands: an underscore inside a word or a minus inside a line does not."""
 
 
 def visible(text: str) -> str:

@@ -125,6 +125,7 @@ class Fold:
                 users_planned=user_us_between(self.plan.load, start, start + _SECOND_US) / _SECOND_US,
                 users=sum(map(_active_users, intervals)) if intervals else None,
                 in_flight=sum(interval.in_flight for interval in intervals) if intervals else None,
+                covered_us=max((interval.length_us for interval in intervals), default=0),
                 ok=counts[Outcome.OK],
                 failed=counts[Outcome.FAILED] + counts[Outcome.TIMEOUT],
                 unfinished=counts[Outcome.UNFINISHED],

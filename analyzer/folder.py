@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from analyzer.fold import Source
-from analyzer.manifest import Manifest, read_manifest
+from analyzer.manifest import UNREADABLE, Manifest, read_manifest
 from analyzer.model import Event
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
@@ -257,7 +257,7 @@ def _read_events(folder: RunFolder) -> Iterator[Event]:
     for number, line in _lines(folder, "events.jsonl", "no event can be shown"):
         try:
             event = msgspec.json.decode(line, type=_EventLine)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             bad.append(number)
         else:
             yield Event(event.at_us, event.utc, event.kind, event.who, event.text)
@@ -273,7 +273,7 @@ def _read_samples(folder: RunFolder) -> dict[str, tuple[Sample, ...]]:
     for number, line in _lines(folder, "samples.jsonl", "rules on resources have no data"):
         try:
             sample = msgspec.json.decode(line, type=_SampleLine)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             folder.notes.append(
                 f"samples.jsonl: line {number} is cut or damaged; none of the samples is used, "
                 "so that rules on resources have no data"

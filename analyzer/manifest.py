@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes that are not the JSON they should be can raise."""
 
 
 class PlannedWorker(msgspec.Struct, frozen=True):
@@ -58,7 +62,7 @@ def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | No
         return None, {}, "manifest.json is missing"
     except OSError as error:
         return None, {}, f"manifest.json cannot be read: {error.strerror}"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return None, {}, f"manifest.json is cut or damaged: {error}"
     try:
         return msgspec.convert(raw, Manifest), raw, None

@@ -88,6 +88,8 @@ class Second:
     users_planned: float | None
     users: float | None
     in_flight: int | None
+    covered_us: int
+    """Length of the longest interval; the last second of a run is seldom whole."""
     ok: int
     failed: int
     unfinished: int

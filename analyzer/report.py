@@ -15,6 +15,7 @@ from analyzer.wording import by_weight
 from loadproof.measure.histogram import Histogram
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import Judgement, Reason, Verdict
@@ -150,7 +151,8 @@ class _Layout:
         worker, health = self.fold.evidence.workers.get(name), self.fold.health.get(name)
         if worker is None or health is None:
             return WorkerRow(name, region, planned, 0, *[None] * 8)
-        busy = [one.cpu_us / one.length_us for one in worker.seconds if one.length_us]
+        # A sliver of a second, as a run's last interval is, can show more CPU time than it is long.
+        busy = [one.cpu_us / one.length_us for one in worker.seconds if one.length_us >= SECOND_US // 2]
         return WorkerRow(
             worker=name,
             region=region,

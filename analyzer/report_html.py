@@ -67,6 +67,7 @@ def _template() -> jinja2.Template:
         "value": wording.value_text,
         "limit": wording.limit_text,
         "confidence": wording.confidence_text,
+        "endpoint": lambda error: wording.endpoint_text(error.method, error.name),
         "resource": wording.resource_text,
         "counts": wording.count_rows,
         "books": wording.books_text,

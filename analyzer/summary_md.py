@@ -12,6 +12,7 @@ from analyzer.wording import (
     clock_text,
     confidence_text,
     count_rows,
+    endpoint_text,
     limit_text,
     value_text,
 )
@@ -170,7 +171,7 @@ def _errors(report: Report) -> str:
     rows = [
         (
             format_count(error.count),
-            markdown_code(f"{error.method} {error.name}", 60) if error.name else "a task",
+            markdown_code(endpoint_text(error.method, error.name), 60) if error.name else "a task",
             markdown_code(error.message, 120),
         )
         for error in report.errors[:10]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from analyzer.model import CheckSample, CheckTotals, ErrorTotals, Group, MetricTotals, SeriesRow, Totals
 from analyzer.quantiles import latency
+from analyzer.wording import endpoint_text
 from loadproof.measure.interval import CheckCounts, Outcome
 from loadproof.verdict.evidence import SECOND_US, Metric
 from loadproof.verdict.rates import PEAK_SECONDS, completed
@@ -59,10 +61,16 @@ class Tables:
 
     def by_name(self, phases: frozenset[str]) -> tuple[Group, ...]:
         """By endpoint, named `POST /policies/:id`."""
-        endpoints = {(where.series.name, where.series.method) for where in self._started_in(phases)}
+        endpoints = sorted({(where.series.name, where.series.method) for where in self._started_in(phases)})
+        texts = Counter(endpoint_text(method, name) for name, method in endpoints)
         return tuple(
-            Group(f"{method} {name}", self.totals(Selection(phases, name=name, method=method)))
-            for name, method in sorted(endpoints)
+            # One endpoint named with its method and without it is two: neither may hide the other.
+            Group(
+                text if texts[text] == 1 else f"{method} {name}",
+                self.totals(Selection(phases, name=name, method=method)),
+            )
+            for name, method in endpoints
+            for text in (endpoint_text(method, name),)
         )
 
     def by_phase(self) -> tuple[Group, ...]:

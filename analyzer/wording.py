@@ -37,6 +37,11 @@ def value_text(unit: str, value: float | None) -> str:
     return _BY_UNIT.get(unit, format_count)(value)
 
 
+def endpoint_text(method: str, name: str) -> str:
+    """`POST /policies/:id`, whether the name was given with its method or without."""
+    return name if name.startswith(f"{method} ") else f"{method} {name}"
+
+
 def resource_text(name: str, value: float | None) -> str:
     """A resource's reading: `cpu` and `memory` are shares of what may be used, `rss` is bytes."""
     unit = {"cpu": "ratio", "memory": "ratio", "rss": "bytes"}.get(name.rpartition(".")[2], "count")

@@ -1,14 +1,16 @@
 """What is folded from journals equals what plain sums and numpy say of the raw requests."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting import RUN_REGIONS, make_interval, make_requests, make_run, run_plan
+from reporting import RUN_REGIONS, make_interval, make_requests, make_run, passing, run_plan
 
+from analyzer.charts import WIDE, users
 from analyzer.fold import Fold, Source
 from analyzer.folder import open_run
 from analyzer.quantiles import latency, quantiles
@@ -16,6 +18,7 @@ from analyzer.tables import Tables
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Interval, Outcome
 from loadproof.verdict.case import Case
+from loadproof.verdict.facts import RunFacts
 from loadproof.verdict.selection import Selection
 
 STEADY = frozenset({"steady"})
@@ -181,3 +184,26 @@ def test_journals_are_read_one_second_at_a_time():
     read({region: intervals(region) for region in RUN_REGIONS})
 
     assert max(ahead) <= 1
+
+
+def test_an_endpoint_named_with_and_without_its_method_hides_nothing():
+    """`GET /x` and `/x` under GET read alike; as two names both keep their requests."""
+    requests = [
+        replace(one, name=name) for one, name in zip(make_requests()[-2:], ("/x", "POST /x"), strict=True)
+    ]
+    requests = [replace(one, method="POST") for one in requests]
+    fold = read({"a": [make_interval(39, requests, 1.0, ())]})
+    groups = Tables(Case(run_plan(), fold.evidence, RunFacts("r", (), ()))).by_name(STEADY)
+
+    assert {group.name: group.totals.requests for group in groups} == {"POST /x": 1, "POST POST /x": 1}
+
+
+def test_a_last_second_that_is_a_sliver_is_not_drawn():
+    """The end of the last interval a few milliseconds into a second is no collapse of the load."""
+    sliver = replace(make_interval(2, [], 1.0, ()), length_us=18_000)
+    fold = read({"a": [make_interval(0, [], 1.0, ()), make_interval(1, [], 1.0, ()), sliver]})
+    report = replace(passing(), timeline=tuple(fold.timeline))
+    line = next(layer for layer in users(report, WIDE)["layer"] if layer["mark"]["type"] == "line")
+
+    assert len(fold.timeline) == 3
+    assert {value["t"] for value in line["data"]["values"]} == {0, 1}

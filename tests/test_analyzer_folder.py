@@ -99,6 +99,8 @@ def test_another_plan_is_a_reason(run):
         b'{"run": 7, "workers": [], "epochs": [], "closed": true}',
         b'{"run": "made-up", "workers": [{"worker": 1}], "epochs": [], "closed": true}',
         b'{"run": "made-up"}',
+        b'{"a":' * 100_000,
+        b'{"run": ' + b"1" * 5_000 + b"}",
     ],
 )
 def test_a_damaged_manifest_is_a_reason(run, damage):
@@ -177,9 +179,7 @@ def test_a_journal_under_another_name_is_refused(run):
 
 def test_a_journal_that_nobody_knows_is_refused(run):
     """A journal beside those that the closed manifest lists is not counted."""
-    change_manifest(
-        run, epochs=[one for one in json.loads((run / "manifest.json").read_text())["epochs"][:1]]
-    )
+    change_manifest(run, epochs=json.loads((run / "manifest.json").read_text())["epochs"][:1])
 
     assert "knows of no such epoch" in epochs(run)["us-east-1-01"].damage
 
@@ -193,7 +193,13 @@ def test_a_journal_against_other_limits_is_refused(run):
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"at_us": 1, "name": "target.cpu"', b"\xff\n", b'{"at_us": 1, "name": "a", "value": NaN}\n', b"7\n"],
+    [
+        b'{"at_us": 1, "name": "target.cpu"',
+        b"\xff\n",
+        b'{"at_us": 1, "name": "a", "value": NaN}\n',
+        b"7\n",
+        b'{"a":' * 100_000,
+    ],
 )
 def test_a_damaged_sample_leaves_no_samples(run, line):
     """With one sample unreadable none is used: the highest of the rest could hide a breach."""

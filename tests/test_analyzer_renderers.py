@@ -228,8 +228,20 @@ def test_html_escapes_every_name():
     "manifest",
     [
         {},
-        {"run_length_us": "long", "command": "rm", "versions": [], "machine": 7, "git": "<b>", "seed": {"a": 1}},
-        {"run_length_us": True, "command": [1, None, {}], "versions": {"<b>": {"<b>": "<b>"}}, "started_utc": ["<b>"]},
+        {
+            "run_length_us": "long",
+            "command": "rm",
+            "versions": [],
+            "machine": 7,
+            "git": "<b>",
+            "seed": {"a": 1},
+        },
+        {
+            "run_length_us": True,
+            "command": [1, None, {}],
+            "versions": {"<b>": {"<b>": "<b>"}},
+            "started_utc": ["<b>"],
+        },
     ],
 )
 def test_a_manifest_of_any_shape_is_rendered(manifest):

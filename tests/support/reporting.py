@@ -110,6 +110,7 @@ def timeline(
                 users_planned=min(users, users * (second + 0.5) / ramp),
                 users=active,
                 in_flight=round(active * 0.2),
+                covered_us=1_000_000,
                 ok=done - failed,
                 failed=failed,
                 unfinished=0,
