@@ -70,9 +70,10 @@ def format_duration(microseconds: float | None) -> str:
     if microseconds is None:
         return ABSENT
     magnitude = abs(microseconds)
-    if magnitude < 1_000:
+    if magnitude < 999.5:
         return f"{microseconds:.0f} µs"
-    if magnitude < 1_000_000:
+    # What three digits would round up to the next unit is written in that unit.
+    if magnitude < 999_500:
         return f"{_three(microseconds / 1_000)} ms"
     if magnitude < 120_000_000:
         return f"{_three(microseconds / 1_000_000)} s"

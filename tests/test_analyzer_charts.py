@@ -12,9 +12,9 @@ from analyzer.charts import CHARTS, NARROW, WIDE, latency, throughput, users
 
 
 def drawn(spec, series):
-    """The values of one line, as (seconds, value)."""
+    """The values of one line, as (second, value); a point stands in the middle of its second."""
     layer = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
-    return [(value["t"], value["v"]) for value in layer["data"]["values"] if value["series"] == series]
+    return [(value["t"] - 0.5, value["v"]) for value in layer["data"]["values"] if value["series"] == series]
 
 
 def texts(svg):

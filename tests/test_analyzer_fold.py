@@ -206,4 +206,4 @@ def test_a_last_second_that_is_a_sliver_is_not_drawn():
     line = next(layer for layer in users(report, WIDE)["layer"] if layer["mark"]["type"] == "line")
 
     assert len(fold.timeline) == 3
-    assert {value["t"] for value in line["data"]["values"]} == {0, 1}
+    assert {value["t"] for value in line["data"]["values"]} == {0.5, 1.5}

@@ -33,7 +33,11 @@ def refused(done, *words):
         ("duration: 10s", "duration: -10s", ["plan.yaml:4:"]),
         ("suite: governance", "suite: governance\nsuite: governance", ["plan.yaml:3:1", "suite"]),
         ("suite: governance", "suite: goverance", ["plan.yaml:2:8", "goverance"]),
-        ("rules:", "scenarios: {PolicyGovernor: 1}\nrules:", ["plan.yaml:5:13", "PolicyGovernor", "did you mean"]),
+        (
+            "rules:",
+            "scenarios: {PolicyGovernor: 1}\nrules:",
+            ["plan.yaml:5:13", "PolicyGovernor", "did you mean"],
+        ),
         ("rules:", "scenarios: {PolicyGovernanceUser: 0}\nrules:", ["plan.yaml:5:", "0"]),
         ("rules:", "regions: [{name: east, workers: 0}]\nrules:", ["plan.yaml:5:", "workers"]),
         ("rules:", "regions: [{name: east, max_users: 4}]\nrules:", ["max_users"]),

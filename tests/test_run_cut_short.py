@@ -7,7 +7,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import VISITOR, loadproof, manifest, processes_of, results, run_folder, seconds_of_load, start, wait_until
+from commands import (
+    VISITOR,
+    loadproof,
+    manifest,
+    processes_of,
+    results,
+    run_folder,
+    seconds_of_load,
+    start,
+    wait_until,
+)
 
 from loadproof.measure.journal import Journal
 
@@ -21,8 +31,21 @@ def here(tmp_path):
 def begin(here, *more, seconds=4, duration="60s", users=20):
     """Start a run and let it load for some seconds of run time."""
     command = start(
-        "run", "-f", "visitor.py", "-u", users, "-t", duration, "--rule", "p95 <= 2s", "--stop-timeout", "5s",
-        "--set", "regions=[{name: east}, {name: west}]", *more, cwd=here,
+        "run",
+        "-f",
+        "visitor.py",
+        "-u",
+        users,
+        "-t",
+        duration,
+        "--rule",
+        "p95 <= 2s",
+        "--stop-timeout",
+        "5s",
+        "--set",
+        "regions=[{name: east}, {name: west}]",
+        *more,
+        cwd=here,
     )
     wait_until(lambda: (here / "reports").is_dir() and any((here / "reports").iterdir()))
     folder = run_folder(here)
@@ -42,6 +65,23 @@ def workers(folder):
         for pid in processes_of(folder)
         if "distributed.worker_process" in (process := psutil.Process(pid)).cmdline()
     ]
+
+
+class Target:
+    """All processes of the embedded target."""
+
+    def __init__(self, folder):
+        found = [psutil.Process(pid) for pid in processes_of(folder)]
+        self.processes = [process for process in found if "target.server" in process.cmdline()]
+        assert self.processes
+
+    def suspend(self):
+        for process in self.processes:
+            process.suspend()
+
+    def resume(self):
+        for process in self.processes:
+            process.resume()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -80,7 +120,10 @@ def test_a_killed_worker_is_invalid_and_the_gap_is_named(here):
     [lost] = [epoch for epoch in manifest(folder)["epochs"] if epoch["how"] == "lost"]
     assert lost["worker"] == name
     # 10 users at 20 requests/s each is more than this worker can have done in the gap that is named.
-    gap_s = lost["left_us"] / 1_000_000 - Journal(folder / "journals" / f"{name}-0.journal").state.last_us / 1_000_000
+    gap_s = (
+        lost["left_us"] / 1_000_000
+        - Journal(folder / "journals" / f"{name}-0.journal").state.last_us / 1_000_000
+    )
     accounting = found["accounting"]
     missing = accounting["target_counted"] - accounting["ok"] - accounting["failed"]
     assert 0 <= missing <= 10 * 20 * (gap_s + 1)
@@ -118,16 +161,18 @@ def test_a_killed_run_leaves_nothing(here):
 def test_a_second_signal_ends_what_is_in_flight(here):
     """With the target frozen and a long stop timeout, two SIGINTs end the run at once; the hung are unfinished."""
     command, folder = begin(here, "--set", "stop_timeout=10m")
-    [target] = [
-        psutil.Process(pid) for pid in processes_of(folder) if "target.server" in psutil.Process(pid).cmdline()
-    ]
+    target = Target(folder)
     target.suspend()
     time.sleep(1.5)
     command.send_signal(signal.SIGINT)
     time.sleep(1)
     command.send_signal(signal.SIGINT)
     time.sleep(0.5)
-    wait_until(lambda: workers(folder) == [] or all(Journal(p).state.complete for p in (folder / "journals").iterdir()))
+    wait_until(
+        lambda: (
+            workers(folder) == [] or all(Journal(p).state.complete for p in (folder / "journals").iterdir())
+        )
+    )
     target.resume()
     returned, output = finish(command)
 
@@ -142,9 +187,7 @@ def test_a_second_signal_ends_what_is_in_flight(here):
 def test_a_target_that_stops_answering_fails_the_run(here):
     """A target frozen for a quarter of the run is FAIL (exit 3), though the requests that completed look fast."""
     command, folder = begin(here, "--rule", "p50 <= 5s", duration="32s", seconds=10)
-    [target] = [
-        psutil.Process(pid) for pid in processes_of(folder) if "target.server" in psutil.Process(pid).cmdline()
-    ]
+    target = Target(folder)
     target.suspend()
     time.sleep(8)
     target.resume()

@@ -62,6 +62,8 @@ def test_sizes_are_read(text, size):
         (format_duration(1_234), "1.23 ms"),
         (format_duration(249_600), "250 ms"),
         (format_duration(2_000_000), "2 s"),
+        (format_duration(999_900), "1 s"),
+        (format_duration(999.9), "1 ms"),
         (format_duration(119_000_000), "119 s"),
         (format_duration(1_800_000_000), "30 min"),
         (format_duration(0), "0 µs"),

@@ -23,7 +23,9 @@ class Visitor(FastHttpUser):
 
 def environment(**more):
     """The process's environment without what would change a plan or the terminal."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADPROOF_", "LOCUST_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LOADPROOF_", "LOCUST_"))
+    }
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **more}
 
 

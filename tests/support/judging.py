@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
@@ -90,7 +91,7 @@ class Run:
     facts: dict[str, object] = field(default_factory=dict)
     intervals: dict[str, list[Interval]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def limits_us(self):
         return latency_limits_us([parse_rule(text.text) for text in self.plan.rules])
 
