@@ -76,9 +76,7 @@ def throughput(report: Report, size: Size) -> Spec:
     """Ok and failed requests a second, with the plan's rate limits."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        _point(
-            row[0].second, name, _mean([getattr(second, name) for second in row if second.users is not None])
-        )
+        _point(row, name, _mean([getattr(second, name) for second in row if second.users is not None]))
         for row in seconds
         for name in ("ok", "failed")
     ]
@@ -104,7 +102,7 @@ def latency(report: Report, size: Size) -> Spec:
     """P50, P95 and P99 of the ok requests of each second, with the plan's latency limits."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        _point(row[0].second, name, _worst_ms([getattr(second, f"{name.lower()}_us") for second in row]))
+        _point(row, name, _worst_ms([getattr(second, f"{name.lower()}_us") for second in row]))
         for row in seconds
         for name in ("P50", "P95", "P99")
     ]
@@ -133,7 +131,7 @@ def users(report: Report, size: Size) -> Spec:
     """Active users against the plan."""
     step, seconds = _downsampled(report.timeline, size.points)
     values = [
-        _point(row[0].second, name, _mean([getattr(second, field) for second in row]))
+        _point(row, name, _mean([getattr(second, field) for second in row]))
         for row in seconds
         for name, field in (("planned", "users_planned"), ("active", "users"))
     ]
@@ -189,7 +187,7 @@ def _chart(
 ) -> Spec:
     """Phases as bands, one line a series, limits as dashed rules over the whole width.
 
-    Every value is `{"t": second, "series": name, "v": number or None}`; None breaks the line.
+    Every value is `{"t": seconds, "series": name, "v": number or None}`; None breaks the line.
     """
     end = _end_s(report)
     colour = {
@@ -208,7 +206,7 @@ def _chart(
     }
     scale = _y_scale(values, lines, logarithmic)
     ticks = {"values": _log_ticks(*scale["domain"])} if logarithmic else {"tickCount": 5}
-    axis = {**ticks, "minExtent": 34, "labelExpr": "format(datum.value, ',.12~g')"}
+    axis = {**ticks, "minExtent": 42, "labelExpr": "format(datum.value, ',.12~g')"}
     y = {"field": "v", "type": "quantitative", "title": y_title, "scale": scale, "axis": axis}
     layers: list[Spec] = _bands(report, size, end)
     if filled:
@@ -407,27 +405,31 @@ def _time_ticks(end: int, wanted: int) -> list[int]:
 
 
 def _end_s(report: Report) -> int:
-    planned = -(-report.plan.duration_us // 1_000_000)
-    return max(planned, report.timeline[-1].second + 1 if report.timeline else 0, 1)
+    planned = -(-report.plan.duration_us // SECOND_US)
+    whole = _whole(report.timeline)
+    return max(planned, whole[-1].second + 1 if whole else 0, 1)
+
+
+def _whole(timeline: Sequence[Second]) -> Sequence[Second]:
+    """Without a last second that is less than half there: it would read as a collapse."""
+    sliver = len(timeline) > 1 and 0 < timeline[-1].covered_us < SECOND_US // 2
+    return timeline[:-1] if sliver else timeline
 
 
 def _downsampled(timeline: Sequence[Second], points: int) -> tuple[int, list[Sequence[Second]]]:
-    """Neighbouring seconds in groups of one size, at most `points` groups.
-
-    A last second that is less than half there would read as a collapse, so it is left out.
-    """
-    if len(timeline) > 1 and 0 < timeline[-1].covered_us < SECOND_US // 2:
-        timeline = timeline[:-1]
-    step = max(1, -(-len(timeline) // points))
-    return step, [timeline[start : start + step] for start in range(0, len(timeline), step)]
+    """Neighbouring seconds in groups of one size, at most `points` groups."""
+    whole = _whole(timeline)
+    step = max(1, -(-len(whole) // points))
+    return step, [whole[start : start + step] for start in range(0, len(whole), step)]
 
 
 def _note(text: str, how: str, step: int) -> str:
     return text if step == 1 else f"{text}, the {how} of {step} seconds a point"
 
 
-def _point(second: int, series: str, value: float | None) -> dict[str, Any]:
-    return {"t": second, "series": series, "v": value}
+def _point(seconds: Sequence[Second], series: str, value: float | None) -> dict[str, Any]:
+    """A point stands in the middle of the time that it speaks of."""
+    return {"t": (seconds[0].second + seconds[-1].second + 1) / 2, "series": series, "v": value}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
