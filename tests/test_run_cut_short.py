@@ -1,6 +1,5 @@
 """Runs that are stopped, killed or lose a part: nothing is called PASS, nothing is left behind."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -200,4 +199,4 @@ def test_a_target_that_stops_answering_fails_the_run(here):
     [stall] = [rule for rule in found["rules"] if rule["statistic"] == "stall"]
     assert stall["verdict"] == "FAIL"
     assert 7_000 <= stall["value"] <= 10_000
-    assert os.path.exists(folder / "report.html")
+    assert (folder / "report.html").exists()

@@ -49,7 +49,7 @@ def main() -> None:
     except typer.Abort:
         code = ExitCode.SIGINT
     except typer.TyperException as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # each that a command line can raise has it
         code = ExitCode.USAGE
     except LoadproofError as error:
         print(f"loadproof: {error}", file=sys.stderr)

@@ -84,7 +84,7 @@ def processes_of(folder):
             continue
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            outputs = {os.readlink(link) for link in (entry / "fd").iterdir()}
+            outputs = {str(link.readlink()) for link in (entry / "fd").iterdir()}
         except OSError:
             continue
         if any(str(folder).encode() in word for word in words) or any(
