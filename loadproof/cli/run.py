@@ -12,6 +12,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 if TYPE_CHECKING:
     from distributed.run import Ended
     from loadproof.cli.asked import Asked
+    from loadproof.plan.model import RuleText
 
 SMOKE_US: Final = 60_000_000
 
@@ -127,8 +128,11 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
     if smoke:
         region = plan.regions[0].model_copy(update={"workers": 1, "max_users": None, "weight": None})
         phase = Phase(name="smoke", duration_us=SMOKE_US, users_from=1, users_to=1)
-        plan = plan.model_copy(update={"regions": (region,), "load": (phase,), "rules": _unphased(asked)})
-        notes.append("smoke: one user of each scenario runs every task once; such a run is WARN at best")
+        plan = plan.model_copy(update={"regions": (region,), "load": (phase,), "rules": _without_load(asked)})
+        notes.append(
+            "smoke: one user of each scenario runs every task once, judged by checks and errors alone; "
+            "such a run is WARN at best"
+        )
     else:
         plan, note = shrink_workers(plan, len(os.sched_getaffinity(0)))
         if note is not None:
@@ -136,13 +140,12 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
     return replace(asked, plan=plan), tuple(notes)
 
 
-def _unphased(asked: Asked) -> tuple[object, ...]:
-    """The rules that mean something when there is one phase, one region and one user."""
+def _without_load(asked: Asked) -> tuple[RuleText, ...]:
+    """The rules that one user can show something of: checks and errors, in whatever phase or region."""
     return tuple(
         text
         for text, rule in zip(asked.plan.rules, asked.rules, strict=True)
-        if not {"phase", "region"} & set(rule.selector)
-        and rule.statistic.name not in {"rate", "peak_rate"}
+        if rule.statistic.name in {"check", "error_ratio"} and not {"phase", "region"} & set(rule.selector)
     )
 
 
@@ -152,7 +155,7 @@ def _headline(asked: Asked) -> str:
     plan = asked.plan
     workers = sum(region.workers for region in plan.regions)
     return (
-        f"{plan.title}: {format_count(plan.max_users)} users, {format_duration(plan.duration_us)}, "
+        f"{plan.title}: {format_count(plan.max_users)} user{'s'[: plan.max_users != 1]}, {format_duration(plan.duration_us)}, "
         f"{workers} worker{'s'[: workers != 1]} in {len(plan.regions)} region{'s'[: len(plan.regions) != 1]}, "
         f"target {plan.target}"
     )
