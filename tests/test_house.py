@@ -45,6 +45,8 @@ HOMES = {
     "uvicorn": ("target",),
     "uvloop": ("target",),
     "prometheus_client": ("target", "monitoring"),
+    "cryptography": ("target", "locustfiles"),
+    "z3": ("target",),
     "structlog": ("target", "analyzer"),
     "typer": ("loadproof.cli",),
     "click": ("loadproof.cli",),
