@@ -7,11 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from analyzer.fold import Source
-from analyzer.manifest import UNREADABLE, Manifest, read_manifest
-from analyzer.model import Event
+from analyzer.manifest import Manifest, read_manifest
+from analyzer.side_files import read_events, read_samples
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
 from loadproof.plan.overrides import Overrides
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from analyzer.model import Event
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
     from loadproof.verdict.rule import Rule
@@ -32,20 +31,6 @@ MANIFEST_OPEN: Final = "manifest_open"
 _SLACK_US: Final = 3_600_000_000
 """How far an interval may lie outside what the manifest says of the run's length."""
 _JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
-
-
-class _EventLine(msgspec.Struct):
-    at_us: int | None
-    utc: str
-    kind: str
-    who: str | None
-    text: str
-
-
-class _SampleLine(msgspec.Struct):
-    at_us: int
-    name: str
-    value: float
 
 
 @dataclass
@@ -174,8 +159,8 @@ def open_run(path: Path) -> RunFolder:
             folder, "plan", "plan.yaml is not the plan of this run: its SHA-256 differs from the manifest's"
         )
     folder.journals = tuple(_find_journals(folder))
-    folder.events = tuple(_read_events(folder))
-    folder.samples = _read_samples(folder)
+    folder.events = tuple(read_events(path / "events.jsonl", folder.notes))
+    folder.samples = read_samples(path / "samples.jsonl", folder.notes)
     return folder
 
 
@@ -250,52 +235,6 @@ def _open_journal(path: Path, folder: RunFolder) -> JournalFile:
     elif header.limits_us != folder.limits_us:
         one.refused = f"{path.name}: it counted against other limits than the run's"
     return one
-
-
-def _read_events(folder: RunFolder) -> Iterator[Event]:
-    bad: list[int] = []
-    for number, line in _lines(folder, "events.jsonl", "no event can be shown"):
-        try:
-            event = msgspec.json.decode(line, type=_EventLine)
-        except UNREADABLE:
-            bad.append(number)
-        else:
-            yield Event(event.at_us, event.utc, event.kind, event.who, event.text)
-    if bad:
-        count = f"{len(bad)} lines from line {bad[0]} on are" if len(bad) > 1 else f"line {bad[0]} is"
-        left_out = "are left out" if len(bad) > 1 else "is left out"
-        folder.notes.append(f"events.jsonl: {count} cut or damaged and {left_out}")
-
-
-def _read_samples(folder: RunFolder) -> dict[str, tuple[Sample, ...]]:
-    """All samples or none: with one unreadable, a highest value would be the highest of what is left."""
-    found: dict[str, list[Sample]] = {}
-    for number, line in _lines(folder, "samples.jsonl", "rules on resources have no data"):
-        try:
-            sample = msgspec.json.decode(line, type=_SampleLine)
-        except UNREADABLE:
-            folder.notes.append(
-                f"samples.jsonl: line {number} is cut or damaged; none of the samples is used, "
-                "so that rules on resources have no data"
-            )
-            return {}
-        found.setdefault(sample.name, []).append(Sample(sample.at_us, sample.value))
-    return {
-        name: tuple(sorted(samples, key=lambda sample: sample.at_us))
-        for name, samples in sorted(found.items())
-    }
-
-
-def _lines(folder: RunFolder, name: str, lost: str) -> Iterator[tuple[int, bytes]]:
-    try:
-        with (folder.path / name).open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except FileNotFoundError:
-        folder.notes.append(f"{name} is missing: {lost}")
-    except OSError as error:
-        folder.notes.append(f"{name} cannot be read ({error.strerror}): {lost}")
 
 
 def _invalid(folder: RunFolder, code: str, text: str) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from analyzer.rows import MetricRows
     from loadproof.measure.interval import Outcome
@@ -193,8 +195,9 @@ class Generator:
     """`kernel` when answers carried the kernel's receive stamp, `process` when none did."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
+    """A line of events.jsonl."""
+
     at_us: int | None
     utc: str
     kind: str

@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from analyzer import charts, wording
+from analyzer.chart_style import DARK
 from analyzer.escape import shown
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
 
@@ -38,7 +39,7 @@ def page(report: Report, drawn: list[dict[str, Any]]) -> bytes:
     text = _template().render(
         report=report,
         drawn=drawn,
-        dark=charts.DARK,
+        dark=DARK,
         means=wording.VERDICT_MEANS[report.verdict],
         reasons=wording.by_weight(report.reasons),
         troubled=wording.in_trouble(report.rules),

@@ -8,6 +8,7 @@ import pytest
 from reporting import REPORTS, failing, passing, timeline
 
 from analyzer import charts
+from analyzer.axes import time_ticks
 from analyzer.charts import CHARTS, NARROW, WIDE, latency, throughput, users
 
 
@@ -110,7 +111,7 @@ def test_a_long_run_is_thinned_out_without_hiding_peaks(seconds, step):
 @pytest.mark.parametrize("end", [1, 7, 40, 59, 61, 1_800, 3_700, 100_000, 3_000_000])
 def test_time_ticks_are_round_and_few(end):
     """Ticks of the time axis start at 0, lie within the run, and are neither one nor a crowd."""
-    ticks = charts._time_ticks(end, 9)
+    ticks = time_ticks(end, 9)
 
     assert ticks[0] == 0
     assert ticks[-1] <= end

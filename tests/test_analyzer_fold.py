@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting import RUN_REGIONS, make_interval, make_requests, make_run, passing, run_plan
+from made_runs import RUN_REGIONS, make_interval, make_requests, make_run, run_plan
+from reporting import passing
 
 from analyzer.charts import WIDE, users
 from analyzer.fold import Fold, Source

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from reporting import make_requests, make_run
+from made_runs import make_requests, make_run
 
 from analyzer.folder import open_run
 from loadproof.errors import RunFolderError

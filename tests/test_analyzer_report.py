@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reporting import make_requests, make_run
+from made_runs import make_requests, make_run
 
 from analyzer.report import analyse
 from analyzer.results_json import document
