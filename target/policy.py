@@ -142,7 +142,11 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def holds(condition: Condition, action: Action) -> bool:
-    found = _attribute(condition.attribute, action)
+    return compares(condition, _attribute(condition.attribute, action))
+
+
+def compares(condition: Condition, found: Any) -> bool:
+    """Whether a condition holds of the attribute's value `found`; None is a missing one."""
     if found is None:
         return False
     value: Any = condition.value
