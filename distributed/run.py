@@ -19,6 +19,7 @@ from distributed.link.sockets import use_our_sockets
 from distributed.live import View
 from distributed.master import Master
 from distributed.placement import seats
+from distributed.preflight import preflight
 from distributed.processes import Child, start_child, tail
 from distributed.resources import sample_resources
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
@@ -115,9 +116,10 @@ class _Run:
             for number in (signal.SIGINT, signal.SIGTERM)
         ]
         url = self._reach_target()
+        health = preflight(url, self.suite.expected_health(plan.scenarios))
         folder.plan.write_text(dump_plan(plan), encoding="utf-8")
         planned = seats(plan.regions)
-        for note in self.options.notes:
+        for note in (*self.options.notes, *health.notes):
             folder.event(None, "note", note)
         folder.write_manifest(
             run=self.run,
@@ -129,6 +131,8 @@ class _Run:
             **conditions(),
             target=url,
             embedded=plan.target == EMBEDDED,
+            target_version=health.version,
+            target_clock_offset_us=health.clock_offset_us,
             seed=plan.seed,
             smoke=self.options.smoke,
             limits_us=list(limits_us(plan)),
@@ -179,11 +183,10 @@ class _Run:
             shutil.rmtree(self.folder.path, ignore_errors=True)
 
     def _reach_target(self) -> str:
-        if self.plan.target == EMBEDDED:
-            self.target, url = target_service.start_embedded(self.folder.log)
-            return url
-        target_service.check_reachable(self.plan.target)
-        return self.plan.target
+        if self.plan.target != EMBEDDED:
+            return self.plan.target
+        self.target, url = target_service.start_embedded(self.folder.log)
+        return url
 
     def _start_workers(self, url: str) -> None:
         assert self.master is not None

@@ -60,7 +60,7 @@ class RunFolder:
         """Merge facts into the manifest and replace the file in one step."""
         self.manifest.update(facts)
         new = self.path / "manifest.json.new"
-        new.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
         new.replace(self.path / "manifest.json")
 
     def close(self) -> None:
@@ -119,5 +119,5 @@ def _create(reports: Path, name: str) -> Path:
 
 
 def _line(stream: Any, record: dict[str, Any]) -> None:
-    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    stream.write(json.dumps(record) + "\n")
     stream.flush()

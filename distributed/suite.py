@@ -7,11 +7,14 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from locust.util.load_locustfile import is_user_class, load_locustfile
 
 from loadproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Suite:
             for name, user_class in self.classes.items()
             if user_class.fixed_count
         }
+
+    def expected_health(self, scenarios: Iterable[str] | None) -> dict[str, str]:
+        """Fields that the target's health must carry, gathered from the user classes that will run."""
+        chosen = self.classes if scenarios is None else scenarios
+        expected: dict[str, str] = {}
+        for name in chosen:
+            expected.update(getattr(self.classes[name], "expected_health", {}))
+        return expected
 
     def declared(self, kind: str) -> dict[str, tuple[str, ...]]:
         """Scenario -> names of its `checks` or `metrics`; a stock user class declares none."""

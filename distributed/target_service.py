@@ -41,23 +41,10 @@ def start_embedded(log: Path) -> tuple[Child, str]:
     return child, url
 
 
-def check_reachable(url: str) -> None:
-    """Raise TargetError unless something answers HTTP at the URL; any status will do."""
-    try:
-        _get(url)
-    except urllib.error.HTTPError as error:
-        error.close()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise TargetError(
-            f"the target {url} does not answer: {reason}; start it, or name another with --target"
-        ) from error
-
-
 def counts(url: str, run: str) -> tuple[dict[str, int] | None, str | None]:
     """What the target counted for this run by endpoint; or None and the reason why there is no count."""
     try:
-        body = json.loads(_get(f"{url}/counts?{urllib.parse.urlencode({'run': run})}"))
+        body = json.loads(get(f"{url}/counts?{urllib.parse.urlencode({'run': run})}"))
         counted = {str(name): int(number) for name, number in body["counts"].items()}
     except urllib.error.HTTPError as error:
         error.close()
@@ -82,7 +69,8 @@ def local_pid(url: str) -> int | None:
     return None
 
 
-def _get(url: str) -> bytes:
+def get(url: str) -> bytes:
+    """One GET without proxies, at most five seconds and four megabytes; raises as urllib does."""
     request = urllib.request.Request(url, headers={"User-Agent": "loadproof"})  # noqa: S310 the plan's reader allows http(s) only
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
         request, timeout=ANSWER_S

@@ -10,6 +10,7 @@ from distributed.placement import seats
 from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Stop
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.judge import judge
 from loadproof.verdict.result import RuleVerdict
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ class Trouble:
         return self._lines
 
     def _judge(self, reported_us: int) -> tuple[str, ...]:
-        # numpy and scipy, which only the judge needs, would be loaded by every worker otherwise.
-        from loadproof.verdict.judge import judge
-
         facts = RunFacts(
             run="live",
             planned=self._planned,

@@ -13,7 +13,7 @@ from loadproof.client.rows import Rows, UserRows
 from loadproof.errors import UndeclaredNameError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
     abstract = True
     checks: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = ()
+    expected_health: ClassVar[Mapping[str, str]] = {}
+    """Fields that the target's `GET /gateway/health` must carry, checked before the first user."""
     rows: ClassVar[Rows | None] = None
     """Data for users, such as `Rows("accounts.csv")`; see `row`."""
     slot: int | None = None

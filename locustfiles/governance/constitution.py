@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 HEADER: Final = "X-Constitutional-Hash"
 CONSTITUTIONAL_HASH: Final = os.environ.get("CONSTITUTIONAL_HASH") or "cdd01ef066bc6cf2"
 HEADERS: Final = {HEADER: CONSTITUTIONAL_HASH}
+HEALTH: Final = {"constitutional_hash": CONSTITUTIONAL_HASH}
+"""What the target must say of itself before the first user."""
 
 
 class Answer(Protocol):

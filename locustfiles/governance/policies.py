@@ -1,8 +1,6 @@
 """Policy governance: write policies, read them back, list them, have actions decided by them."""
 
 # Locust's decorators are not typed.
-# mypy: disallow-untyped-decorators=False
-
 from __future__ import annotations
 
 import random
@@ -13,7 +11,7 @@ from urllib.parse import quote
 from locust import between, task
 
 from loadproof.client.user import LoadUser
-from locustfiles.governance.constitution import HEADERS, carries_hash, hashes_seen
+from locustfiles.governance.constitution import HEADERS, HEALTH, carries_hash, hashes_seen
 from locustfiles.governance.drafts import random_action, random_policy
 from locustfiles.governance.evaluator import expected_decision, policy_digest
 
@@ -36,6 +34,7 @@ class PolicyGovernanceUser(LoadUser):
 
     weight = 20
     checks = ("hash_consistency", "policy_content", "decision")
+    expected_health = HEALTH
     # A request each 0.6 s and its answer's time: 1,000 users make about 1,600 requests/s while answers take
     # some milliseconds, and still 1,000/s when they take 0.4 s on average.
     wait_time = between(0.3, 0.9)
