@@ -234,6 +234,21 @@ def test_clustered_slow_requests_need_more_samples():
     assert "came together" in result.reason
 
 
+def test_whether_samples_are_enough_is_asked_at_the_limit():
+    """Seconds that are slow together, but far below the limit, leave no doubt of it; the shown interval is wide."""
+    rules = ("p95 <= 2s", "p90 <= 20ms")
+    run = Run(plan_of(*rules)).answer([10_000] * 20, [second for second in range(60) if second % 30])
+    run.answer([25_000] * 20, [0, 30])
+    judgement = run.judge()
+    alone = Run(plan_of("p95 <= 2s"))
+    alone.requests = run.requests
+
+    assert rule_of(judgement, "p95 <= 2s").verdict is RuleVerdict.PASS
+    assert rule_of(judgement, "p95 <= 2s").confidence[1] <= 25_100
+    assert rule_of(judgement, "p90 <= 20ms").verdict is RuleVerdict.WARN
+    assert rule_of(alone.judge(), "p95 <= 2s").verdict is RuleVerdict.PASS
+
+
 def test_under_20_seconds_there_is_no_interval_and_warn_at_best():
     """19 non-empty seconds of ample samples give no interval and no PASS; 20 give both."""
     results = []

@@ -139,12 +139,24 @@ class Latencies:
     def seconds_with_samples(self) -> int:
         return len({*self._answered_rows, *self._timeout_rows})
 
-    def effect(self, quantile: Fraction, us: int) -> Fraction:
-        """Design effect at a limit, and at the counted limit whose share over it is nearest to 1 - q.
+    def effect_at(self, us: int) -> Fraction:
+        """Design effect of the share over a latency; 1 where nothing, or all, is over it.
 
-        The interval wants it at the quantile itself, where no journal counts: the limit can lie so far out
-        that nothing is over it. If nothing is over or under any limit, the effect on the mean stands in.
+        For a latency that journals did not count, that of the counted one with the nearest share over it.
         """
+        if us in self.limits_us:
+            return self._effect_of(self.limits_us.index(us))
+        most = self.counted(us)[1]
+        return self._nearest_effect(Fraction(most.over, most.n)) if most.n and most.over else Fraction(1)
+
+    def effect_near(self, quantile: Fraction) -> Fraction:
+        """Design effect around a quantile: at the counted latency whose share over it is nearest to 1 - q.
+
+        If nothing is over or under any of them, the effect on the mean stands in.
+        """
+        return self._nearest_effect(1 - quantile)
+
+    def _nearest_effect(self, share: Fraction) -> Fraction:
         shares = {}
         for index in range(len(self.limits_us)):
             over, counts = self.seconds(index)
@@ -152,20 +164,10 @@ class Latencies:
                 shares[index] = Fraction(sum(over), sum(counts))
         if not shares:
             return self.mean_effect()
-        chosen = {min(shares, key=lambda index: abs(shares[index] - (1 - quantile)))}
-        if us in self.limits_us:
-            chosen.add(self.limits_us.index(us))
-        effects = []
-        for index in sorted(chosen):
-            over, counts = self.seconds(index)
-            effects.append(design_effect(over, counts, sum(over)))
-        return max(effects)
+        return self._effect_of(min(shares, key=lambda index: abs(shares[index] - share)))
 
-    def limit_effect(self, us: int) -> Fraction:
-        """Design effect of the share over a limit; 1 where nothing, or all, is over it, or no journal counts."""
-        if us not in self.limits_us:
-            return Fraction(1)
-        over, counts = self.seconds(self.limits_us.index(us))
+    def _effect_of(self, index: int) -> Fraction:
+        over, counts = self.seconds(index)
         return design_effect(over, counts, sum(over))
 
     def mean_effect(self) -> Fraction:
@@ -199,19 +201,17 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
     if most.n == 0:
         return _all_ended_by_us(latencies)
     too_many_left_out = most.left_out > (1 - quantile) / 10 * (most.n + most.left_out)
-    needed = ceil(least_samples(quantile)) if quantile < 1 else 1
-    ranks = None
+    needed = 1
+    has_interval = quantile < 1 and latencies.seconds_with_samples >= MIN_SECONDS
+    if quantile < 1:
+        # Whether a limit is proven is a matter of the share beyond it, and so is whether there are samples
+        # enough: a target whose slowest second is far below the limit has shown what was asked. How far the
+        # value itself may be off is a matter of its own surroundings, where requests come in clusters more.
+        at_limit = latencies.effect_at(limit_us) if has_interval else Fraction(1)
+        needed = ceil(least_samples(quantile) * at_limit)
     doubts: tuple[str, ...] = ()
     if latencies.seconds_with_samples < MIN_SECONDS:
         doubts = (few_seconds(latencies.seconds_with_samples),)
-    elif quantile < 1:
-        # How far the value may be off is a matter of its own surroundings; whether there are samples enough to
-        # decide is one of the limit: a target whose slowest second is far below it has shown what was asked.
-        at_limit = latencies.limit_effect(limit_us)
-        ranks = quantile_ranks(quantile, most.n, latencies.effect(quantile, limit_us)) or quantile_ranks(
-            quantile, most.n, at_limit
-        )
-        needed = ceil(least_samples(quantile) * at_limit)
 
     def holds(bound: Bound) -> bool | None:
         ends = latencies.counted(bound.counted_us)
@@ -224,12 +224,13 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
         return not any(end.kept(quantile, bound, missing) for end in latencies.counted(bound.counted_us))
 
     def is_close(bound: Bound) -> bool:
-        if ranks is None:
+        if not has_interval:
             return False
         low, high = latencies.counted(bound.counted_us)
-        if bound.operator.caps:
-            return high.over > high.n - ranks[1]
-        return low.n - low.over >= ranks[0]
+        ranks = quantile_ranks(quantile, high.n, latencies.effect_at(bound.counted_us))
+        if ranks is None:
+            return True
+        return high.over > high.n - ranks[1] if bound.operator.caps else low.n - low.over >= ranks[0]
 
     why = None
     if too_many_left_out:
@@ -239,8 +240,11 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
         why = f"only {format_count(most.n)} of {format_count(needed)} samples that {rule.statistic} needs{alike}"
     value = latencies.value_at(ceil(quantile * most.n))
     confidence = None
-    if ranks is not None:
-        confidence = (latencies.value_at(ranks[0]) if ranks[0] else 0.0, latencies.value_at(ranks[1]))
+    if has_interval:
+        effect = max(latencies.effect_near(quantile), at_limit)
+        ranks = quantile_ranks(quantile, most.n, effect) or quantile_ranks(quantile, most.n, at_limit)
+        if ranks is not None:
+            confidence = (latencies.value_at(ranks[0]) if ranks[0] else 0.0, latencies.value_at(ranks[1]))
     # A bucket's upper end must never be shown on the wrong side of a limit that exact counts decided.
     held = holds(rule.limit)
     if held is rule.limit.operator.caps:
