@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BODY_LIMIT: Final = 1_000_000
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 _encode = msgspec.json.Encoder().encode
 _WORDS: Final = {404: "not_found", 405: "method_not_allowed"}
 
@@ -36,7 +36,7 @@ class RefusedError(Exception):
 
 
 def answer(body: object, status: int = 200) -> Response:
-    return Response(_encode(body), status, media_type=_JSON)
+    return Response(_encode(body), status, media_type=JSON)
 
 
 def error_body(code: str, message: str, constitutional_hash: str) -> bytes:
@@ -70,6 +70,21 @@ async def read_json(request: Request, form: msgspec.json.Decoder[T]) -> T:
         raise RefusedError(400, "malformed_json", f"the body is not JSON: {error}") from None
 
 
+def read_query(request: Request, form: type[T]) -> T:
+    """The query string as `form` describes it; RefusedError (422) where it has another form."""
+    try:
+        return msgspec.convert(dict(request.query_params), form, strict=False)
+    except msgspec.ValidationError as error:
+        raise RefusedError(422, "invalid_query", str(error)) from None
+
+
+def path_id(request: Request, name: str) -> int | None:
+    """The id in the path; None for a text that no id is written as."""
+    text: str = request.path_params[name]
+    fits = text.isascii() and text.isdecimal() and len(text) <= 18 and not text.startswith("0")
+    return int(text) if fits else None
+
+
 def _too_large() -> RefusedError:
     return RefusedError(413, "body_too_large", f"the body may have at most {BODY_LIMIT} bytes")
 
@@ -100,4 +115,4 @@ async def on_defect(request: Request, error: Any) -> Response:
 
 def _error(request: Request, status: int, code: str, message: str, headers: Any = None) -> Response:
     body = error_body(code, message, request.app.state.constitutional_hash)
-    return Response(body, status, headers=headers, media_type=_JSON)
+    return Response(body, status, headers=headers, media_type=JSON)

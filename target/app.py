@@ -8,8 +8,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from target import answers, gateway, governance
+from target import answers, audit, gateway, governance, tenants
 from target.answers import RefusedError
+from target.cache import MemoryCache, MemorySessions
 from target.endpoint import unrouted
 from target.metrics import Timed
 from target.store import StoreUnavailableError
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from target.store import Store
     from target.switches import Switches
 
-SCHEMA: Final = (*governance.SCHEMA,)
-"""Every room's tables; `CREATE ... IF NOT EXISTS` statements."""
+SCHEMA: Final = (*governance.SCHEMA, *tenants.SCHEMA, *audit.SCHEMA)
+"""Every room's tables and what they begin with; statements that change nothing the second time."""
 
-ROUTES: Final = (*gateway.ROUTES, *governance.ROUTES)
+ROUTES: Final = (*gateway.ROUTES, *governance.ROUTES, *tenants.ROUTES, *audit.ROUTES)
 
 
 def build_app(
@@ -52,5 +53,8 @@ def build_app(
     app.state.counts = counts
     app.state.metrics = metrics
     app.state.switches = switches
+    app.state.sessions = MemorySessions(metrics)
+    app.state.cache = MemoryCache(metrics)
+    app.state.trail = audit.Trail(store)
     app.state.constitutional_hash = constitutional_hash
     return Timed(app, metrics)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
-from target.answers import RefusedError, answer, read_json
+from target.answers import RefusedError, answer, path_id, read_json, read_query
 from target.constitution import require_hash
 from target.endpoint import Endpoint
 from target.policy import Action, Policy, Verdict, canonical, decide, digest
@@ -139,10 +139,7 @@ async def read(request: Request) -> Response:
 async def page(request: Request) -> Response:
     """Policies in order of their ids, which is the order of their creation."""
     served = require_hash(request)
-    try:
-        query = msgspec.convert(dict(request.query_params), ListQuery, strict=False)
-    except msgspec.ValidationError as error:
-        raise RefusedError(422, "invalid_query", str(error)) from None
+    query = read_query(request, ListQuery)
     store = request.app.state.store
     columns = "SELECT id, version, digest, content FROM policies"
     if query.resource is None:
@@ -187,10 +184,10 @@ async def _stored(request: Request) -> Row:
 
 def _identity(request: Request) -> int:
     """The id in the path; what cannot be an id is no policy's."""
-    text: Any = request.path_params["id"]
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18) or text.startswith("0"):
+    identity = path_id(request, "id")
+    if identity is None:
         raise _no_such_policy(request)
-    return int(text)
+    return identity
 
 
 def _no_such_policy(request: Request) -> RefusedError:

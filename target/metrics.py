@@ -31,6 +31,8 @@ MOST_ENDPOINTS: Final = 256
 """Further ones are shown as OTHER: only a client with odd methods on every path comes so far."""
 OTHER: Final = "(other)"
 
+CACHES: Final = ("sessions", "reads")
+
 LATENCY_US: Final = (
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
     250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -52,6 +54,11 @@ class Metrics:
         self._group_jobs = self._slot("group_jobs")
         self._kept = self._slot("writes", "kept")
         self._undone = self._slot("writes", "undone")
+        self._lookups = {
+            (cache, hit): self._slot("lookups", cache, "hit" if hit else "miss")
+            for cache in CACHES
+            for hit in (True, False)
+        }
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -77,6 +84,10 @@ class Metrics:
         self._own.add(self._kept, kept)
         self._own.add(self._undone, undone)
 
+    def lookup(self, cache: str, hit: bool) -> None:
+        """One look into a cache of CACHES: was it there?"""
+        self._own.add(self._lookups[cache, hit])
+
     def exposition(self) -> bytes:
         """What `/metrics` answers."""
         return generate_latest(self._registry)
@@ -89,6 +100,7 @@ class Metrics:
                 sums[labels] = sums.get(labels, 0) + count
         yield from _requests(sums)
         yield from _store(sums)
+        yield from _caches(sums)
         yield from _processes([tally.owner for tally in self._all])
 
     def _slot(self, *labels: str) -> int:
@@ -158,6 +170,16 @@ def _store(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
         buckets=_cumulative(GROUP_SIZES, groups),
         sum_value=sums["group_jobs",],
     )
+
+
+def _caches(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
+    lookups = CounterMetricFamily(
+        "target_cache_lookups", "Looks into a cache, by whether it was there.", labels=["cache", "outcome"]
+    )
+    for cache in CACHES:
+        for outcome in ("hit", "miss"):
+            lookups.add_metric([cache, outcome], sums["lookups", cache, outcome])
+    yield lookups
 
 
 def _processes(owners: Iterable[int | None]) -> Iterator[Metric]:

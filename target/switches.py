@@ -109,6 +109,10 @@ class Switches:
                 if count is not None:
                     self._words[at] = count
 
+    def left(self, name: str) -> int:
+        """How often the fault `name` of COUNTED is still to be made."""
+        return self._words[_AT[name]]
+
     def take(self, name: str) -> bool:
         """Whether the fault `name` of COUNTED is to be made now; counts it down."""
         at = _AT[name]
