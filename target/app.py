@@ -8,11 +8,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from target import answers, audit, gateway, governance, tenants
+from target import answers, audit, compliance, formal, gateway, governance, tenants
 from target.answers import RefusedError
 from target.cache import MemoryCache, MemorySessions
 from target.endpoint import unrouted
 from target.metrics import Timed
+from target.prover import Prover
 from target.store import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
     from target.store import Store
     from target.switches import Switches
 
-SCHEMA: Final = (*governance.SCHEMA, *tenants.SCHEMA, *audit.SCHEMA)
+SCHEMA: Final = (*governance.SCHEMA, *tenants.SCHEMA, *audit.SCHEMA, *compliance.SCHEMA)
 """Every room's tables and what they begin with; statements that change nothing the second time."""
 
-ROUTES: Final = (*gateway.ROUTES, *governance.ROUTES, *tenants.ROUTES, *audit.ROUTES)
+ROUTES: Final = (
+    *gateway.ROUTES,
+    *governance.ROUTES,
+    *tenants.ROUTES,
+    *audit.ROUTES,
+    *compliance.ROUTES,
+    *formal.ROUTES,
+)
 
 
 def build_app(
@@ -56,5 +64,7 @@ def build_app(
     app.state.sessions = MemorySessions(metrics)
     app.state.cache = MemoryCache(metrics)
     app.state.trail = audit.Trail(store)
+    app.state.principles = compliance.Principles(store)
+    app.state.prover = Prover()
     app.state.constitutional_hash = constitutional_hash
     return Timed(app, metrics)

@@ -37,6 +37,7 @@ LATENCY_US: Final = (
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
     250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
 )  # fmt: skip
+PROOF_US: Final = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000)
 GROUP_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _MORE: Final = "+Inf"
 
@@ -59,6 +60,7 @@ class Metrics:
             for cache in CACHES
             for hit in (True, False)
         }
+        self._proofs: dict[str, tuple[list[int], int]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -88,6 +90,15 @@ class Metrics:
         """One look into a cache of CACHES: was it there?"""
         self._own.add(self._lookups[cache, hit])
 
+    def proof(self, result: str, cpu_us: int) -> None:
+        """One problem that the solver worked on: `result` is how it ended, of a few."""
+        proofs = self._proofs.get(result)
+        if proofs is None:
+            buckets = [self._slot("proof", result, _text(bound)) for bound in (*PROOF_US, None)]
+            proofs = self._proofs[result] = (buckets, self._slot("proof_us", result))
+        self._own.add(proofs[0][bisect_left(PROOF_US, cpu_us)])
+        self._own.add(proofs[1], cpu_us)
+
     def exposition(self) -> bytes:
         """What `/metrics` answers."""
         return generate_latest(self._registry)
@@ -101,6 +112,7 @@ class Metrics:
         yield from _requests(sums)
         yield from _store(sums)
         yield from _caches(sums)
+        yield _proofs(sums)
         yield from _processes([tally.owner for tally in self._all])
 
     def _slot(self, *labels: str) -> int:
@@ -180,6 +192,20 @@ def _caches(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
         for outcome in ("hit", "miss"):
             lookups.add_metric([cache, outcome], sums["lookups", cache, outcome])
     yield lookups
+
+
+def _proofs(sums: dict[tuple[str, ...], int]) -> Metric:
+    proofs = HistogramMetricFamily(
+        "target_proof_duration_seconds",
+        "CPU time of the solver for one problem, by how it ended.",
+        labels=["result"],
+    )
+    for (kind, *labels), microseconds in sorted(sums.items()):
+        if kind == "proof_us":
+            of = [sums["proof", *labels, _text(bound)] for bound in (*PROOF_US, None)]
+            buckets = _cumulative([bound / 1e6 for bound in PROOF_US], of)
+            proofs.add_metric(labels, buckets, sum_value=microseconds / 1e6)
+    return proofs
 
 
 def _processes(owners: Iterable[int | None]) -> Iterator[Metric]:
