@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import http.server
-import json
 import os
 import subprocess
 import sys
-import threading
 
 import httpx
 import pytest
+from playing import played, played_against
 from serving import HASH, ROOT, serving
 
+POLICIES = "policies.PolicyGovernanceUser"
 ROUNDS = 20
 NAMES = {
     "POST /policies",
@@ -30,70 +29,9 @@ def target(tmp_path_factory):
         yield served
 
 
-class Lie(http.server.BaseHTTPRequestHandler):
-    """Passes requests on to the target and changes the answers."""
-
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one segment
-
-    def do_GET(self):
-        length = int(self.headers.get("Content-Length", 0))
-        truth = self.server.client.request(
-            self.command,
-            self.path,
-            content=self.rfile.read(length),
-            headers={"X-Constitutional-Hash": self.headers["X-Constitutional-Hash"]},
-        )
-        status, header, body = self.server.lie(
-            truth.status_code, truth.headers["X-Constitutional-Hash"], truth.json()
-        )
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Constitutional-Hash", header)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_PUT = do_GET  # noqa: N815 the names that http.server calls
-
-    def log_message(self, *_):
-        pass
-
-
-def played(url: str, *run: str) -> dict[str, dict]:
-    """Requests and checks of a user that does every task ROUNDS times."""
-    command = [sys.executable, str(ROOT / "tests/support/governing.py"), url, str(ROUNDS), *run]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr.decode()
-    seen: dict[str, dict] = json.loads(done.stdout)
-    return seen
-
-
-def played_against(target, lie) -> dict[str, dict]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Lie) as server, target.client() as client:
-        server.lie = lie
-        server.client = client
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            return played(f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_every_request_and_check_succeeds_on_the_real_target(target):
     """All five endpoints are requested by their templates, and what they answer is as expected."""
-    seen = played(target.url)
+    seen = played(POLICIES, target.url, ROUNDS)
 
     assert set(seen) == NAMES
     assert all(entry["failed"] == 0 for entry in seen.values()), seen
@@ -170,7 +108,7 @@ def lie_in_conditions(status, header, body):
 )
 def test_a_lie_is_found_by_its_check(target, lie, check):
     """A target that answers 200 with something wrong in it fails the check that is there for it."""
-    seen = played_against(target, lie)
+    seen = played_against(target, lie, POLICIES, ROUNDS)
 
     assert all(seen[name]["failed"] == 0 for name in NAMES & set(seen))
     assert seen[f"CHECK {check}"]["failed"] > 0
@@ -180,7 +118,7 @@ def test_a_lie_is_found_by_its_check(target, lie, check):
 
 def test_a_wrong_decision_is_shown_with_its_evidence(target):
     """The failed check's text has what was expected and what came."""
-    text = played_against(target, lie_in_decision)["CHECK decision"]["text"]
+    text = played_against(target, lie_in_decision, POLICIES, ROUNDS)["CHECK decision"]["text"]
 
     assert "expected ('" in text
     assert '"decision": "' in text
@@ -196,7 +134,7 @@ def test_a_refused_update_makes_the_user_forget_the_policy(target):
             else (status, header, body)
         )
 
-    seen = played_against(target, lie)
+    seen = played_against(target, lie, POLICIES, ROUNDS)
 
     assert seen["PUT /policies/:id"] == {"ok": 0, "failed": ROUNDS, "text": seen["PUT /policies/:id"]["text"]}
     assert seen["GET /policies/:id"]["failed"] == 0
@@ -219,14 +157,14 @@ def test_the_folder_works_in_plain_locust(target, tmp_path):
         rows = {row["Name"]: row for row in csv.DictReader(file)}
 
     assert done.returncode == 0, done.stderr.decode()
-    assert "POST /policies" in rows
-    assert set(rows) <= NAMES | {"Aggregated"}
+    assert {"POST /policies", "POST /tenants", "POST /audit/entries"} <= set(rows)
+    assert not any(letter.isdigit() for name in rows for letter in name), "names are templates"
     assert rows["Aggregated"]["Failure Count"] == "0"
 
 
 def test_the_books_close(target):
     """What Locust saw answered is what the target counted, endpoint by endpoint."""
-    seen = played(target.url, "books")
+    seen = played(POLICIES, target.url, ROUNDS, "books")
     counted = httpx.get(target.url + "/counts", params={"run": "books"}).json()["counts"]
 
     assert counted == {name: entry["ok"] for name, entry in seen.items()}

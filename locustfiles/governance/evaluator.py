@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MISSING: Final = object()
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _text = json.JSONEncoder().encode
 
 
 def policy_digest(policy: dict[str, Any]) -> str:
     """SHA-256 of the policy's canonical JSON."""
-    return hashlib.sha256(_canonical(policy).encode()).hexdigest()
+    return hashlib.sha256(canonical(policy).encode()).hexdigest()
 
 
 def expected_decision(policy: dict[str, Any], action: dict[str, Any]) -> tuple[str, bool, list[int]]:

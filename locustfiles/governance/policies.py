@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from locust import between, task
+from locust import task
 
-from loadproof.client.user import LoadUser
-from locustfiles.governance.constitution import HEADERS, HEALTH, carries_hash, hashes_seen
+from locustfiles.governance.constitution import HEADERS
 from locustfiles.governance.drafts import random_action, random_policy
 from locustfiles.governance.evaluator import expected_decision, policy_digest
+from locustfiles.governance.governed import GovernanceUser, shown
 
 MOST_KNOWN: Final = 4
 """Policies that a user keeps working on: enough for variety, small in memory with thousands of users."""
@@ -29,15 +29,11 @@ class Known:
     content: dict[str, Any]
 
 
-class PolicyGovernanceUser(LoadUser):
+class PolicyGovernanceUser(GovernanceUser):
     """Everything that is read is compared with what was written, every decision with our own."""
 
     weight = 20
     checks = ("hash_consistency", "policy_content", "decision")
-    expected_health = HEALTH
-    # A request each 0.6 s and its answer's time: 1,000 users make about 1,600 requests/s while answers take
-    # some milliseconds, and still 1,000/s when they take 0.4 s on average.
-    wait_time = between(0.3, 0.9)
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -47,7 +43,7 @@ class PolicyGovernanceUser(LoadUser):
     def create(self) -> None:
         content = random_policy()
         response = self.client.post("/policies", name="POST /policies", json=content, headers=HEADERS)
-        self._check_hash(response)
+        self.check_hash(response)
         self._check_content(response, None, 1, content)
         if response.status_code == 201:
             self._known = [*self._known[1 - MOST_KNOWN :], Known(response.json()["id"], 1, content)]
@@ -64,7 +60,7 @@ class PolicyGovernanceUser(LoadUser):
             json={"policy": content, "if_version": known.version},
             headers=HEADERS,
         )
-        self._check_hash(response)
+        self.check_hash(response)
         self._check_content(response, known.id, known.version + 1, content)
         if response.status_code == 200:
             known.version += 1
@@ -79,7 +75,7 @@ class PolicyGovernanceUser(LoadUser):
         if known is None:
             return
         response = self.client.get(f"/policies/{known.id}", name="GET /policies/:id", headers=HEADERS)
-        self._check_hash(response)
+        self.check_hash(response)
         self._check_content(response, known.id, known.version, known.content)
 
     @task(2)
@@ -91,12 +87,12 @@ class PolicyGovernanceUser(LoadUser):
         else:
             query = f"limit={PAGE}&resource={quote(known.content['resource'], safe='')}"
         response = self.client.get(f"/policies?{query}", name="GET /policies", headers=HEADERS)
-        self._check_hash(response)
+        self.check_hash(response)
         self.check(
             "policy_content",
             lambda: _page_is_right(response.json(), known),
             on=response,
-            detail=lambda: f"GET /policies?{query}: {_shown(response)}",
+            detail=lambda: f"GET /policies?{query}: {shown(response)}",
         )
 
     @task(5)
@@ -111,13 +107,13 @@ class PolicyGovernanceUser(LoadUser):
             json=action,
             headers=HEADERS,
         )
-        self._check_hash(response)
+        self.check_hash(response)
         expected = (*expected_decision(known.content, action), known.id, known.version)
         self.check(
             "decision",
             lambda: _decision(response.json()) == expected,
             on=response,
-            detail=lambda: f"expected {expected} for {action}, got {_shown(response)}",
+            detail=lambda: f"expected {expected} for {action}, got {shown(response)}",
         )
 
     def _one_known(self) -> Known | None:
@@ -126,14 +122,6 @@ class PolicyGovernanceUser(LoadUser):
             self.create()
         return random.choice(self._known) if self._known else None
 
-    def _check_hash(self, response: Any) -> None:
-        self.check(
-            "hash_consistency",
-            lambda: carries_hash(response),
-            on=response,
-            detail=lambda: hashes_seen(response),
-        )
-
     def _check_content(
         self, response: Any, identity: int | None, version: int, content: dict[str, Any]
     ) -> None:
@@ -141,12 +129,8 @@ class PolicyGovernanceUser(LoadUser):
             "policy_content",
             lambda: _policy_is_right(response.json(), identity, version, content),
             on=response,
-            detail=lambda: f"expected version {version} of {content}, got {_shown(response)}",
+            detail=lambda: f"expected version {version} of {content}, got {shown(response)}",
         )
-
-
-def _shown(response: Any) -> str:
-    return str(response.text)[:500]
 
 
 def _policy_is_right(

@@ -1,11 +1,13 @@
-"""Runs tasks of `PolicyGovernanceUser` once each, without waiting: `governing.py URL ROUNDS [RUN]`.
+"""Does every task of governance users once a round, without waiting: `governing.py SCENARIO URL ROUNDS USERS [RUN]`.
 
-A process of its own, because Locust patches the one it is imported in. Prints one JSON object: for each request
-and check name how many succeeded and failed, and the first failure's text.
+SCENARIO is a class with its module, such as `policies.PolicyGovernanceUser`. A process of its own, because Locust
+patches the one it is imported in. Prints one JSON object: for each request and check name how many succeeded and
+failed, and the first failure's text.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import sys
@@ -13,17 +15,16 @@ import sys
 from locust.env import Environment
 
 from locustfiles.governance.constitution import HEADERS
-from locustfiles.governance.policies import PolicyGovernanceUser
-
-TASKS = ("create", "read", "update", "page", "decide", "read")
 
 
-def main(url: str, rounds: int, run: str | None = None) -> None:
+def main(scenario: str, url: str, rounds: int, users: int, run: str | None = None) -> None:
     random.seed(7)
     if run is not None:
         HEADERS["Loadproof-Run"] = run  # what the client of a loadproof run does
-    PolicyGovernanceUser.host = url
-    environment = Environment(user_classes=[PolicyGovernanceUser])
+    module, name = scenario.split(".")
+    kind = getattr(importlib.import_module(f"locustfiles.governance.{module}"), name)
+    kind.host = url
+    environment = Environment(user_classes=[kind])
     seen: dict[str, dict] = {}
 
     def record(request_type, name, exception, **_):
@@ -33,12 +34,14 @@ def main(url: str, rounds: int, run: str | None = None) -> None:
             entry.setdefault("text", str(exception))
 
     environment.events.request.add_listener(record)
-    user = PolicyGovernanceUser(environment)
+    playing = [kind(environment) for _ in range(users)]
     for _ in range(rounds):
-        for task in TASKS:
-            getattr(user, task)()
+        for user in playing:
+            # `tasks` has a task as often as its weight says.
+            for task in dict.fromkeys(kind.tasks):
+                task(user)
     print(json.dumps(seen))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
