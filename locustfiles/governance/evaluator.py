@@ -27,19 +27,19 @@ def policy_digest(policy: dict[str, Any]) -> str:
 
 def expected_decision(policy: dict[str, Any], action: dict[str, Any]) -> tuple[str, bool, list[int]]:
     """The decision, whether the resource matches, and the positions of the conditions that hold."""
-    fits = _pattern(policy["resource"]).fullmatch(action["resource"]) is not None
+    fits = pattern(policy["resource"]).fullmatch(action["resource"]) is not None
     conditions = policy["conditions"]
-    held = [number for number in range(len(conditions)) if _holds(conditions[number], action)]
+    held = [number for number in range(len(conditions)) if holds(conditions[number], action)]
     decision = policy["effect"] if fits and len(held) == len(conditions) else "not_applicable"
     return decision, fits, held
 
 
-def _pattern(glob: str) -> re.Pattern[str]:
+def pattern(glob: str) -> re.Pattern[str]:
     parts = {"*": ".*", "?": "."}
     return re.compile("".join(parts.get(letter) or re.escape(letter) for letter in glob), re.DOTALL)
 
 
-def _holds(condition: dict[str, Any], action: dict[str, Any]) -> bool:
+def holds(condition: dict[str, Any], action: dict[str, Any]) -> bool:
     found: Any = action
     for step in condition["attribute"].split("."):
         found = found.get(step, _MISSING)

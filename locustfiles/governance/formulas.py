@@ -40,9 +40,7 @@ def constraints_fault(drawn: Drawn, answer: Document) -> str | None:
         return f"by their construction they are {expected}"
     if not drawn.holds:
         return None if answer["witness"] is None else "what cannot be satisfied has no witness"
-    return _assignment_fault(
-        drawn.document["variables"], drawn.document["constraints"], answer["witness"]
-    )
+    return _assignment_fault(drawn.document["variables"], drawn.document["constraints"], answer["witness"])
 
 
 def _assignment_fault(variables: Document, formulas: list[Any], values: Document | None) -> str | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from locust import between
 
 from loadproof.client.user import LoadUser
 from locustfiles.governance.constitution import HEALTH, carries_hash, hashes_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOKEN: Final = re.compile(r'"token"\s*:\s*"[^"]*"?')
 
 
 class GovernanceUser(LoadUser):
@@ -28,7 +34,20 @@ class GovernanceUser(LoadUser):
             detail=lambda: hashes_seen(response),
         )
 
+    def check_fault(self, name: str, response: Any, fault: Callable[[Any], str | None]) -> bool:
+        """The check `name` by a function that says of the answer's JSON what is wrong with it, or None."""
+        found: list[str] = []
+
+        def right() -> bool:
+            text = fault(response.json())
+            found.extend([text] if text else [])
+            return not found
+
+        return self.check(
+            name, right, on=response, detail=lambda: "; ".join([*found, f"got {shown(response)}"])
+        )
+
 
 def shown(response: Any) -> str:
-    """The beginning of an answer, as evidence."""
-    return str(response.text)[:500]
+    """The beginning of an answer, as evidence; a token in it stays secret."""
+    return _TOKEN.sub('"token":"(secret)"', str(response.text))[:500]

@@ -1,7 +1,8 @@
 """Random proof obligations and constraints, half of which hold: which half is known by how they are made.
 
-All chance is `random`'s. Each family makes one number or one literal the difference between a document that holds and one that does not,
-so that a prover that guesses, or looks at anything but the formulas, is wrong half of the time.
+All chance is `random`'s. Each family makes one number or one literal the difference between a document that
+holds and one that does not, so that a prover that guesses, or looks at anything but the formulas, is wrong
+half of the time.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def conflict_of_policies(holds: bool) -> Drawn:
         denying.append(["<=", "clearance", clearance])
     return _obligation(
         {
-            **{fact: BOOLEAN for fact in (*FACTS, "allowed", "denied")},
+            **dict.fromkeys((*FACTS, "allowed", "denied"), BOOLEAN),
             **_integers(["clearance"], 0, 9),
         },
         [["=", "allowed", ["and", *allowing]], ["=", "denied", ["and", *denying]]],
