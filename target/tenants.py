@@ -140,8 +140,11 @@ async def add_row(request: Request) -> Response:
         identity: int = rows[0][0]
         return identity
 
-    identity = await request.app.state.store.write(insert)
-    return answer(RowAnswer(identity, tenant, msgspec.Raw(fields), served), 201)
+    state = request.app.state
+    identity = await state.store.write(insert)
+    body = _encode(RowAnswer(identity, tenant, msgspec.Raw(fields), served))
+    await state.cache.put(tenant, f"rows/{identity}", body)
+    return Response(body, 201, media_type=JSON)
 
 
 async def read_row(request: Request) -> Response:

@@ -39,7 +39,8 @@ class Tenant:
     """What this user wrote as a tenant that nobody else has the token of, so that every answer is known."""
 
     id: int
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
+    """With the token, which no evidence may show."""
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The latest MOST_KNOWN, by id."""
     added: int = 0
