@@ -3,8 +3,8 @@
 Everything that a user writes has its canary, a word of recognisable form that no other user writes. Whatever
 answer has another's canary in it shows a leak, also where nobody was looking for one.
 
-1,000 of these users make 1,560 requests/s of one server process and one plain Locust process; the target takes
-GENERATOR
+1,000 of these users alone make 1,580 requests/s of one server process and one process of plain Locust on two
+cores: 0.21 ms of a core a request in the target, 0.28 ms here.
 """
 
 from __future__ import annotations
