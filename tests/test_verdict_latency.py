@@ -188,6 +188,25 @@ def test_left_out_requests_do_not_hide_a_broken_limit():
     assert rule_of(run.judge(), LIMIT).verdict is RuleVerdict.FAIL
 
 
+def test_left_out_requests_that_could_keep_a_limit_make_it_no_data():
+    """Broken by what was measured, but not if the many that we ended had been fast: nobody can tell."""
+    run = run_of(LIMIT, latencies=[FAST] * 20).answer([90_000] * 100, [59], outcome=Outcome.UNFINISHED)
+    for second in range(61):
+        run.requests["eu-west-1-01"][second % 60][second // 60] = (SLOW, Outcome.OK, {})
+
+    assert rule_of(run.judge(), LIMIT).verdict is RuleVerdict.NO_DATA
+
+
+@pytest.mark.parametrize(("left_out", "verdict"), [(12, RuleVerdict.PASS), (13, RuleVerdict.NO_DATA)])
+def test_a_mean_can_spare_one_request_in_a_hundred(left_out, verdict):
+    """12 of 1,200 may be left out of a mean, 13 of 1,201 not."""
+    run = run_of("mean <= 100ms", latencies=[FAST] * 20)
+    run.requests["eu-west-1-01"][0] = [(FAST, Outcome.OK, {})] * 8
+    run.answer([90_000] * left_out, [59], outcome=Outcome.UNFINISHED)
+
+    assert rule_of(run.judge(), "mean <= 100ms").verdict is verdict
+
+
 def test_a_maximum_can_spare_no_request():
     """A single left-out request makes `max` NO_DATA, a single slow one FAIL."""
     run = run_of("max <= 100ms")

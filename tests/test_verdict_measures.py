@@ -63,6 +63,15 @@ def test_peak_rate_is_the_best_ten_seconds_inside_a_phase():
     assert rule_of(inside.judge(), "peak_rate >= 30/s").verdict is RuleVerdict.PASS
 
 
+def test_peak_rate_counts_what_ended_in_its_seconds():
+    """A throughput asks when a request ended; that it began in warm-up does not matter."""
+    load = [phase("ramp", 20, 100, warmup=True), phase("steady", 40)]
+    run = Run(plan_of("peak_rate >= 20/s", load=load)).answer([FAST] * 10, range(20, 60))
+    run.answer([FAST] * 10, range(20, 30), phase="ramp").answer([FAST] * 90, range(20))
+
+    assert rule_of(run.judge(), "peak_rate >= 20/s").value == 20
+
+
 def test_peak_rate_without_ten_full_seconds_is_no_data():
     """A phase of nine seconds has no peak rate."""
     run = run_of("peak_rate >= 1/s", load=[phase(seconds=9)])
@@ -149,6 +158,17 @@ def test_a_census_passes_without_a_violation(failed, verdict):
 
     assert result.verdict is verdict
     assert result.confidence == pytest.approx((exact.low, exact.high))
+
+
+def test_a_share_over_few_seconds_is_warn_at_best():
+    """Checks of 19 seconds have no interval, however many they are; a census needs none."""
+    rules = ("check(compliance) >= 50%", "check(compliance) >= 100%")
+    few, enough = run_of(*rules).check(100, seconds=range(19)), run_of(*rules).check(100, seconds=range(20))
+
+    assert verdicts(few)[rules[0]] is RuleVerdict.WARN
+    assert rule_of(few.judge(), rules[0]).confidence is None
+    assert verdicts(enough)[rules[0]] is RuleVerdict.PASS
+    assert verdicts(few)[rules[1]] is RuleVerdict.PASS
 
 
 def test_a_census_needs_an_execution():

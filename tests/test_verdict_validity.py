@@ -1,12 +1,14 @@
 """What makes a run INVALID or WARN, and when a broken limit still counts."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from judging import SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
 
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
 from loadproof.plan.model import Region
+from loadproof.verdict.case import Case
 from loadproof.verdict.facts import Epoch, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
@@ -318,6 +320,45 @@ def test_invalid_outranks_a_fail_that_missing_requests_could_rescue(slow, verdic
         assert any("what is missing from the run could have kept it" in one.text for one in judgement.reasons)
 
 
+@pytest.mark.parametrize(("failed", "verdict"), [(24, Verdict.INVALID), (25, Verdict.FAIL)])
+def test_missing_requests_dilute_an_error_ratio(failed, verdict):
+    """24 of 2,380 are over 1 %, with the 20 lost ones taken as ok they are not; 25 of 2,400 are."""
+    run = torn_at_the_end("error_ratio <= 1%")
+    for number in range(failed):
+        run.requests["eu-west-1-01"][number][0] = (FAST, Outcome.FAILED, {})
+    judgement = run.judge()
+
+    assert rule_of(judgement, "error_ratio <= 1%").verdict is RuleVerdict.FAIL
+    assert judgement.verdict is verdict
+
+
+def test_what_a_torn_epoch_had_in_flight_is_missing_too():
+    """Requests without a known end could have been as fast as any."""
+    run = torn_at_the_end(LIMIT)
+    for number in range(121):
+        run.requests["eu-west-1-01"][number % 60][number // 60] = (SLOW, Outcome.OK, {})
+
+    def begin(worker, second, interval):
+        interval.started += 30 * (worker == "us-east-1-01" and second == 58)
+
+    assert run.judge().verdict is Verdict.FAIL
+    assert run.change(begin).judge().verdict is Verdict.INVALID
+
+
+def test_the_best_rate_is_taken_where_the_load_was_offered():
+    """Ten seconds with next to no users but many answers are no yardstick of what a user does."""
+    run = run_of(LIMIT, latencies=[FAST] * 10)
+    run.change(
+        lambda worker, second, interval: interval.user_us.update(
+            Reader=SECOND if second >= 50 else 100 * SECOND
+        )
+    )
+    case = Case(run.plan, run.evidence(), run.run_facts())
+
+    # The five last seconds of full load with the five first ones of 1 user: 505 of 1,000 user-seconds.
+    assert case.shortfall.best_rate(dict.fromkeys(range(60), 10), None) == Fraction(100, 505 * SECOND)
+
+
 def test_a_violated_census_stands_whatever_is_missing():
     """No lost request undoes one that was slower than a maximum, or one failed check."""
     slowest = torn_at_the_end("max <= 1s", latencies=[FAST] * 20).answer([2_000_000], [7]).judge()
@@ -421,6 +462,12 @@ def test_a_fail_of_a_stopped_run_must_stand_with_the_rest():
 
     assert rescued.verdict is Verdict.INVALID
     assert hopeless.verdict is Verdict.FAIL
+
+
+def test_a_rate_of_a_stopped_run_must_stand_over_the_whole_plan():
+    """20/s in the part that ran would be 20/s in the rest: 21/s is broken either way, 20/s kept."""
+    assert stopped("rate >= 21/s", at_s=40).judge().verdict is Verdict.FAIL
+    assert stopped("rate > 20/s", at_s=40, latencies=[FAST] * 21).judge().verdict is Verdict.INVALID
 
 
 def test_a_phase_that_was_never_reached_is_no_data():

@@ -253,6 +253,18 @@ def test_a_stall_in_warm_up_is_not_judged():
     assert rule_of(across.judge(), "stall <= 2s").value == pytest.approx(5 * SECOND, abs=SECOND)
 
 
+def test_a_stall_in_the_drain_counts():
+    """Who was asked before the plan's end and is never answered stalls the target, plan or not."""
+    run = Run(plan_of("stall <= 2s"), tail=20).steadily([FAST] * 20)
+
+    def stuck(worker, second, interval):
+        if second >= 59:
+            interval.in_flight = 100 if second < 79 else 0
+            interval.oldest_us = (second - 58) * SECOND if second < 79 else None
+
+    assert rule_of(run.change(stuck).judge(), "stall <= 2s").value == pytest.approx(19 * SECOND, abs=SECOND)
+
+
 def test_a_stall_limit_below_a_second_cannot_be_proven():
     """Pauses within one interval are invisible, so such a limit is WARN at best."""
     result = rule_of(run_of("stall <= 500ms").judge(), "stall <= 500ms")

@@ -228,9 +228,9 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
             return False
         low, high = latencies.counted(bound.counted_us)
         ranks = quantile_ranks(quantile, high.n, latencies.effect_at(bound.counted_us))
-        if ranks is None:
-            return True
-        return high.over > high.n - ranks[1] if bound.operator.caps else low.n - low.over >= ranks[0]
+        if ranks is None or bound.operator.caps:
+            return ranks is None or high.over > high.n - ranks[1]
+        return low.n - low.over >= ranks[0]
 
     why = None
     if too_many_left_out:
