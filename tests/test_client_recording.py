@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import environment
 
 PROGRAM = Path(__file__).parent / "support" / "recorded_sessions.py"
 KINDS = ("HttpUser", "FastHttpUser", "LoadUser")
@@ -14,7 +15,12 @@ KINDS = ("HttpUser", "FastHttpUser", "LoadUser")
 @pytest.fixture(scope="module", params=KINDS)
 def recorded(request):
     ran = subprocess.run(
-        [sys.executable, str(PROGRAM), request.param], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, str(PROGRAM), request.param],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment(),
     )
     return {"kind": request.param, **json.loads(ran.stdout)}
 
