@@ -10,6 +10,7 @@ import socket
 import httpx
 import msgspec
 import pytest
+from fuzzing import bodies, is_sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import HASH, HEADERS, POLICY, serving
@@ -20,40 +21,7 @@ from target.answers import RefusedError, read_json
 ACTION = {"subject": {"a": 1}, "action": "read", "resource": "x", "context": {}}
 UPDATE = {"policy": POLICY, "if_version": 1}
 
-JSON = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.floats(),
-        st.text(st.characters(), max_size=8),
-        st.sampled_from([2**53, -(2**63), 10**400, 1e308, "\ud800", "\0", "x" * 300]),
-    ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@st.composite
-def damaged(draw, document):
-    """The document with one value anywhere in it exchanged for something else, or one key more or less."""
-    if isinstance(document, (dict, list)) and document and draw(st.integers(0, 3)):
-        key = draw(st.sampled_from(sorted(document) if isinstance(document, dict) else range(len(document))))
-        copy = document.copy()
-        if isinstance(document, dict) and draw(st.integers(0, 5)) == 0:
-            del copy[key]
-        else:
-            copy[key] = draw(damaged(document[key]))
-        return copy
-    return draw(JSON)
-
-
-BODIES = st.one_of(
-    st.sampled_from([POLICY, ACTION, UPDATE]).flatmap(damaged).map(lambda each: json.dumps(each).encode()),
-    JSON.map(lambda each: json.dumps(each).encode()),
-    st.binary(max_size=40),
-    st.sampled_from([json.dumps(POLICY).encode(), json.dumps(ACTION).encode(), json.dumps(UPDATE).encode()]),
-)
+BODIES = bodies(POLICY, ACTION, UPDATE)
 SEGMENTS = st.sampled_from(
     ["policies", "1", "decisions", "counts", "metrics", "gateway", "health", "..", "", "%00", "%ff", "%2f"]
 ) | st.text(max_size=6).map(lambda text: httpx.QueryParams({"x": text}).__str__()[2:])
@@ -118,13 +86,6 @@ def exchange(target, data: bytes, *, half_close: bool = True) -> bytes:
             if error.errno not in {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}:
                 raise
     return answer
-
-
-def is_sound(answer: httpx.Response, method: str) -> None:
-    assert answer.status_code < 500, answer.text
-    assert answer.headers["X-Constitutional-Hash"] == HASH
-    if answer.status_code >= 400 and method != "HEAD":
-        assert set(answer.json()) == {"error", "constitutional_hash"}
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,8 +1,8 @@
 """Integrity: append to the audit trail, and verify ranges of it, hash by hash and signature by signature.
 
 1,000 of these users alone make 1,610 requests/s of one server process and one process of plain Locust on two
-cores: 0.27 ms of a core a request in the target, 0.45 ms here, two thirds of which are Locust's own. With the
-multi-tenant and policy users in their shares it is 0.24 and 0.35 ms.
+cores: 0.27 ms of a core a request in the target, 0.45 ms here. With multi-tenant and policy users in their shares
+it is 0.24 and 0.35 ms.
 """
 
 from __future__ import annotations
