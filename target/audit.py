@@ -22,6 +22,7 @@ from target.chain import BEFORE_FIRST, SEED_BYTES, Entry, Fault, Link, Signer, f
 from target.constitution import require_hash
 from target.endpoint import Endpoint
 from target.policy import Attributes  # noqa: TC001 msgspec looks it up at run time
+from target.store import StoreUnavailableError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _FRESH_SEED: Final = secrets.token_hex(SEED_BYTES)
 SCHEMA: Final = (
-    # STRICT: a value of another type is refused by the database, and none turns up in a range.
     """CREATE TABLE IF NOT EXISTS audit_entries (
         seq INTEGER PRIMARY KEY,
         previous BLOB NOT NULL,
@@ -129,7 +129,10 @@ class Trail:
     async def signer(self) -> Signer:
         if self._signer is None:
             rows = await self._store.read("SELECT seed FROM audit_key")
-            self._signer = Signer(bytes.fromhex(rows[0][0]))
+            try:
+                self._signer = Signer(bytes.fromhex(rows[0][0]))
+            except (IndexError, TypeError, ValueError):
+                raise StoreUnavailableError("the audit trail's key is damaged") from None
         return self._signer
 
     async def append(self, new: NewEntry) -> Link:
@@ -139,7 +142,7 @@ class Trail:
             rows = transaction.execute("SELECT seq, hash FROM audit_entries ORDER BY seq DESC LIMIT 1")
             seq, before = rows[0] if rows else (0, BEFORE_FIRST)
             entry = Entry(seq + 1, time.time_ns() // 1_000, new.actor, new.action, new.payload)
-            link = signer.link(before, entry)
+            link = signer.link(_bytes(before), entry)
             transaction.execute(
                 "INSERT INTO audit_entries (seq, previous, hash, signature, content) VALUES (?, ?, ?, ?, ?)",
                 link,
@@ -150,12 +153,12 @@ class Trail:
 
     async def links(self, first: int, limit: int) -> list[Link]:
         rows = await self._store.read(f"{_COLUMNS} WHERE seq >= ? ORDER BY seq LIMIT ?", (first, limit))
-        return [Link(*row) for row in rows]
+        return [Link(row[0], *map(_bytes, row[1:])) for row in rows]
 
     async def head(self) -> tuple[int, bytes]:
         rows = await self._store.read("SELECT seq, hash FROM audit_entries ORDER BY seq DESC LIMIT 1")
         row: Row = rows[0] if rows else (0, BEFORE_FIRST)
-        return row[0], row[1]
+        return row[0], _bytes(row[1])
 
     async def first_fault(self, first: int, last: int) -> tuple[int, Fault] | None:
         """As `chain.first_fault`, over what is stored; the hash of the entry before `first` is taken as it is."""
@@ -163,7 +166,7 @@ class Trail:
         before = BEFORE_FIRST
         if first > 1:
             rows = await self._store.read("SELECT hash FROM audit_entries WHERE seq = ?", (first - 1,))
-            before = rows[0][0] if rows else b""
+            before = _bytes(rows[0][0]) if rows else b""
         for start in range(first, last + 1, _AT_ONCE):
             end = min(start + _AT_ONCE - 1, last)
             links = await self.links(start, end - start + 1)
@@ -220,6 +223,11 @@ async def key(request: Request) -> Response:
     served = require_hash(request)
     signer = await request.app.state.trail.signer()
     return answer(KeyAnswer("ed25519", signer.public.public_bytes_raw().hex(), served))
+
+
+def _bytes(value: object) -> bytes:
+    """STRICT keeps other types out, but not out of a file that was damaged behind the database's back."""
+    return value if isinstance(value, bytes) else b""
 
 
 def _shown(link: Link) -> tuple[int, str, str, str, msgspec.Raw]:
