@@ -14,8 +14,12 @@ def target(
     store: Annotated[
         str | None, typer.Option(help="sqlite:///PATH; without it a temporary one that ends with the target.")
     ] = None,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Plant a fault, such as slow=3s or errors=0.02; may repeat."),
+    ] = None,
 ) -> int:
     """Serve the reference target until Ctrl-C."""
     from target.server import serve
 
-    return serve(host, port, processes, store, None)
+    return serve(host, port, processes, store, None, switches=tuple(switch or ()))
