@@ -42,6 +42,8 @@ SAMPLES_PER_CHECK: Final = 20
 DISTINCT_ERRORS: Final = 1_000
 OTHER: Final = "other errors"
 LAG_QUANTILE: Final = Fraction(99, 100)
+LATEST_AFTER_DRAIN_US: Final = 3_600 * SECOND_US
+"""An interval that ends later than this after plan and stop timeout belongs to no run that we could judge."""
 
 
 class RegionSeries(NamedTuple):
@@ -205,9 +207,8 @@ class Evidence:
     def __init__(self, plan: Plan, limits_us: Sequence[int]) -> None:
         self.plan = plan
         self.limits_us = tuple(limits_us)
-        self.stop_timeout_us = plan.stop_timeout_us
-        if self.stop_timeout_us is None:
-            self.stop_timeout_us = max(SHORTEST_STOP_TIMEOUT_US, 2 * max(self.limits_us, default=0))
+        longest_us = max(SHORTEST_STOP_TIMEOUT_US, 2 * max(self.limits_us, default=0))
+        self.stop_timeout_us = longest_us if plan.stop_timeout_us is None else plan.stop_timeout_us
         self.totals: dict[RegionSeries, Tally] = {}
         self.seconds: dict[RegionSeries, Seconds] = {}
         self.checks: dict[RegionCheck, CheckCounts] = {}
@@ -228,11 +229,19 @@ class Evidence:
         self.task_errors: dict[str, int] = {}
         self.undeclared: set[str] = set()
         self.untracked = 0
+        self.outside: dict[str, int] = {}
+        """Worker -> its intervals that lie outside the run and were left out."""
         self.samples: dict[str, list[tuple[str, CheckSample]]] = {}
         """Check -> the first failed ones that arrived, with their worker; at most `SAMPLES_PER_CHECK`."""
 
     def add(self, worker: str, region: str, interval: Interval) -> None:
         """Fold one interval in; it stays as it is. JournalError if it counts against other limits."""
+        end_us = max((interval.second + 1) * SECOND_US, interval.start_us + interval.length_us)
+        latest_us = self.plan.duration_us + self.stop_timeout_us + LATEST_AFTER_DRAIN_US
+        if min(interval.second, interval.start_us) < 0 or end_us > latest_us:
+            # Tables are dense in seconds: a time from nowhere would fill the memory.
+            self.outside[worker] = self.outside.get(worker, 0) + 1
+            return
         for key, series in interval.series.items():
             if len(series.over) != len(self.limits_us):
                 raise JournalError(
@@ -283,7 +292,6 @@ class Evidence:
             case Outcome.OK:
                 errors = 0
             case Outcome.UNFINISHED:
-                assert self.stop_timeout_us is not None
                 # A bucket that straddles the timeout counts as past it: an error too many is the safe side.
                 errors = histogram.count - histogram.count_at_most(self.stop_timeout_us - 1)[0]
             case _:

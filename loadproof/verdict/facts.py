@@ -24,7 +24,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reading of a resource: `cpu` as a share of what the process may use, sizes in bytes."""
+    """One reading of a resource: `cpu` and `memory` as shares of what may be used, `rss` in bytes."""
 
     at_us: int
     value: float

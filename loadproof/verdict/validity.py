@@ -39,6 +39,9 @@ def _evidence_reasons(case: Case, books: Books) -> Iterator[Reason]:
     for gap in books.gaps:
         yield Reason(Verdict.WARN if tolerated else Verdict.INVALID, "torn_epoch", gap_text(gap))
     facts = case.facts
+    for worker, count in sorted(case.evidence.outside.items()):
+        text = f"{format_count(count)} intervals of {worker} lie outside the run's time and were left out"
+        yield Reason(Verdict.INVALID, "outside_run", text)
     if not case.evidence.workers:
         yield Reason(Verdict.INVALID, "no_evidence", "no journal of this run holds an interval")
     elif books.started == 0:
