@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from target.obligation import Problem, Values
 
 THREADS: Final = 2
-LIMIT_MS: Final = 250
+LIMIT_MS: Final = 500
 """Wall-clock time of one problem; then Z3 gives up."""
 MOST_WAITING: Final = 512
 CONTEXT_PROBLEMS: Final = 10_000
