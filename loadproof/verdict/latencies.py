@@ -17,23 +17,17 @@ from typing import TYPE_CHECKING, Final
 from loadproof.measure.histogram import Histogram, highest_equivalent
 from loadproof.measure.interval import Outcome
 from loadproof.units import format_count
-from loadproof.verdict.case import Case, Measured, no_data, shown
+from loadproof.verdict.case import Case, Measured, no_data
 from loadproof.verdict.evidence import COUNT, OVER, TOTAL
 from loadproof.verdict.intervals import (
     MIN_SECONDS,
     design_effect,
-    least_samples,
-    mean_interval,
-    quantile_ranks,
 )
-from loadproof.verdict.rule import Bound, Unit
 
 if TYPE_CHECKING:
-    from loadproof.verdict.rule import Rule
+    from loadproof.verdict.rule import Bound, Rule
     from loadproof.verdict.selection import Requests, Selection
 
-MEAN_LEFT_OUT: Final = Fraction(1, 100)
-"""Largest share of left-out requests under a mean, which has no q to derive it from."""
 _ANSWERED: Final = (Outcome.OK, Outcome.FAILED)
 
 
@@ -188,169 +182,6 @@ class Latencies:
         return self._requests.rows(self._unfinished)
 
 
-def measure_quantile(rule: Rule, case: Case) -> Measured:
-    """p50 to p99.99, and max as the quantile 1."""
-    quantile = rule.statistic.quantile
-    assert quantile is not None
-    selection = case.selection(rule)
-    latencies = Latencies(case, selection)
-    if latencies.total == 0:
-        return case.nothing(rule)
-    limit_us = rule.limit.counted_us
-    most = latencies.counted(limit_us)[1]
-    if most.n == 0:
-        return _all_ended_by_us(latencies)
-    too_many_left_out = most.left_out > (1 - quantile) / 10 * (most.n + most.left_out)
-    needed = 1
-    has_interval = quantile < 1 and latencies.seconds_with_samples >= MIN_SECONDS
-    if quantile < 1:
-        # Whether a limit is proven is a matter of the share beyond it, and so is whether there are samples
-        # enough: a target whose slowest second is far below the limit has shown what was asked. How far the
-        # value itself may be off is a matter of its own surroundings, where requests come in clusters more.
-        at_limit = latencies.effect_at(limit_us) if has_interval else Fraction(1)
-        needed = ceil(least_samples(quantile) * at_limit)
-    doubts: tuple[str, ...] = ()
-    if latencies.seconds_with_samples < MIN_SECONDS:
-        doubts = (few_seconds(latencies.seconds_with_samples),)
-
-    def holds(bound: Bound) -> bool | None:
-        ends = latencies.counted(bound.counted_us)
-        spared = ends[0].left_out if too_many_left_out else 0
-        kept = {end.kept(quantile, bound, spared) for end in ends}
-        return kept.pop() if len(kept) == 1 else None
-
-    def stands(bound: Bound) -> bool:
-        missing = case.missing(latencies.completed, selection)
-        return not any(end.kept(quantile, bound, missing) for end in latencies.counted(bound.counted_us))
-
-    def is_close(bound: Bound) -> bool:
-        if not has_interval:
-            return False
-        low, high = latencies.counted(bound.counted_us)
-        ranks = quantile_ranks(quantile, high.n, latencies.effect_at(bound.counted_us))
-        if ranks is None or bound.operator.caps:
-            return ranks is None or high.over > high.n - ranks[1]
-        return low.n - low.over >= ranks[0]
-
-    why = None
-    if too_many_left_out:
-        why = _left_out(rule, most, (1 - quantile) / 10)
-    elif most.n < needed:
-        alike = ", as slow ones came together" if needed > least_samples(quantile) else ""
-        why = f"only {format_count(most.n)} of {format_count(needed)} samples that {rule.statistic} needs{alike}"
-    value = latencies.value_at(ceil(quantile * most.n))
-    confidence = None
-    if has_interval:
-        effect = max(latencies.effect_near(quantile), at_limit)
-        ranks = quantile_ranks(quantile, most.n, effect) or quantile_ranks(quantile, most.n, at_limit)
-        if ranks is not None:
-            confidence = (latencies.value_at(ranks[0]) if ranks[0] else 0.0, latencies.value_at(ranks[1]))
-    # A bucket's upper end must never be shown on the wrong side of a limit that exact counts decided.
-    held = holds(rule.limit)
-    if held is rule.limit.operator.caps:
-        value = min(value, limit_us)
-        if confidence is not None and held and not is_close(rule.limit):
-            confidence = (min(confidence[0], limit_us), min(confidence[1], limit_us))
-    beyond = most.over if rule.limit.operator.caps else most.n - most.over
-    text = (
-        f"{rule.statistic} is {shown(Unit.DURATION, value)}, with {format_count(beyond)} of "
-        f"{format_count(most.n)} requests beyond the limit"
-    )
-    if most.left_out:
-        text += f" and {format_count(most.left_out)} left out that we ended ourselves"
-    return Measured(
-        text,
-        value,
-        most.n,
-        holds,
-        stands,
-        confidence,
-        is_close,
-        doubts,
-        no_data=why,
-        too_few=why is not None and not too_many_left_out,
-    )
-
-
-def measure_mean(rule: Rule, case: Case) -> Measured:
-    """The mean latency of every request due.
-
-    A request without an answer counts with its age, at least with the limit; that bounds the mean from below.
-    From above it is bounded as if each had taken the whole run.
-    """
-    selection = case.selection(rule)
-    latencies = Latencies(case, selection)
-    if latencies.total == 0:
-        return case.nothing(rule)
-    most = latencies.counted(rule.limit.counted_us)[1]
-    if most.n == 0:
-        return _all_ended_by_us(latencies)
-    run_us = max(case.timeline.planned_us, case.evidence.end_us)
-
-    def ends(bound: Bound) -> tuple[int, int, int]:
-        """(n, least sum, largest sum) of the latencies."""
-        us = bound.counted_us
-        high = latencies.counted(us)[1]
-        unanswered = high.n - latencies.answered.count
-        old = unanswered - latencies.timeouts.count
-        slower = us + 1
-        ages = max(latencies.timeouts.total, latencies.timeouts.count * slower)
-        ages += max(latencies.unfinished.total - high.left_out * us, old * slower)
-        return (
-            high.n,
-            latencies.answered.total + ages,
-            latencies.answered.total + max(ages, unanswered * run_us),
-        )
-
-    def holds(bound: Bound) -> bool | None:
-        n, least, largest = ends(bound)
-        kept = {bound.holds(Fraction(total, n)) for total in (least, largest)}
-        return kept.pop() if len(kept) == 1 else None
-
-    def stands(bound: Bound) -> bool:
-        n, least, _ = ends(bound)
-        return not bound.holds(Fraction(least, n + case.missing(latencies.completed, selection)))
-
-    n, least, _ = ends(rule.limit)
-    value = least / n
-    confidence = None
-    doubts: tuple[str, ...] = ()
-    if latencies.seconds_with_samples < MIN_SECONDS:
-        doubts = (few_seconds(latencies.seconds_with_samples),)
-    elif latencies.answered.count:
-        spread = squares(latencies.answered)
-        low, high = mean_interval(
-            latencies.answered.total, spread, latencies.answered.count, latencies.mean_effect()
-        )
-        shift = value - latencies.answered.total / latencies.answered.count
-        confidence = (max(0.0, low + shift), high + shift)
-
-    def is_close(bound: Bound) -> bool:
-        if confidence is None:
-            return False
-        return not bound.holds(Fraction(confidence[1] if bound.operator.caps else confidence[0]))
-
-    why = None
-    if most.left_out > MEAN_LEFT_OUT * (most.n + most.left_out):
-        why = _left_out(rule, most, MEAN_LEFT_OUT)
-    text = f"mean is {shown(Unit.DURATION, value)} over {format_count(n)} requests"
-    unanswered = n - latencies.answered.count
-    if unanswered:
-        text += f", {format_count(unanswered)} of which had no answer and count with their age at least"
-    return Measured(
-        text,
-        value,
-        n,
-        holds,
-        stands,
-        confidence,
-        is_close,
-        doubts,
-        no_data=why,
-        unclear="it depends on how long the requests without an answer would have taken",
-    )
-
-
 def calendar(sums: dict[int, int], counts: dict[int, int]) -> tuple[list[int], list[int]]:
     """Both by second from the first to the last of `counts`, zeros between."""
     seconds = [second for second, count in counts.items() if count]
@@ -370,13 +201,13 @@ def few_seconds(seconds: int) -> str:
     return f"only {seconds} {noun} samples, and a confidence interval needs {MIN_SECONDS}"
 
 
-def _all_ended_by_us(latencies: Latencies) -> Measured:
+def all_ended_by_us(latencies: Latencies) -> Measured:
     return no_data(
         f"all {format_count(latencies.total)} requests were ended by us while younger than the limit"
     )
 
 
-def _left_out(rule: Rule, most: Counted, spare: Fraction) -> str:
+def left_out_reason(rule: Rule, most: Counted, spare: Fraction) -> str:
     left_out, due = format_count(most.left_out), format_count(most.n + most.left_out)
     can_spare = f"can spare one in {format_count(ceil(1 / spare))}" if spare else "can spare none"
     return f"{left_out} of {due} requests were ended by us while younger than the limit; {rule.statistic} {can_spare}"

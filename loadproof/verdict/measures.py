@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.verdict.latencies import measure_mean, measure_quantile
+from loadproof.verdict.means import measure_mean
+from loadproof.verdict.percentiles import measure_quantile
 from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
 from loadproof.verdict.readings import measure_lag, measure_metric, measure_resource, measure_user_wait
 from loadproof.verdict.rule import QUANTILE, quantile_of
