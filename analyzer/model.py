@@ -250,5 +250,7 @@ class Report:
     notes: tuple[str, ...]
     """What in the folder could not be read, each with what it means for the report."""
     plan: Plan
+    hints: tuple[str, ...] = ()
+    """What the numbers suggest, each with them; see `analyzer.hints`."""
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from analyzer.advice import advice
 from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
+from analyzer.hints import hints
 from analyzer.model import EpochRow, Generator, Report, ResourceTotals, WorkerRow
 from analyzer.quantiles import P99, quantiles
 from analyzer.tables import Tables
@@ -40,7 +42,8 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     facts = folder.facts()
     more = [rule for rule in map(parse_rule, extra_rules) if rule not in folder.rules]
     judgement = _with_folder(judge(folder.plan, [*folder.rules, *more], fold.evidence, facts), folder)
-    return _Layout(folder, fold, facts, judgement).report()
+    report = _Layout(folder, fold, facts, judgement).report()
+    return replace(report, hints=hints(report))
 
 
 def _with_folder(judgement: Judgement, folder: RunFolder) -> Judgement:

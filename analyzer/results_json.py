@@ -38,6 +38,7 @@ def document(report: Report) -> dict[str, Any]:
             {"verdict": reason.verdict.value, "code": reason.code, "text": reason.text}
             for reason in report.reasons
         ],
+        "hints": list(report.hints),
         "rules": [_rule(rule) for rule in report.rules],
         "judged_phases": list(report.judged_phases),
         "totals": _totals(report.totals),

@@ -51,6 +51,7 @@ def _reasons(report: Report) -> str:
         for reason in by_weight(report.reasons)
     ]
     lines += [f"- *Do first:* {markdown_text(advice, _TEXT_LIMIT)}" for advice in report.advice[:1]]
+    lines += [f"- *Hint:* {markdown_text(hint, _TEXT_LIMIT)}" for hint in report.hints]
     return "\n".join(lines)
 
 

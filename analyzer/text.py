@@ -55,6 +55,7 @@ def lines(report: Report, report_file: Path | None = None) -> list[Line]:
     )
     if report.advice:
         found.append(Line(Style.PLAIN, f"  Do first: {shown(report.advice[0], _WIDTH)}"))
+    found += [Line(Style.PLAIN, f"  Hint: {shown(hint, 2 * _WIDTH)}") for hint in report.hints]
     found += _totals(report)
     if report_file is not None:
         found.append(Line(Style.PLAIN, f"  Report: {shown(str(report_file), 1_000)}"))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from analyzer.hints import hints
 from analyzer.model import (
     CheckSample,
     CheckTotals,
@@ -531,7 +532,7 @@ def failing() -> Report:
         verdict=RuleVerdict.FAIL,
         reason="1 of 11,980 failed",
     )
-    return replace(
+    report = replace(
         base,
         verdict=Verdict.FAIL,
         reasons=tuple(
@@ -552,9 +553,7 @@ def failing() -> Report:
             ),
         ),
         errors=(
-            ErrorTotals(
-                "PolicyGovernanceUser", "POST", "/policies/:id", "503 Service Unavailable", failed - 3
-            ),
+            ErrorTotals("PolicyGovernanceUser", "POST", "/policies/:id", "HTTP 503", failed - 3),
             ErrorTotals("", "", "", "KeyError: 'proof'", 3),
         ),
         books=books(ok + failed + warmed, failed),
@@ -565,6 +564,7 @@ def failing() -> Report:
             "target_counted": ok + failed + warmed,
         },
     )
+    return replace(report, hints=hints(report))
 
 
 def invalid() -> Report:

@@ -1,0 +1,96 @@
+"""Hints: each is derived from the report's numbers and carries them; a clean run has none."""
+
+from dataclasses import replace
+
+import pytest
+from reporting import failing, passing, timeline
+
+from analyzer.hints import hints
+from analyzer.model import ErrorTotals, ResourceTotals
+from loadproof.plan.model import Phase
+from loadproof.verdict.result import RuleVerdict
+
+
+def with_error(message, count=7):
+    report = passing()
+    return replace(
+        report,
+        totals=replace(report.totals, failures=count),
+        errors=(ErrorTotals("A", "GET", "/x", message, count),),
+    )
+
+
+def too_slow(generator, target):
+    """A report whose rate rule failed, with these shares of processor time."""
+    report = passing()
+    [rate] = [rule for rule in report.rules if rule.statistic == "rate"]
+    return replace(
+        report,
+        rules=(replace(rate, verdict=RuleVerdict.FAIL),),
+        generator=replace(report.generator, cpu_ratio_max=generator),
+        resources=(ResourceTotals("target.cpu", 40, target, target, target),),
+    )
+
+
+def test_a_clean_run_suggests_nothing():
+    """Nothing failed, nothing climbed: no hint."""
+    assert hints(passing()) == ()
+
+
+def test_the_last_second_within_every_limit_is_named_with_its_load():
+    """The target of this run breaks at second 25: the last good one is 0:24, with its users and rate."""
+    report = failing()
+    last = report.timeline[24]
+
+    assert f"was 0:24 with 100 users at {last.ok:,}/s ok" in report.hints[0]
+    assert "then p95" in report.hints[0] or "then error_ratio" in report.hints[0]
+
+
+def test_a_single_slow_second_is_no_end():
+    """Less than three broken seconds in a row do not end what is within limits."""
+    report = failing()
+    seconds = list(timeline())
+    bad = timeline(fail_from=0)
+    seconds[20], seconds[21] = bad[20], bad[21]
+
+    assert not any("within every limit" in hint for hint in hints(replace(report, timeline=tuple(seconds))))
+
+
+def test_a_climb_that_holds_needs_no_hint():
+    """A plan that climbs and never breaks has no last second to name."""
+    report = passing()
+    load = (Phase(name="climb", duration_us=40_000_000, users_from=0, users_to=100),)
+
+    assert hints(replace(report, plan=report.plan.model_copy(update={"load": load}))) == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "word"),
+    [
+        ("HTTP 401", "tokens"),
+        ("HTTP 403", "tokens"),
+        ("HTTP 429", "rate limit"),
+        ("HTTP 502", "its log"),
+        ("HTTP 412", "CONSTITUTIONAL_HASH"),
+        ("ConnectionRefusedError: Connection refused", "accept queue"),
+    ],
+)
+def test_errors_point_somewhere(message, word):
+    """Each kind of error has its own place to look, with how many there were."""
+    [hint] = hints(with_error(message))
+
+    assert word in hint
+    assert "7 requests" in hint
+
+
+@pytest.mark.parametrize(
+    ("generator", "target", "word"),
+    [(0.95, 0.2, "more workers"), (0.3, 0.97, "more resources"), (0.3, 0.2, "locks")],
+)
+def test_a_missed_rate_names_the_bottleneck_by_numbers(generator, target, word):
+    """Generator at its limit, target at its limit, or neither: told with both shares."""
+    [hint] = hints(too_slow(generator, target))
+
+    assert word in hint
+    assert f"{round(generator * 100)} %" in hint
+    assert f"{round(target * 100)} %" in hint
