@@ -1,14 +1,14 @@
 """Every error that loadproof raises on purpose, and the exit codes of its commands.
 
-    LoadproofError                 something to tell the user: what happened, where, what to do
-    ├── UsageError                 a command or its arguments cannot be carried out
-    │   └── PlanError              a plan has mistakes; carries all of them
-    ├── RuleSyntaxError            a rule's text does not follow the grammar; knows the column
-    ├── UnitError                  a number with a unit cannot be read
-    ├── JournalError               a journal is damaged or cannot be written
-    ├── RunFolderError             a run folder lacks what a report needs
-    ├── TargetError                the target does not answer as it must before the first user
-    └── UndeclaredNameError        a user class used a check or metric that it did not declare
+LoadproofError                 something to tell the user: what happened, where, what to do
+├── UsageError                 a command or its arguments cannot be carried out
+│   └── PlanError              a plan has mistakes; carries all of them
+├── RuleSyntaxError            a rule's text does not follow the grammar; knows the column
+├── UnitError                  a number with a unit cannot be read
+├── JournalError               a journal is damaged or cannot be written
+├── RunFolderError             a run folder lacks what a report needs
+├── TargetError                the target does not answer as it must before the first user
+└── UndeclaredNameError        a user class used a check or metric that it did not declare
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ def test_a_check_that_stumbles_has_failed(recorder):
     assert "KeyError: 'missing'" in detail
 
 
-@pytest.mark.parametrize("use", [lambda user: user.check("hsah", True), lambda user: user.metric("scroe", 1.0)])
+@pytest.mark.parametrize(
+    "use", [lambda user: user.check("hsah", True), lambda user: user.metric("scroe", 1.0)]
+)
 def test_a_name_that_is_not_declared_is_an_error_of_the_run(recorder, use):
     """A misspelt name raises in the task and is kept as what makes the run INVALID."""
     with pytest.raises(UndeclaredNameError, match="declared: "):

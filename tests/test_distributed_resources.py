@@ -19,7 +19,9 @@ def started():
     processes = []
 
     def start(code):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+        )
         process.stdout.readline()
         processes.append(process)
         return process

@@ -73,7 +73,11 @@ def test_a_smoke_run_shows_every_exchange(tmp_path):
     done = loadproof("run", "enterprise", "--smoke", "--strict", cwd=tmp_path)
 
     assert done.returncode == 3, done.stdout + done.stderr
-    for endpoint in ("POST /policies -> 201", "GET /policies/:id -> 200", "POST /policies/:id/decisions -> 200"):
+    for endpoint in (
+        "POST /policies -> 201",
+        "GET /policies/:id -> 200",
+        "POST /policies/:id/decisions -> 200",
+    ):
         assert endpoint in done.stdout
     assert "\nWARN " in done.stdout
 

@@ -42,14 +42,18 @@ def test_durations_are_read(text, microseconds):
     assert parse_duration(text) == microseconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5 parsecs", "-5s", "1e3s", "5s5", "inf s", "999999999999999d"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "5 parsecs", "-5s", "1e3s", "5s5", "inf s", "999999999999999d"]
+)
 def test_what_is_no_duration_is_refused(text):
     """Without a unit, negative, absurd or misspelt: an error that quotes the text or says what is missing."""
     with pytest.raises(UnitError):
         parse_duration(text)
 
 
-@pytest.mark.parametrize(("text", "size"), [("2GB", 2 * 10**9), ("512MiB", 512 * 2**20), ("0.5kB", 500), ("7B", 7)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2 * 10**9), ("512MiB", 512 * 2**20), ("0.5kB", 500), ("7B", 7)]
+)
 def test_sizes_are_read(text, size):
     """Decimal and binary units are told apart."""
     assert parse_bytes(text) == size
