@@ -31,6 +31,9 @@ lint: $(VENV)/.test  ## ruff and mypy.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/.run  ## Measure, and write bench/RESULTS.md (about 6 minutes).
+	$(BIN)/python bench/enterprise.py
+
 lock: $(VENV)/.test  ## Resolve the dependencies anew.
 	.ci/lock $(BIN)
 

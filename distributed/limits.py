@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from loadproof.verdict import evidence
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 
 if TYPE_CHECKING:
     from loadproof.plan.model import Plan
-
-SHORTEST_STOP_TIMEOUT_US: Final = 30_000_000
 
 
 def limits_us(plan: Plan) -> tuple[int, ...]:
@@ -18,7 +17,5 @@ def limits_us(plan: Plan) -> tuple[int, ...]:
 
 
 def stop_timeout_us(plan: Plan) -> int:
-    """How long a stop waits for requests in flight: as the plan says, else max(30 s, twice the largest limit)."""
-    if plan.stop_timeout_us is not None:
-        return plan.stop_timeout_us
-    return max(SHORTEST_STOP_TIMEOUT_US, 2 * max(limits_us(plan), default=0))
+    """How long a stop of this plan waits for requests in flight."""
+    return evidence.stop_timeout_us(plan, limits_us(plan))

@@ -201,14 +201,20 @@ class Worker:
         return self.ok + self.failed + self.unfinished
 
 
+def stop_timeout_us(plan: Plan, limits_us: Sequence[int]) -> int:
+    """How long a stop waits for requests in flight: as the plan says, else max(30 s, twice the largest limit)."""
+    if plan.stop_timeout_us is not None:
+        return plan.stop_timeout_us
+    return max(SHORTEST_STOP_TIMEOUT_US, 2 * max(limits_us, default=0))
+
+
 class Evidence:
     """The sum of all intervals of a run; `limits_us` are those that the journals count against."""
 
     def __init__(self, plan: Plan, limits_us: Sequence[int]) -> None:
         self.plan = plan
         self.limits_us = tuple(limits_us)
-        longest_us = max(SHORTEST_STOP_TIMEOUT_US, 2 * max(self.limits_us, default=0))
-        self.stop_timeout_us = longest_us if plan.stop_timeout_us is None else plan.stop_timeout_us
+        self.stop_timeout_us = stop_timeout_us(plan, self.limits_us)
         self.totals: dict[RegionSeries, Tally] = {}
         self.seconds: dict[RegionSeries, Seconds] = {}
         self.checks: dict[RegionCheck, CheckCounts] = {}
