@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 THREADS: Final = 2
 LIMIT_MS: Final = 500
 """Wall-clock time of one problem; then Z3 gives up."""
-MOST_WAITING: Final = 512
+MOST_WAITING: Final = 2_048
 CONTEXT_PROBLEMS: Final = 10_000
 """After so many a thread takes a new context (10 ms): what Z3 keeps for a problem, some 100 bytes, adds up."""
 _VALUE: Final = re.compile(r"\(v\d+ (?:\(- (\d+)\)|(\w+))\)")

@@ -20,7 +20,7 @@ from proving import (
     pigeons,
     solutions,
 )
-from serving import HASH, HEADERS, serving
+from serving import HASH, HEADERS, ROOT, serving
 
 from locustfiles.governance.formulas import evaluate
 from target import prover
@@ -98,6 +98,15 @@ def test_what_does_not_hold_is_refuted(client):
 
     assert body["result"] == "refuted"
     assert body["model"] == {"amount": 2, "approved": body["model"]["approved"]}
+
+
+def test_the_documented_example_is_as_documented(client):
+    """The obligation in docs/target.md is proved, and with 499 for its last 500 refuted."""
+    text = (ROOT / "docs" / "target.md").read_text().split("## Proofs")[1].split("```json")[1].split("```")[0]
+    before, _, after = text.rpartition("500")
+
+    assert client.post("/proofs", content=text).json()["result"] == "proved"
+    assert client.post("/proofs", content=f"{before}499{after}").json()["result"] == "refuted"
 
 
 def test_constraints_are_satisfied_or_not(client):
