@@ -217,6 +217,33 @@ class ResourceTotals:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of all active user time; `planned` is None where the plan leaves it to the suite."""
+
+    name: str
+    planned: float | None
+    offered: float | None
+
+
+@dataclass(frozen=True)
+class PhaseOffered:
+    """One phase as planned and as it came; user times are those of its whole seconds."""
+
+    name: str
+    planned_start_us: int
+    start_us: int | None
+    planned_user_us: int
+    offered_user_us: int
+
+
+@dataclass(frozen=True)
+class Offered:
+    scenarios: tuple[Share, ...] = ()
+    regions: tuple[Share, ...] = ()
+    phases: tuple[PhaseOffered, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     run: str
     name: str
@@ -250,6 +277,7 @@ class Report:
     notes: tuple[str, ...]
     """What in the folder could not be read, each with what it means for the report."""
     plan: Plan
+    offered: Offered = Offered()
     hints: tuple[str, ...] = ()
     """What the numbers suggest, each with them; see `analyzer.hints`."""
     manifest: dict[str, Any] = field(default_factory=dict)

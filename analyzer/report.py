@@ -11,6 +11,7 @@ from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
 from analyzer.hints import hints
 from analyzer.model import EpochRow, Generator, Report, ResourceTotals, WorkerRow
+from analyzer.offered import offered
 from analyzer.quantiles import P99, quantiles
 from analyzer.tables import Tables
 from analyzer.wording import by_weight
@@ -111,6 +112,7 @@ class _Layout:
             events=self.folder.events,
             notes=tuple(self.folder.notes),
             plan=plan,
+            offered=offered(plan, fold.evidence, self.folder.events),
             manifest=self._manifest(),
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import CheckTotals, Group, Latency, Report, Totals
+    from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
     from loadproof.verdict.result import RuleResult
 
 SCHEMA_VERSION: Final = 1
@@ -41,6 +41,19 @@ def document(report: Report) -> dict[str, Any]:
         "hints": list(report.hints),
         "rules": [_rule(rule) for rule in report.rules],
         "judged_phases": list(report.judged_phases),
+        "offered": {
+            "by_scenario": _shares(report.offered.scenarios),
+            "by_region": _shares(report.offered.regions),
+            "by_phase": {
+                phase.name: {
+                    "planned_start_s": real(phase.planned_start_us / 1_000_000),
+                    "start_s": None if phase.start_us is None else real(phase.start_us / 1_000_000),
+                    "planned_user_s": real(phase.planned_user_us / 1_000_000),
+                    "offered_user_s": real(phase.offered_user_us / 1_000_000),
+                }
+                for phase in report.offered.phases
+            },
+        },
         "totals": _totals(report.totals),
         "by_scenario": _groups(report.by_scenario),
         "by_region": _groups(report.by_region),
@@ -149,6 +162,13 @@ def _totals(totals: Totals) -> dict[str, Any]:
 def _latency(latency: Latency | None) -> dict[str, float | None]:
     names = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
     return {name: None if latency is None else milliseconds(getattr(latency, f"{name}_us")) for name in names}
+
+
+def _shares(shares: tuple[Share, ...]) -> dict[str, Any]:
+    return {
+        share.name: {"planned_share": real(share.planned), "offered_share": real(share.offered)}
+        for share in shares
+    }
 
 
 def _groups(groups: Iterable[Group]) -> dict[str, Any]:

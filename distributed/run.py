@@ -241,7 +241,7 @@ class _Run:
             current = phase_at(self.plan.load, now) if now >= 0 else None
             if current is not None and current.name != phase and asked_us is None:
                 phase = current.name
-                self.folder.event(now, "phase", f"phase {phase} begins")
+                self.folder.event(now, "phase", f"phase {phase} begins", phase)
             if asked_us is None and now >= self.plan.duration_us:
                 asked_us = now
                 self.folder.event(now, "drain", "the plan is over; users finish what they have begun")

@@ -77,7 +77,9 @@ class LivePanel:
             workers.append(f"{region} {up}/{planned}  ", style="default" if up == planned else "bold red")
         # A bar ends without a newline; in a row of its own it gets one.
         bar = Table.grid(expand=True)
-        bar.add_row(ProgressBar(total=max(1, self._duration_us), completed=min(view.at_us, self._duration_us)))
+        bar.add_row(
+            ProgressBar(total=max(1, self._duration_us), completed=min(view.at_us, self._duration_us))
+        )
         parts: list[Text | Table] = [
             Text(_phase(view)),
             bar,

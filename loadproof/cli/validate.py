@@ -52,7 +52,7 @@ def explanation(asked: Asked) -> list[str]:
     """The plan in words, a line each."""
     from distributed.limits import stop_timeout_us
     from loadproof.units import format_count, format_duration, format_ratio
-    from loadproof.verdict.implied import implied_rules
+    from loadproof.verdict.judge import with_implied
 
     plan, suite = asked.plan, asked.suite
     what = f"suite {plan.suite}" if plan.suite is not None else f"locustfile {plan.locustfile}"
@@ -86,9 +86,10 @@ def explanation(asked: Asked) -> list[str]:
         lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
     lines += ["", "judged by"]
     optional = [rule for rule, text in zip(asked.rules, plan.rules, strict=True) if text.optional]
-    lines += [f"  {rule}{'  (optional)' if rule in optional else ''}" for rule in asked.rules]
-    lines += [f"  {rule}  (implied)" for rule, _ in implied_rules(asked.rules, optional)]
+    lines += [
+        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}"
+        for one in with_implied(asked.rules, optional)
+    ]
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
-
