@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import subprocess
+import sys
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import HASH, HEADERS, POLICY, launch, serving
+from serving import HASH, HEADERS, POLICY, ROOT, launch, serving
 
 from loadproof.errors import UsageError
 from target.answers import RefusedError
@@ -168,22 +169,27 @@ def test_only_loopback_may_touch_them(tmp_path, peer, status, method):
 
 
 def test_counts_go_down_once_for_all(tmp_path):
-    """Threads and openings of one file take, together, exactly as many as were set."""
-    Switches(tmp_path).set(Settings(false_proof=500))
-    taken: list[bool] = []
+    """Processes that take at the same time take, together, exactly as many as were set."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from target.switches import Switches\n"
+        "switches = Switches(Path(sys.argv[1]))\n"
+        "print(flush=True)\n"
+        "while not switches.settings().errors: pass\n"
+        "taken = 0\n"
+        "while switches.take('false_proof'): taken += 1\n"
+        "print(taken)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        process.stdout.readline()
+    Switches(tmp_path).set(Settings(false_proof=50_000))
+    Switches(tmp_path).set(Settings(errors=1))  # both see it at once and begin
+    taken = [int(process.communicate()[0]) for process in processes]
 
-    def take_all():
-        own = Switches(tmp_path)
-        taken.extend([own.take("false_proof") for _ in range(200)])
-
-    threads = [threading.Thread(target=take_all) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sum(taken) == 500
-    assert len(taken) == 800
+    assert sum(taken) == 50_000
 
 
 @settings(max_examples=60, deadline=None)

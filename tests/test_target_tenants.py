@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sqlite3
 
 import pytest
 from fuzzing import bodies, is_sound
@@ -15,6 +16,7 @@ from serving import HASH, serving
 
 from target.cache import MemoryCache
 from target.metrics import Metrics
+from target.store import SqliteStore
 
 FIELDS = {"name": "first", "amount": 7, "tags": ["a", "é"], "open": True}
 CANARY = re.compile(r"canary-\d+-")
@@ -283,6 +285,29 @@ def test_operations_at_once_do_not_mix_tenants(tmp_path):
                 assert ids == sorted(row["id"] for row in me.rows)[: len(ids)]
 
     asyncio.run(told())
+
+
+def test_a_list_ends_where_its_total_does(tmp_path, monkeypatch):
+    """A row that comes while a list is made is in the next list: total and rows are of one moment, cached or not."""
+    original = SqliteStore.read
+
+    async def slow_read(store, sql, parameters=()):
+        rows = await original(store, sql, parameters)
+        if "row_count" in sql:
+            with sqlite3.connect(tmp_path / "db") as connection:
+                connection.execute("INSERT INTO tenant_rows (tenant, fields) VALUES (1, '{}')")
+                connection.execute("UPDATE tenants SET row_count = row_count + 1 WHERE id = 1")
+            connection.close()
+        return rows
+
+    monkeypatch.setattr(SqliteStore, "read", slow_read)
+
+    async def told():
+        async with inside(tmp_path) as (client,):
+            (me,) = await tenants(client, 1)
+            return [(await client.get(f"/tenants/{me.id}/rows", headers=me.headers)).json() for _ in range(3)]
+
+    assert [(page["total"], len(page["items"])) for page in asyncio.run(told())] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_lookups_are_counted(tmp_path):
