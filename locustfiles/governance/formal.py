@@ -5,7 +5,7 @@ answer, so no check is made of it.
 
 These users need no slower pace than the others. Z3 takes 0.1 to 0.3 ms for a problem, HTTP and threads 0.3 ms
 around it; drawing one and checking its answer takes 0.05 ms here. With all five scenarios by their weights 1,000
-users make 1,610 requests/s, 314 of them problems, of half a core of target and half a core of generator.
+users make 1,690 requests/s, 330 of them problems, with half a core of target and half a core of generator.
 """
 
 from __future__ import annotations
