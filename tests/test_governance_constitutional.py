@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import httpx
 import msgspec
 import pytest
+from locust.env import Environment
 from playing import played, played_against
-from serving import HEADERS, serving
+from serving import HASH, HEADERS, serving
 
+from locustfiles.governance.constitutional import ConstitutionalVerificationUser
 from locustfiles.governance.scoring import score_fault
 from locustfiles.governance.submissions import random_submission
-from target.principles import DEFAULTS, THRESHOLD, SubmittedAction, compliant, find, score
+from target.principles import DEFAULTS, THRESHOLD, Score, SubmittedAction, compliant, find, score
 
 USER = "constitutional.ConstitutionalVerificationUser"
 ROUNDS = 20
@@ -219,6 +223,58 @@ def test_a_wrong_score_is_shown_with_its_evidence(target):
 
     assert "we score {'numerator':" in text
     assert '"findings": [' in text
+
+
+class Transport:
+    """Answers every request in the user's own process, as the target would."""
+
+    def __init__(self):
+        self.scores = []
+        self.lie = 0
+
+    def get(self, path, **_):
+        items = [{"id": at, "principle": principle} for at, principle in enumerate(plain(DEFAULTS), 1)]
+        return self.response({"items": items, "version": len(items)})
+
+    def post(self, path, json, **_):
+        submitted = msgspec.convert(json, SubmittedAction)
+        findings = [find(at, principle, submitted) for at, principle in enumerate(DEFAULTS, 1)]
+        reached = score(findings)
+        self.scores.append(reached.value)
+        return self.response(
+            {
+                "findings": findings,
+                "score": Score(reached.numerator - self.lie, reached.denominator, reached.value),
+                "threshold": THRESHOLD,
+                "compliant": compliant(reached),
+                "version": len(DEFAULTS),
+            }
+        )
+
+    def response(self, body):
+        content = msgspec.json.encode({**body, "constitutional_hash": HASH})
+        return SimpleNamespace(
+            ok=True, status_code=200, headers=HEADERS, text=content.decode(), json=lambda: json.loads(content)
+        )
+
+
+def test_right_scores_are_recorded_as_a_metric(monkeypatch):
+    """Every score that passed its check is recorded under `compliance_score`, and none that failed."""
+    recorded = []
+    monkeypatch.setattr(ConstitutionalVerificationUser, "host", "http://127.0.0.1:1")
+    monkeypatch.setattr(ConstitutionalVerificationUser, "principles", [])
+    monkeypatch.setattr(
+        ConstitutionalVerificationUser, "metric", lambda _, name, value: recorded.append((name, value))
+    )
+    user = ConstitutionalVerificationUser(Environment(user_classes=[ConstitutionalVerificationUser]))
+    user.client = transport = Transport()
+    for _ in range(20):
+        user.score()
+    transport.lie = 1
+    user.score()
+
+    assert recorded == [("compliance_score", value) for value in transport.scores[:20]]
+    assert len(set(recorded)) > 3
 
 
 def test_submissions_are_valid_and_a_real_mix():

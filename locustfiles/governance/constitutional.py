@@ -19,10 +19,14 @@ OTHER_HASHES: Final = 0.25
 
 
 class ConstitutionalVerificationUser(GovernanceUser):
-    """Scores every action itself too, with the principles that the service lists."""
+    """Scores every action itself too, with the principles that the service lists.
+
+    `metric(compliance_score)` is the mean of the scores that were right: how far what was submitted complies.
+    """
 
     weight = 25
     checks = ("hash_consistency", "compliance", "proof")
+    metrics = ("compliance_score",)
     principles: ClassVar[list[dict[str, Any]]] = []
     """As last listed, one list for all users of a process: principles are only ever added."""
 
@@ -59,7 +63,7 @@ class ConstitutionalVerificationUser(GovernanceUser):
         now = before if version in {None, len(before)} else self._list()
         if version is not None and version > len(now):
             return
-        self.check_fault(
+        right = self.check_fault(
             "compliance",
             response,
             lambda answer: (
@@ -68,6 +72,8 @@ class ConstitutionalVerificationUser(GovernanceUser):
                 else score_fault(now[: answer["version"]], action, answer)
             ),
         )
+        if right:
+            self.metric("compliance_score", response.json()["score"]["value"])
 
     @task(2)
     def prove(self) -> None:
