@@ -185,11 +185,11 @@ def test_counts_go_down_once_for_all(tmp_path):
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
     for process in processes:
         process.stdout.readline()
-    Switches(tmp_path).set(Settings(false_proof=50_000))
+    Switches(tmp_path).set(Settings(false_proof=150_000))
     Switches(tmp_path).set(Settings(errors=1))  # both see it at once and begin
     taken = [int(process.communicate()[0]) for process in processes]
 
-    assert sum(taken) == 50_000
+    assert sum(taken) == 150_000
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def inside(folder: Path, processes: int = 1) -> AsyncIterator[list[httpx.AsyncClient]]:
-    """A client for each of so many applications; the store is `folder / "db"`."""
+async def inside(
+    folder: Path, processes: int = 1, *, before: bytes | None = None
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """A client for each of so many applications; the store is `folder / "db"`, made of `before` if that is given."""
     path = folder / "db"
+    if before is not None:
+        path.write_bytes(before)
     prepare(str(path), SCHEMA)
     stores = []
     clients = []
