@@ -2,7 +2,8 @@
 
 Each thread has a context of its own, as Z3 asks for, and hands it a problem as text in one call, during which
 the interpreter is free for the event loop. In an incremental session, a level pushed for each problem and
-popped before the next, a problem takes 0.2 to 0.6 ms; through Python's objects for terms it took 0.7 to 3.
+popped before the next, a problem takes 0.1 to 0.3 ms; with a new solver each or with terms built in Python it
+took 0.5 to 3.
 """
 
 from __future__ import annotations
