@@ -47,7 +47,9 @@ def parse_duration(text: str) -> int:
     while at < len(stripped):
         part = _DURATION_PART.match(stripped, at)
         if part is None:
-            raise UnitError(f"{text!r} is not a duration: write a number and a unit, such as 250ms, 30s, 2m or 1h30m")
+            raise UnitError(
+                f"{text!r} is not a duration: write a number and a unit, such as 250ms, 30s, 2m or 1h30m"
+            )
         total += Decimal(part[1]) * DURATION_UNITS[part[2]]
         at = part.end()
     if not stripped:

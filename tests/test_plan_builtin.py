@@ -64,13 +64,19 @@ def test_an_unknown_name_is_a_mistake_with_the_list():
 
 
 def test_the_enterprise_plan_asks_for_what_it_must():
-    """C9: 1,000 users for 30 minutes from four regions, judged by the thresholds of C29 to C38 that apply."""
+    """C9, C15-C19: 1,000 users of five kinds for 30 minutes from four regions, by every threshold of C29 to C39."""
     plan = read_plan(resolve("enterprise"), environ={})
     assert plan.load == (
         Phase(name="ramp", duration_us=120 * SECOND_US, users_from=0, users_to=1000, warmup=True),
         Phase(name="steady", duration_us=1680 * SECOND_US, users_from=1000, users_to=1000),
     )
-    assert plan.scenarios == {"PolicyGovernanceUser": 20.0}
+    assert plan.scenarios == {
+        "ConstitutionalVerificationUser": 25.0,
+        "MultiTenantUser": 30.0,
+        "PolicyGovernanceUser": 20.0,
+        "FormalVerificationUser": 15.0,
+        "IntegrityUser": 10.0,
+    }
     assert plan.regions == tuple(
         Region(name=name, workers=1, max_users=1000)
         for name in ("us-east-1", "us-west-2", "eu-west-1", "ap-southeast-1")
@@ -82,9 +88,41 @@ def test_the_enterprise_plan_asks_for_what_it_must():
         "rate >= 1000/s",
         "peak_rate >= 1500/s",
         "error_ratio <= 1%",
+        "check(compliance) >= 95%",
         "check(hash_consistency) >= 100%",
-        "check(decision) >= 100%",
+        "check(isolation) >= 100%",
+        "check(proof) >= 100%",
+        "check(audit_chain) >= 100%",
         "resource(target.cpu) <= 80%",
         "resource(target.memory) <= 85%",
     ]
     assert (plan.target, plan.seed) == ("embedded", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes", "users", "workers"),
+    [
+        ("enterprise", 30, 1_000, 4),
+        ("distributed", 30, 4_000, 16),
+        ("spike", 5, 2_000, 4),
+        ("stress", 15, 3_000, 4),
+        ("constitutional", 15, 1_000, 4),
+        ("endurance", 120, 800, 4),
+    ],
+)
+def test_the_governance_plans_have_their_length_and_size(name, minutes, users, workers):
+    """C9 to C14: how long, how many users, how many worker processes in four regions."""
+    plan = read_plan(resolve(name), environ={})
+
+    assert plan.duration_us == minutes * 60 * SECOND_US
+    assert plan.max_users == users
+    assert len(plan.regions) == 4
+    assert sum(region.workers for region in plan.regions) == workers
+
+
+def test_the_spike_climbs_from_100_to_2000_within_a_minute():
+    """C11: the users of each phase, and the minute of the climb."""
+    plan = read_plan(resolve("spike"), environ={})
+    [climb] = [phase for phase in plan.load if phase.users_from != phase.users_to and phase.name == "spike"]
+
+    assert (climb.users_from, climb.users_to, climb.duration_us) == (100, 2_000, 60 * SECOND_US)
