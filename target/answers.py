@@ -1,7 +1,6 @@
 """JSON in and out: reading a request's body, writing an answer, and one form for every error.
 
-An error is {"error": {"code", "message"}, "constitutional_hash"}: the code is for programs and stays, the
-message is for people and may change.
+An error is {"error": {"code", "message"}, "constitutional_hash"}.
 """
 
 from __future__ import annotations
@@ -24,6 +23,18 @@ _encode = msgspec.json.Encoder().encode
 _WORDS: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
+class ErrorReason(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """The form of every error: the code is for programs and stays, the message is for people and may change."""
+
+    error: ErrorReason
+    constitutional_hash: str
+
+
 class RefusedError(Exception):
     """A request that is not carried out; becomes an error answer with this status."""
 
@@ -40,7 +51,7 @@ def answer(body: object, status: int = 200) -> Response:
 
 
 def error_body(code: str, message: str, constitutional_hash: str) -> bytes:
-    return _encode({"error": {"code": code, "message": message}, "constitutional_hash": constitutional_hash})
+    return _encode(ErrorAnswer(ErrorReason(code, message), constitutional_hash))
 
 
 async def read_json(request: Request, form: msgspec.json.Decoder[T]) -> T:

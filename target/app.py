@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from target import answers, audit, compliance, formal, gateway, governance, tenants
+from target import answers, audit, compliance, formal, gateway, governance, openapi, tenants
 from target.answers import RefusedError
 from target.cache import MemoryCache, MemorySessions
 from target.endpoint import unrouted
@@ -67,4 +67,5 @@ def build_app(
     app.state.principles = compliance.Principles(store)
     app.state.prover = Prover()
     app.state.constitutional_hash = constitutional_hash
+    app.state.openapi = openapi.document(ROUTES, gateway.VERSION, constitutional_hash)
     return Timed(app, metrics)

@@ -21,6 +21,7 @@ from target.answers import RefusedError, answer, read_json, read_query
 from target.chain import BEFORE_FIRST, SEED_BYTES, Entry, Fault, Link, Signer, first_fault
 from target.constitution import require_hash
 from target.endpoint import Endpoint
+from target.openapi import holding
 from target.policy import Attributes  # noqa: TC001 msgspec looks it up at run time
 from target.store import StoreUnavailableError
 
@@ -69,7 +70,7 @@ class EntryItem(Struct, frozen=True):
     previous: str
     hash: str
     signature: str
-    entry: msgspec.Raw
+    entry: Annotated[msgspec.Raw, holding(Entry)]
 
 
 class EntryAnswer(EntryItem, frozen=True):
@@ -178,6 +179,7 @@ class Trail:
 
 
 async def append(request: Request) -> Response:
+    """Append an entry to the trail; the answer is what the client can later hold against it."""
     served = require_hash(request)
     new = await read_json(request, _new_form)
     link = await request.app.state.trail.append(new)
@@ -214,12 +216,14 @@ async def verify(request: Request) -> Response:
 
 
 async def head(request: Request) -> Response:
+    """Position and hash of the trail's last entry."""
     served = require_hash(request)
     seq, mark = await request.app.state.trail.head()
     return answer(HeadAnswer(seq, mark.hex(), served))
 
 
 async def key(request: Request) -> Response:
+    """The public key that entries' signatures are checked with."""
     served = require_hash(request)
     signer = await request.app.state.trail.signer()
     return answer(KeyAnswer("ed25519", signer.public.public_bytes_raw().hex(), served))
@@ -251,9 +255,9 @@ def _plant(switches: Switches, signer: Signer, links: list[Link]) -> None:
 
 
 ROUTES: Final = (
-    Endpoint("POST", "/audit/entries", append),
-    Endpoint("GET", "/audit/entries", entries),
-    Endpoint("GET", "/audit/verify", verify),
-    Endpoint("GET", "/audit/head", head),
-    Endpoint("GET", "/audit/key", key),
+    Endpoint("POST", "/audit/entries", append, body=NewEntry, answers={201: EntryAnswer}),
+    Endpoint("GET", "/audit/entries", entries, query=ListQuery, answers={200: EntryList}),
+    Endpoint("GET", "/audit/verify", verify, query=VerifyQuery, answers={200: VerifyAnswer}, refusals=(404,)),
+    Endpoint("GET", "/audit/head", head, answers={200: HeadAnswer}),
+    Endpoint("GET", "/audit/key", key, answers={200: KeyAnswer}),
 )

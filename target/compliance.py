@@ -146,6 +146,7 @@ async def create(request: Request) -> Response:
 
 
 async def every(request: Request) -> Response:
+    """All principles of the constitution, in order of their ids."""
     served = require_hash(request)
     known = await request.app.state.principles.all()
     return answer(PrincipleList(known, len(known), served))
@@ -170,8 +171,24 @@ async def verify(request: Request) -> Response:
 
 
 ROUTES: Final = (
-    Endpoint("POST", "/constitution/principles", create),
-    Endpoint("GET", "/constitution/principles", every),
-    Endpoint("POST", "/constitution/compliance", compliance),
-    Endpoint("GET", "/constitution/verify", verify),
+    Endpoint(
+        "POST",
+        "/constitution/principles",
+        create,
+        body=Principle,
+        answers={201: PrincipleAnswer},
+        refusals=(409,),
+    ),
+    Endpoint("GET", "/constitution/principles", every, answers={200: PrincipleList}),
+    Endpoint(
+        "POST", "/constitution/compliance", compliance, body=SubmittedAction, answers={200: ComplianceAnswer}
+    ),
+    Endpoint(
+        "GET",
+        "/constitution/verify",
+        verify,
+        query=VerifyQuery,
+        answers={200: VerifyAnswer},
+        needs_hash=False,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.routing import PARAM_REGEX, Route
@@ -11,7 +11,7 @@ from target.counts import RUN_HEADER
 from target.metrics import ENDPOINT_KEY, UNROUTED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -25,6 +25,11 @@ class Endpoint(Route):
 
     A method that the path does not take is counted by the path's name too, then refused with 405. `disturbed`
     are those that planted faults apply to.
+
+    The others say what `/openapi.json` shows and a handler does: `answers` has the type of the body by status,
+    `str` for plain text; `body` and `query` are what `read_json` and `read_query` take; `refusals` are
+    statuses of errors that do not follow from the rest. `needs_hash` is `require_hash`, `bearer` a tenant's
+    token.
     """
 
     def __init__(
@@ -33,6 +38,12 @@ class Endpoint(Route):
         path: str,
         handler: Callable[[Request], Awaitable[Response]],
         *,
+        answers: Mapping[int, Any],
+        body: Any = None,
+        query: Any = None,
+        refusals: tuple[int, ...] = (),
+        needs_hash: bool = True,
+        bearer: bool = False,
         counted: bool = True,
         disturbed: bool = True,
     ) -> None:
@@ -40,12 +51,19 @@ class Endpoint(Route):
         self._template = PARAM_REGEX.sub(r":\1", path)
         # With the longest run and method it must fit into a counter's key.
         assert len(self._template) <= 100, f"{path} is too long to be counted"
-        self._counted = counted
-        self._disturbed = disturbed
+        self.method = method
+        self.answers = answers
+        self.body = body
+        self.query = query
+        self.refusals = refusals
+        self.needs_hash = needs_hash
+        self.bearer = bearer
+        self.counted = counted
+        self.disturbed = disturbed
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _received(scope, self._template, counted=self._counted)
-        if self._disturbed:
+        _received(scope, self._template, counted=self.counted)
+        if self.disturbed:
             state = scope["app"].state
             send = state.switches.sending(send, state.constitutional_hash, scope["method"])
             await state.switches.disturb()

@@ -60,6 +60,7 @@ async def prove(request: Request) -> Response:
 
 
 async def constraints(request: Request) -> Response:
+    """Whether some assignment makes all constraints true, and one that does."""
     served = require_hash(request)
     problem = _read(witness, await read_json(request, _constraints_form))
     solution = await _solved(request, problem, "satisfiable", "unsatisfiable")
@@ -102,6 +103,8 @@ def _lie(problem: Problem) -> Values:
 
 
 ROUTES: Final = (
-    Endpoint("POST", "/proofs", prove),
-    Endpoint("POST", "/proofs/constraints", constraints),
+    Endpoint("POST", "/proofs", prove, body=Obligation, answers={200: ProofAnswer}),
+    Endpoint(
+        "POST", "/proofs/constraints", constraints, body=ConstraintSet, answers={200: ConstraintsAnswer}
+    ),
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from target import switches
-from target.answers import RefusedError, answer
+from target.answers import JSON, RefusedError, answer
 from target.counts import RunDroppedError
 from target.endpoint import Endpoint
 from target.store import StoreUnavailableError
@@ -19,6 +21,26 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 VERSION: Final = importlib.metadata.version("loadproof")
+
+
+class HealthAnswer(Struct, frozen=True):
+    status: Literal["ok", "unavailable"]
+    version: str
+    constitutional_hash: str
+    time: datetime
+    store: str
+    """`ok`, or why it cannot be read."""
+
+
+class CountsQuery(Struct, frozen=True):
+    run: Annotated[str, Meta(min_length=1)]
+
+
+class CountsAnswer(Struct, frozen=True):
+    run: str
+    counts: dict[str, int]
+    """By `METHOD /path/:id`."""
+    total: int
 
 
 async def health(request: Request) -> Response:
@@ -30,13 +52,8 @@ async def health(request: Request) -> Response:
     except StoreUnavailableError as error:
         store = str(error)
     ok = store == "ok"
-    body = {
-        "status": "ok" if ok else "unavailable",
-        "version": VERSION,
-        "constitutional_hash": state.constitutional_hash,
-        "time": datetime.now(UTC),
-        "store": store,
-    }
+    status: Literal["ok", "unavailable"] = "ok" if ok else "unavailable"
+    body = HealthAnswer(status, VERSION, state.constitutional_hash, datetime.now(UTC), store)
     return answer(body, 200 if ok else 503)
 
 
@@ -51,17 +68,41 @@ async def counts(request: Request) -> Response:
         raise RefusedError(
             410, "run_dropped", f"the counts of run {run[:128]!r} were dropped to make room for newer runs"
         ) from None
-    return answer({"run": run, "counts": by_endpoint, "total": sum(by_endpoint.values())})
+    return answer(CountsAnswer(run, by_endpoint, sum(by_endpoint.values())))
 
 
 async def metrics(request: Request) -> Response:
+    """The target's own metrics in Prometheus text format, summed over its server processes."""
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
+async def openapi(request: Request) -> Response:
+    """The OpenAPI 3.1 document of all endpoints, made from them when the target starts; not counted."""
+    return Response(request.app.state.openapi, media_type=JSON)
+
+
+_endpoint: Final = functools.partial(Endpoint, needs_hash=False, disturbed=False)
+
 ROUTES: Final = (
-    Endpoint("GET", "/gateway/health", health, disturbed=False),
-    Endpoint("GET", "/counts", counts, counted=False, disturbed=False),
-    Endpoint("GET", "/metrics", metrics, disturbed=False),
-    Endpoint("GET", "/switches", switches.read, disturbed=False),
-    Endpoint("PUT", "/switches", switches.change, disturbed=False),
+    _endpoint("GET", "/gateway/health", health, answers={200: HealthAnswer, 503: HealthAnswer}),
+    _endpoint(
+        "GET",
+        "/counts",
+        counts,
+        query=CountsQuery,
+        answers={200: CountsAnswer},
+        refusals=(410,),
+        counted=False,
+    ),
+    _endpoint("GET", "/metrics", metrics, answers={200: str}),
+    _endpoint("GET", "/openapi.json", openapi, answers={200: dict[str, Any]}, counted=False),
+    _endpoint("GET", "/switches", switches.read, answers={200: switches.Settings}, refusals=(403,)),
+    _endpoint(
+        "PUT",
+        "/switches",
+        switches.change,
+        body=switches.Settings,
+        answers={200: switches.Settings},
+        refusals=(403,),
+    ),
 )

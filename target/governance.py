@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from target.answers import RefusedError, answer, path_id, read_json, read_query
 from target.constitution import require_hash
 from target.endpoint import Endpoint
+from target.openapi import holding
 from target.policy import Action, Policy, Verdict, canonical, decide, digest
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StoredPolicy(Struct, frozen=True):
     id: int
     version: int
     digest: str
-    policy: msgspec.Raw
+    policy: Annotated[msgspec.Raw, holding(Policy)]
 
 
 class PolicyAnswer(StoredPolicy, frozen=True):
@@ -81,6 +82,7 @@ _action_form: Final = msgspec.json.Decoder(Action)
 
 
 async def create(request: Request) -> Response:
+    """Write a new policy; it has version 1."""
     served = require_hash(request)
     policy = await read_json(request, _policy_form)
     content = canonical(policy)
@@ -131,6 +133,7 @@ async def update(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
+    """One policy as it is stored now."""
     served = require_hash(request)
     identity, version, mark, content = await _stored(request)
     return answer(PolicyAnswer(identity, version, mark, msgspec.Raw(content), served))
@@ -195,9 +198,18 @@ def _no_such_policy(request: Request) -> RefusedError:
 
 
 ROUTES: Final = (
-    Endpoint("POST", "/policies", create),
-    Endpoint("GET", "/policies", page),
-    Endpoint("GET", "/policies/{id}", read),
-    Endpoint("PUT", "/policies/{id}", update),
-    Endpoint("POST", "/policies/{id}/decisions", decisions),
+    Endpoint("POST", "/policies", create, body=Policy, answers={201: PolicyAnswer}),
+    Endpoint("GET", "/policies", page, query=ListQuery, answers={200: PolicyList}),
+    Endpoint("GET", "/policies/{id}", read, answers={200: PolicyAnswer}, refusals=(404,)),
+    Endpoint(
+        "PUT", "/policies/{id}", update, body=PolicyUpdate, answers={200: PolicyAnswer}, refusals=(404, 409)
+    ),
+    Endpoint(
+        "POST",
+        "/policies/{id}/decisions",
+        decisions,
+        body=Action,
+        answers={200: DecisionAnswer},
+        refusals=(404,),
+    ),
 )

@@ -189,6 +189,7 @@ _form: Final = msgspec.json.Decoder(Settings)
 
 
 async def read(request: Request) -> Response:
+    """The planted faults as they are set now."""
     _require_loopback(request)
     return answer(request.app.state.switches.settings())
 

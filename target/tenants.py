@@ -18,7 +18,8 @@ from starlette.responses import Response
 from target.answers import JSON, RefusedError, answer, path_id, read_json, read_query
 from target.constitution import require_hash
 from target.endpoint import Endpoint
-from target.policy import Attributes  # noqa: TC001 msgspec looks it up at run time
+from target.openapi import holding
+from target.policy import Attributes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,7 +65,7 @@ class NewRow(Struct, frozen=True, forbid_unknown_fields=True):
 class StoredRow(Struct, frozen=True):
     id: int
     tenant: int
-    fields: msgspec.Raw
+    fields: Annotated[msgspec.Raw, holding(Attributes)]
 
 
 class RowAnswer(StoredRow, frozen=True):
@@ -92,7 +93,7 @@ class ConfigurationUpdate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfigurationAnswer(Struct, frozen=True):
-    configuration: msgspec.Raw
+    configuration: Annotated[msgspec.Raw, holding(Attributes)]
     version: int
     constitutional_hash: str
 
@@ -127,6 +128,7 @@ async def create(request: Request) -> Response:
 
 
 async def add_row(request: Request) -> Response:
+    """Add a row to the tenant's own."""
     served = require_hash(request)
     tenant = await _tenant(request)
     new = await read_json(request, _row_form)
@@ -148,6 +150,7 @@ async def add_row(request: Request) -> Response:
 
 
 async def read_row(request: Request) -> Response:
+    """One row of the tenant's own."""
     served = require_hash(request)
     tenant = await _tenant(request)
     identity = path_id(request, "row")
@@ -194,9 +197,10 @@ async def list_rows(request: Request) -> Response:
 
 
 async def read_configuration(request: Request) -> Response:
-    """Not cached: to ask the store whether a copy is still right costs as much as to read it there."""
+    """The tenant's configuration and its version."""
     served = require_hash(request)
     tenant = await _tenant(request)
+    # Not cached: to ask the store whether a copy is still right costs as much as to read it there.
     rows = await request.app.state.store.read(
         "SELECT configuration, configuration_version FROM tenants WHERE id = ?", (tenant,)
     )
@@ -285,10 +289,26 @@ def _leaking(body: bytes, foreign: StoredRow) -> bytes:
 
 
 ROUTES: Final = (
-    Endpoint("POST", "/tenants", create),
-    Endpoint("POST", "/tenants/{id}/rows", add_row),
-    Endpoint("GET", "/tenants/{id}/rows", list_rows),
-    Endpoint("GET", "/tenants/{id}/rows/{row}", read_row),
-    Endpoint("GET", "/tenants/{id}/configuration", read_configuration),
-    Endpoint("PUT", "/tenants/{id}/configuration", configure),
+    Endpoint("POST", "/tenants", create, body=NewTenant, answers={201: TenantAnswer}),
+    Endpoint("POST", "/tenants/{id}/rows", add_row, body=NewRow, answers={201: RowAnswer}, bearer=True),
+    Endpoint("GET", "/tenants/{id}/rows", list_rows, query=ListQuery, answers={200: RowList}, bearer=True),
+    Endpoint(
+        "GET", "/tenants/{id}/rows/{row}", read_row, answers={200: RowAnswer}, refusals=(404,), bearer=True
+    ),
+    Endpoint(
+        "GET",
+        "/tenants/{id}/configuration",
+        read_configuration,
+        answers={200: ConfigurationAnswer},
+        bearer=True,
+    ),
+    Endpoint(
+        "PUT",
+        "/tenants/{id}/configuration",
+        configure,
+        body=ConfigurationUpdate,
+        answers={200: ConfigurationAnswer},
+        refusals=(409,),
+        bearer=True,
+    ),
 )
