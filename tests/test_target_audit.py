@@ -303,6 +303,28 @@ def test_what_is_removed_moved_or_exchanged_is_found(tmp_path, sql, expected):
     assert asyncio.run(told()) == (expected, True)
 
 
+@pytest.mark.parametrize("column", COLUMNS)
+def test_values_of_other_types_are_found(tmp_path, column):
+    """Nothing, a number or a text in place of bytes, in a table that lets them in, is a fault like any other."""
+
+    async def told():
+        async with inside(tmp_path) as (client,):
+            key = await trail(client)
+            with sqlite3.connect(tmp_path / "db", isolation_level=None) as connection:
+                connection.executescript(
+                    "CREATE TABLE loose AS SELECT * FROM audit_entries; DROP TABLE audit_entries;"
+                    "ALTER TABLE loose RENAME TO audit_entries;"
+                )
+            connection.close()
+            results = []
+            for value in (None, 7, "text"):
+                alter(tmp_path / "db", f"UPDATE audit_entries SET {column} = ? WHERE seq = 2", value)
+                results.append(await found(client, key))
+            return results
+
+    assert [(where[0], by_the_client) for where, by_the_client in asyncio.run(told())] == [(2, True)] * 3
+
+
 def test_an_entry_without_the_key_is_found(tmp_path):
     """Somebody who can write and hash, but has not the key, is found by the signature alone."""
 
