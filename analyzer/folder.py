@@ -103,6 +103,7 @@ class RunFolder:
             epochs=tuple(journal.found() for journal in self.journals),
             resources=self.samples,
             target_counts=manifest.target_counts if manifest else None,
+            target_count_lost=manifest.target_count_lost if manifest else None,
             stop=Stop(stop.by, stop.why, stop.at_us) if stop else None,
             smoke=manifest.smoke if manifest else False,
             locust_counted=manifest.locust_counted if manifest else None,

@@ -51,6 +51,7 @@ class Manifest(msgspec.Struct, frozen=True):
     stop: StopNote | None = None
     target_counts: dict[str, int] | None = None
     target_counts_note: str | None = None
+    target_count_lost: str | None = None
     locust_counted: int | None = None
 
 

@@ -196,6 +196,18 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 message = messages.Record(admitted.epoch, admitted.receiver.expected, record)
                 self._receive(admitted.client_id, message)
 
+    def secure_copies(self) -> bool:
+        """Bring every finished copy to disk; True if all journals are whole and there."""
+        whole = True
+        for worker, admitted in self.admitted.items():
+            try:
+                gevent.get_hub().threadpool.apply(admitted.receiver.copy.sync)
+            except JournalError as error:
+                self.folder.event(admitted.left_us, "note", str(error), worker)
+                whole = False
+            whole = whole and admitted.finished
+        return whole
+
     def finish(self) -> None:
         """Close the journals' copies and end the loops; the socket closes with the process's context."""
         self.environment.events.test_stop.fire(environment=self.environment)
@@ -206,13 +218,18 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _admit(self, client_id: str, hello: messages.Hello) -> None:
         refusal = self._refusal(hello)
-        if refusal is not None:
+        receiver = None
+        if refusal is None:
+            try:
+                path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
+                receiver = Receiver(path, hello.worker, hello.epoch)
+            except JournalError as error:
+                refusal = str(error)
+        if refusal is not None or receiver is None:
             logger.warning("refused worker %s: %s", hello.worker, refusal)
             self.folder.event(None, "note", f"refused: {refusal}", hello.worker)
-            self._send(messages.REFUSED, messages.Refused(refusal), client_id)
+            self._send(messages.REFUSED, messages.Refused(refusal or "refused"), client_id)
             return
-        path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
-        receiver = Receiver(path, hello.worker, hello.epoch)
         self.admitted[hello.worker] = Admitted(self.seats[hello.worker], client_id, hello.epoch, receiver)
         self.clients[client_id] = WorkerNode(client_id)
         self.environment.events.worker_connect.fire(client_id=client_id)

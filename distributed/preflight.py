@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import http.client
 import json
 import time
 import urllib.error
@@ -41,7 +42,10 @@ def preflight(url: str, expected: Mapping[str, str]) -> Health:
     try:
         answer = _health(url)
     except urllib.error.HTTPError as error:
-        body = error.read(4_096).decode("utf-8", "replace")
+        try:
+            body = error.read(4_096).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            body = "(unreadable)"
         error.close()
         if error.code in {404, 405, 501}:
             return Health(notes=(f"the target has no {HEALTH}: only that it answers was checked",))
@@ -49,7 +53,7 @@ def preflight(url: str, expected: Mapping[str, str]) -> Health:
             f"the target {url} is not fit to be loaded: GET {HEALTH} answered {error.code} {body[:300]}; "
             "see its log, and that its database is up"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise TargetError(
             f"the target {url} does not answer: {reason}; start it, or name another with --target"
@@ -59,7 +63,7 @@ def preflight(url: str, expected: Mapping[str, str]) -> Health:
         return Health(
             notes=(f"GET {HEALTH} answered no JSON object: only that the target answers was checked",)
         )
-    status = answer.get("status", "ok")
+    status = str(answer.get("status", "ok"))
     if status not in {"ok", "healthy", "up", "UP"}:
         raise TargetError(
             f"the target {url} says that it is {status!r}: {json.dumps(answer)[:300]}; see its log first"

@@ -48,6 +48,9 @@ class ProcessTree:
             if pid not in seconds:
                 self._ended_seconds += spent
         self._cpu_seconds = seconds
+        if not seconds:
+            self._last = None
+            return None, 0
         total = sum(seconds.values()) + self._ended_seconds
         share = None
         if self._last is not None and now > self._last[0]:
@@ -128,5 +131,8 @@ def throttled_us() -> int | None:
 
 def steal_us() -> int | None:
     """Time that the hypervisor took from this machine so far, over all processors."""
-    steal = getattr(psutil.cpu_times(), "steal", None)
+    try:
+        steal = getattr(psutil.cpu_times(), "steal", None)
+    except OSError:
+        return None
     return None if steal is None else int(steal * 1_000_000)

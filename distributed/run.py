@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import shutil
 import signal
 import time
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
+logger = logging.getLogger(__name__)
+
 JOIN_S: Final = 60.0
 """How long planned workers may take to join before the run starts without them, to end INVALID."""
 HEAD_START_S: Final = 0.5
@@ -66,6 +70,8 @@ class Ended:
     folder: Path
     signal: int | None
     """The signal that stopped it."""
+    complete: bool
+    """Every journal is whole on disk here."""
 
 
 @dataclass
@@ -73,6 +79,7 @@ class _Stop:
     by: str | None = None
     why: str = ""
     signal: int | None = None
+    at_ns: int = 0
     times: int = 0
     asked: Event = field(default_factory=Event)
 
@@ -85,10 +92,18 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
     raise_file_limit()
     folder = RunFolder(options.reports, plan.name, utc_now())
     run = _Run(plan, suite, options, show, folder)
+    log = logging.FileHandler(folder.log, encoding="utf-8")
+    log.setFormatter(logging.Formatter("%(asctime)s master %(levelname)s %(name)s: %(message)s"))
+    log.setLevel(options.log_level)
+    root = logging.getLogger()
+    root.addHandler(log)
+    root.setLevel(options.log_level)
     try:
         return run.conduct()
     finally:
         run.clear()
+        root.removeHandler(log)
+        log.close()
 
 
 class _Run:
@@ -108,12 +123,13 @@ class _Run:
         self.trouble = Trouble(plan)
         self.signals: list[Any] = []
         self.complete = False
+        self.showing = True
 
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
         self.signals = [
             gevent.signal_handler(number, self._signalled, number)
-            for number in (signal.SIGINT, signal.SIGTERM)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         ]
         url = self._reach_target()
         health = preflight(url, self.suite.expected_health(plan.scenarios))
@@ -211,7 +227,11 @@ class _Run:
         while len(self.master.admitted) < len(self.workers) and time.monotonic() < deadline:
             if self.stop.by is not None:
                 return
-            dead = [child for child in self.workers.values() if not child.running()]
+            dead = [
+                worker
+                for worker, child in self.workers.items()
+                if worker not in self.master.admitted and not child.running()
+            ]
             if len(dead) == len(self.workers):
                 break
             if len(self.master.admitted) + len(dead) >= len(self.workers):
@@ -219,7 +239,7 @@ class _Run:
             self.master.changed.wait(timeout=TICK_S)
             self.master.changed.clear()
         if not self.master.admitted:
-            raise UsageError(f"no worker could start:\n{tail(self.folder.log)}")
+            raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{tail(self.folder.log)}")
         for worker, child in self.workers.items():
             if worker not in self.master.admitted:
                 what = (
@@ -254,8 +274,17 @@ class _Run:
                 for worker, admitted in master.admitted.items():
                     if not admitted.settled:
                         master.lose(worker, "its journal did not end in time")
-            self.show(self._view(clock, draining=asked_us is not None))
+            self._show(clock, draining=asked_us is not None)
             self.stop.asked.wait(timeout=TICK_S)
+
+    def _show(self, clock: RunClock, *, draining: bool) -> None:
+        if not self.showing:
+            return
+        try:
+            self.show(self._view(clock, draining=draining))
+        except (Exception, SystemExit):  # rich ends the process when the reader of its output is gone
+            self.showing = False
+            logger.exception("the display failed; the run goes on without it")
 
     def _notice_deaths(self) -> None:
         assert self.master is not None
@@ -308,7 +337,11 @@ class _Run:
         self.master.dismiss()
         stop = None
         if self.stop.by is not None:
-            stop = {"by": self.stop.by, "why": self.stop.why, "at_us": max(0, self.stop_at_us(clock))}
+            stop = {
+                "by": self.stop.by,
+                "why": self.stop.why,
+                "at_us": max(0, (self.stop.at_ns - clock.start_ns) // 1_000),
+            }
         self.folder.write_manifest(
             ended_utc=utc_text(utc_now()),
             run_length_us=max(0, clock.now_us()),
@@ -327,15 +360,13 @@ class _Run:
             stop=stop,
             target_counts=counts,
             target_counts_note=why_not,
+            target_count_lost=why_not if counts is None and self.target is not None else None,
             locust_counted=int(self.master.environment.stats.total.num_requests),
             dropped_messages=self.master.dropped_messages,
             closed=True,
         )
-        self.complete = all(admitted.finished for admitted in self.master.admitted.values())
-        return Ended(self.folder.path, self.stop.signal)
-
-    def stop_at_us(self, clock: RunClock) -> int:
-        return (self.stop_ns - clock.start_ns) // 1_000
+        self.complete = self.master.secure_copies()
+        return Ended(self.folder.path, self.stop.signal, complete=self.complete)
 
     def _signalled(self, number: int) -> None:
         """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""
@@ -344,7 +375,8 @@ class _Run:
             name = signal.Signals(number).name
             self.stop.by, self.stop.signal = name, number
             self.stop.why = f"stopped by {name}"
-            self.stop_ns = time.monotonic_ns()
+            self.stop.at_ns = time.monotonic_ns()
+            self.stop.asked.set()
             self.folder.event(None, "stop", f"{name}: draining; once more ends it at once")
         self.stop.asked.set()
 
@@ -354,5 +386,13 @@ def needs_permission(plan: Plan) -> str | None:
     if plan.target == EMBEDDED:
         return None
     host = urlsplit(plan.target).hostname or ""
-    loopback = host in {"localhost", "::1"} or host.startswith("127.")
-    return None if loopback or host in plan.allow_hosts else host
+    return None if _is_loopback(host) or host in plan.allow_hosts else host
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

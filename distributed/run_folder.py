@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -49,23 +50,41 @@ class RunFolder:
 
     def event(self, at_us: int | None, kind: str, text: str, who: str | None = None) -> None:
         """Note that something happened: `phase`, `worker_joined`, `worker_lost`, `stop`, ..."""
-        _line(
+        self._line(
             self._events, {"at_us": at_us, "utc": utc_text(utc_now()), "kind": kind, "who": who, "text": text}
         )
 
     def sample(self, at_us: int, name: str, value: float) -> None:
-        _line(self._samples, {"at_us": at_us, "name": name, "value": value})
+        self._line(self._samples, {"at_us": at_us, "name": name, "value": value})
 
     def write_manifest(self, **facts: Any) -> None:
         """Merge facts into the manifest and replace the file in one step."""
         self.manifest.update(facts)
         new = self.path / "manifest.json.new"
-        new.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
-        new.replace(self.path / "manifest.json")
+        try:
+            new.write_text(json.dumps(self.manifest, indent=1) + "\n", encoding="utf-8")
+            new.replace(self.path / "manifest.json")
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
 
     def close(self) -> None:
-        self._events.close()
-        self._samples.close()
+        for stream in (self._events, self._samples):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def _line(self, stream: Any, record: dict[str, Any]) -> None:
+        try:
+            stream.write(json.dumps(record) + "\n")
+            stream.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> RunFolderError:
+        return RunFolderError(
+            f"{self.path} cannot be written: {error.strerror}; free space there: what the workers measured is kept "
+            f"in {self.worker_journals}"
+        )
 
 
 def utc_now() -> datetime.datetime:
@@ -116,8 +135,3 @@ def _create(reports: Path, name: str) -> Path:
             continue
         return path
     raise FileExistsError(17, "a hundred runs of this name began in one second", str(reports))
-
-
-def _line(stream: Any, record: dict[str, Any]) -> None:
-    stream.write(json.dumps(record) + "\n")
-    stream.flush()

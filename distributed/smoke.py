@@ -23,8 +23,14 @@ def run_every_task_once(environment: Any, recorder: Recorder, scenarios: Iterabl
     """Run scenarios one after another, printing each exchange; a task's exception is recorded and printed."""
     environment.events.request.add_listener(_show)
     for scenario in scenarios:
-        user = environment.user_classes_by_name[scenario](environment)
         _say(f"{scenario}")
+        user_class = environment.user_classes_by_name[scenario]
+        try:
+            user = user_class(environment)
+        except Exception as error:  # noqa: BLE001 a scenario may raise anything, and the next one is to run too
+            _say(f"  could not be made: {error_text(error)}")
+            recorder.task_error(f"{scenario}: {error_text(error)}")
+            continue
         recorder.user_started(scenario)
         try:
             user._state = LOCUST_STATE_RUNNING  # noqa: SLF001 what User.run does before its first task

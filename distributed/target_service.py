@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import urllib.error
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 START_S: Final = 30.0
 ANSWER_S: Final = 5.0
+COUNT_UNREAD: Final = "the target's count could not be read"
 ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -48,9 +50,19 @@ def counts(url: str, run: str) -> tuple[dict[str, int] | None, str | None]:
         counted = {str(name): int(number) for name, number in body["counts"].items()}
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code not in {404, 405, 501}:
+            return None, f"{COUNT_UNREAD}: GET /counts answered {error.code}"
         return None, f"the target does not count requests (GET /counts answered {error.code})"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"the target's count could not be read: {error}"
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        http.client.HTTPException,
+    ) as error:
+        return None, f"{COUNT_UNREAD}: {error}"
     return counted, None
 
 

@@ -113,14 +113,22 @@ class Users:
         while True:
             # A replacement plays the same user, so it goes on with the same share of the rows.
             rows = getattr(user, "_own_rows", None)
-            user = user_class(self._environment)
+            try:
+                user = user_class(self._environment)
+            except Exception as error:  # noqa: BLE001 a scenario's constructor may raise anything
+                self._count_failed_start(slot.scenario, error, self._clock.now_us())
+                gevent.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+                continue
             user.slot, user.slots, user._own_rows = slot.index, self._total, rows  # noqa: SLF001
             started = self._clock.now_us()
             greenlet = user.start(self.group)
             self._running[slot.index] = user
             self._recorder.user_started(slot.scenario)
             greenlet.join()
-            del self._running[slot.index]
+            if self._running.pop(slot.index, None) is None:
+                # Let go in the same instant as it ended: it is counted as stopped already.
+                return
             self._recorder.user_stopped(slot.scenario)
             if greenlet.exception is not None:
                 self._count_failed_start(slot.scenario, greenlet.exception, started)

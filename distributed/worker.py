@@ -131,8 +131,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self.handle_message(self.client.recv())
             except msgspec.ValidationError as error:
                 logger.warning("dropped a message that does not fit: %s", error)
-            except RPCError as error:
-                logger.warning("the link failed: %s", error)
+            except Exception as error:  # noqa: BLE001 a stranger's bytes must not deafen a worker
+                logger.warning("dropped a message: %s", error)
+                gevent.sleep(0.01)
 
     def handle_message(self, msg: Message) -> None:
         match msg.type:
@@ -173,9 +174,16 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         try:
             self._load_and_drain(begin)
         except JournalError as error:
-            logger.error("%s stops: %s", self.seat.worker, error)  # noqa: TRY400 the message is the whole story
-            self.refused = str(error)
-            self.left.set()
+            self._give_up(str(error))
+        except Exception as error:
+            logger.exception("%s cannot go on", self.seat.worker)
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _give_up(self, why: str) -> None:
+        """End without a FIN; the reason goes to the run's log, and the master sees the process go."""
+        logger.error("%s stops: %s", self.seat.worker, why)
+        self.refused = why
+        self.left.set()
 
     def _load_and_drain(self, begin: messages.Begin) -> None:
         clock = RunClock(begin.start_ns)
@@ -186,7 +194,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             return spans[bisect_right(ends, now_us)].phase.name
 
         limits = limits_us(self.plan)
-        recorder = Recorder(limits, clock.now_us, phase_name)
+        # What a suite does in `test_start` comes before zero, and counts as the first second's.
+        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phase_name)
         start_recording(self.environment, recorder, begin.run)
         journal = self._open_journal(begin.run, limits)
         random.seed(f"{self.plan.seed}:{self.seat.worker}")
@@ -195,7 +204,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.worker_state = self.state = "running"
         self.environment.events.test_start.fire(environment=self.environment)
         gevent.sleep(clock.seconds_until(0))
-        recorder.open_interval(0)
         pulse = gevent.spawn(self._close_intervals, clock, recorder, journal)
         helpers = [
             gevent.spawn(self._probe, clock, recorder),
@@ -208,7 +216,11 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             )
         else:
             following = gevent.spawn(users.follow_plan)
-        gevent.wait([following, self.stopping, pulse], count=1)
+        gevent.wait([following, self.stopping, pulse, helpers[1]], count=1)
+        for vital in (following, helpers[1]):
+            if vital.exception is not None:
+                # Without its FIN the journal is torn, and the run says so.
+                raise vital.exception
         users.stop()
         self.worker_state = self.state = "stopping"
         deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US

@@ -82,7 +82,7 @@ def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Envir
     argument_parser.setup_parser_arguments(parser)
     options = parser.parse_args([])
     environment = Environment(
-        user_classes=[classes[name] for name in (plan.scenarios or classes) if name in classes],
+        user_classes=[classes[name] for name in (classes if plan.scenarios is None else plan.scenarios)],
         events=locust.events,
         host=target,
         parsed_options=options,

@@ -25,7 +25,6 @@ class Answer:
 @pytest.fixture
 def recorder(monkeypatch):
     recorder = Recorder((), lambda: 5, lambda _: "steady")
-    recorder.open_interval(0)
     monkeypatch.setattr(recording._Active, "recorder", recorder)
     return recorder
 

@@ -70,7 +70,6 @@ def crew():
         environment.create_local_runner()
         clock = RunClock(time.monotonic_ns())
         recorder = Recorder((), clock.now_us, lambda _: "p")
-        recorder.open_interval(0)
         placed = [Slot(index, user_class.__name__) for index in slots]
         users = Users(environment, recorder, clock, load, placed)
         made.append((users, environment))

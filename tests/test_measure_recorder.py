@@ -23,9 +23,7 @@ def clock():
 
 @pytest.fixture
 def recorder(clock):
-    recorder = Recorder((1_000, 5_000), clock, lambda now: "ramp" if now < 2_000_000 else "steady")
-    recorder.open_interval(0)
-    return recorder
+    return Recorder((1_000, 5_000), clock, lambda now: "ramp" if now < 2_000_000 else "steady")
 
 
 def test_a_request_is_one_in_its_series(recorder, clock):
@@ -153,7 +151,6 @@ def test_the_first_book_always_closes(steps):
     """After any history, started = ok + failed + unfinished + in flight, in totals and summed over intervals."""
     clock = Clock()
     recorder = Recorder((), clock, lambda _: "p")
-    recorder.open_interval(0)
     tickets, intervals = [], []
     for step in steps:
         clock.now += 100_000

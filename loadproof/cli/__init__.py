@@ -57,7 +57,7 @@ def main() -> None:
     except KeyboardInterrupt:
         code = ExitCode.SIGINT
     except BrokenPipeError:
-        # The reader of our output is gone (`loadproof plans | head`); nobody is left to tell.
+        # The reader of our output is gone (`loadproof plans | head`): what was not read cannot count as OK.
         sys.stderr.close()
-        code = ExitCode.OK
+        code = ExitCode.INTERNAL
     sys.exit(int(code or 0))

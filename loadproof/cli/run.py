@@ -63,6 +63,8 @@ def run(
     from loadproof.errors import ExitCode, UsageError
     from loadproof.plan.overrides import Overrides
 
+    if plan is not None and test_type is not None:
+        raise UsageError("PLAN and --test-type both name the plan: give one of them")
     changes = tuple(settings or ())
     if stop_timeout is not None:
         changes += (f"stop_timeout={stop_timeout}",)
@@ -87,6 +89,12 @@ def run(
         raise UsageError(
             f"{host} is not this machine: if you may load it, say --yes or add it to the plan's `allow_hosts`"
         )
+    try:
+        charts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write charts to {charts}: {error.strerror}; name another with --charts"
+        ) from error
     console = Console(file=sys.stderr if json_output else sys.stdout, highlight=False)
     if not quiet:
         for note in (_headline(asked), *notes):
@@ -106,7 +114,7 @@ def run(
         )
     if no_analysis:
         console.print(f"not judged: `loadproof report {ended.folder}` does it", markup=False, soft_wrap=True)
-        code: int = ExitCode.OK
+        code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
     else:
         code = _report(ended, charts, json_output=json_output, quiet=quiet, strict=strict)
     return code if ended.signal is None else 128 + ended.signal
@@ -166,7 +174,10 @@ def _report(ended: Ended, charts: Path, *, json_output: bool, quiet: bool, stric
     import subprocess
     import sys
 
+    from loadproof.errors import ExitCode
+
     command = [sys.executable, "-m", "loadproof", "report", str(ended.folder), "--charts", str(charts)]
     flags = {"--json": json_output, "--quiet": quiet, "--strict": strict}
     command += [flag for flag, wanted in flags.items() if wanted]
-    return subprocess.run(command, check=False, start_new_session=True).returncode
+    code = subprocess.run(command, check=False, start_new_session=True).returncode
+    return code if code >= 0 else ExitCode.INTERNAL

@@ -203,11 +203,6 @@ class Recorder:
         """When the second of the open interval is over."""
         return (self._interval.second + 1) * 1_000_000
 
-    def open_interval(self, start_us: int) -> None:
-        """Start the very first interval; `close_interval` starts each later one."""
-        self._users_since_us = start_us
-        self._interval = Interval(start_us // 1_000_000, start_us, 0)
-
     def close_interval(
         self, *, cpu_us: int = 0, throttled_us: int | None = None, steal_us: int | None = None
     ) -> Interval:

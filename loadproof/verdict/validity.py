@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.accounting import gap_text
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import generator_reasons
-from loadproof.verdict.offered import offered_reasons
+from loadproof.verdict.offered import NOT_OFFERED, offered_reasons
 from loadproof.verdict.result import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
     # A smoke run runs every task once: it follows no plan's load.
     if not case.facts.smoke:
         found += offered_reasons(case)
+    found += _mix_reasons(case)
     found += generator_reasons(case, rules)
     found += (Reason(Verdict.INVALID, "books_open", text) for text in books.differences)
+    if case.facts.target_count_lost is not None:
+        found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
     found += _scenario_reasons(case)
     found += _ending_reasons(case)
     return found
@@ -59,6 +63,34 @@ def _evidence_reasons(case: Case, books: Books) -> Iterator[Reason]:
             text = f"{worker} never came" + (f": {why}" if why else "")
             # Its load either was taken over, or `load_not_offered` says so.
             yield Reason(Verdict.WARN, "worker_missing", text)
+
+
+def _mix_reasons(case: Case) -> Iterator[Reason]:
+    """A scenario that has no user, or clearly fewer than its weight asks for, though the sum of users is right.
+
+    One user for the whole run is rounding; below that and 95 % of its share it is another load than planned.
+    """
+    weights = case.plan.scenarios
+    if not weights:
+        return
+    seen = dict.fromkeys(weights, 0)
+    for (_, scenario), seconds in case.evidence.user_us.items():
+        seen[scenario] = seen.get(scenario, 0) + sum(seconds.values())
+    total_us, total_weight = sum(seen.values()), sum(weights.values())
+    if not total_us:
+        return
+    for scenario, weight in weights.items():
+        share = weight / total_weight
+        expected_us = total_us * share
+        users = 1 if case.facts.smoke and weight else case.plan.max_users * share
+        is_missing = not seen[scenario] and users >= 1
+        is_short = not case.facts.smoke and seen[scenario] < 0.95 * expected_us - case.timeline.end_us
+        if is_missing or is_short:
+            text = (
+                f"scenario {scenario} had {format_count(seen[scenario] // SECOND_US)} user-seconds, its weight asks "
+                f"for {format_count(round(expected_us / SECOND_US))}: its users could not be made, or ended"
+            )
+            yield Reason(Verdict.INVALID, NOT_OFFERED, text)
 
 
 def _scenario_reasons(case: Case) -> Iterator[Reason]:

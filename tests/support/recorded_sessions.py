@@ -74,7 +74,6 @@ def main(kind):
         return now["us"]
 
     recorder = Recorder((50_000,), clock, lambda _: "steady")
-    recorder.open_interval(0)
     start_recording(environment, recorder, "run-1")
     user = Scenario(environment)
     with Timeout(20):
