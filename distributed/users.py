@@ -103,8 +103,8 @@ class Users:
         self._recorder.user_stopped(type(user).__name__)
         state, user._state = user._state, LOCUST_STATE_STOPPING  # noqa: SLF001 Locust's own protocol
         if state in {None, LOCUST_STATE_WAITING}:
-            # Killing blocks while `on_stop` runs, and a step of the plan must not wait for it.
-            gevent.spawn(self.group.killone, user.greenlet)
+            # At once, so that one which has not begun never does; and without waiting for its `on_stop`.
+            self.group.killone(user.greenlet, block=False)
 
     def _keep(self, slot: Slot) -> None:
         user_class = self._environment.user_classes_by_name[slot.scenario]

@@ -90,3 +90,22 @@ def test_a_target_without_health_is_only_asked_whether_it_answers(serve, status,
 
     assert health.version is None
     assert "only that" in health.notes[0]
+
+
+def test_something_that_speaks_no_http_is_told():
+    """A port on which another protocol answers, a Redis say, is a message and no traceback."""
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer():
+            connection, _ = listener.accept()
+            connection.sendall(b"-ERR unknown command\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+
+        with pytest.raises(TargetError, match="does not answer"):
+            preflight(f"http://127.0.0.1:{listener.getsockname()[1]}", {})

@@ -180,3 +180,17 @@ def test_a_stop_never_cuts_a_task_that_has_begun(crew):
         assert users.drain(5)
 
     assert Hasty.cut == 0
+
+
+def test_a_user_that_is_let_go_before_it_ran_never_runs(crew):
+    """A start and a stop in one turn of the loop leave no request behind."""
+    Hasty.cut = 0
+    for _ in range(20):
+        users, recorder = crew(Hasty, (phase(30, 40, 40),), range(40))
+        gevent.spawn(users.follow_plan)
+        while not recorder.active_users:
+            gevent.sleep(0)
+        users.stop()
+        assert users.drain(5)
+
+    assert Hasty.cut == 0

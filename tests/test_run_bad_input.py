@@ -168,3 +168,28 @@ def test_a_report_of_no_run_folder_is_told(tmp_path):
 
     refused(loadproof("report", "empty", cwd=tmp_path), "empty")
     refused(loadproof("report", "nowhere", cwd=tmp_path), "nowhere")
+
+
+@pytest.mark.parametrize("host", ["127.evil.invalid", "localhost.invalid", "10.0.0.1"])
+def test_only_loopback_is_loopback(tmp_path, host):
+    """A name that merely begins like a loopback address needs permission as any other."""
+    (tmp_path / "plan.yaml").write_text(GOOD)
+
+    refused(loadproof("run", "./plan.yaml", "--target", f"http://{host}:9", cwd=tmp_path), host, "--yes")
+
+
+def test_a_scenario_that_cannot_be_made_is_no_pass(tmp_path):
+    """A user class whose constructor raises makes the run INVALID, in a smoke run too."""
+    (tmp_path / "two.py").write_text(
+        VISITOR
+        + "\n\nclass Broken(Visitor):\n    def __init__(self, environment):\n        raise RuntimeError('no token')\n"
+    )
+    plan = (
+        "name: two\nlocustfile: two.py\nload:\n  - {phase: steady, duration: 6s, users: 20}\n"
+        'scenarios: {Visitor: 95, Broken: 5}\nrules: ["count >= 10"]\n'
+    )
+    (tmp_path / "two.yaml").write_text(plan)
+    for more in ((), ("--smoke",)):
+        done = loadproof("run", "./two.yaml", *more, cwd=tmp_path)
+        assert done.returncode in {3, 4}, done.stdout + done.stderr
+        assert "Broken" in done.stdout

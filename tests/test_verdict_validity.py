@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from judging import SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
+from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
 
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
 from loadproof.plan.model import Region
@@ -626,3 +626,56 @@ def test_exchanges_of_a_user_without_a_connection_do_not_matter():
     run.facts["target_counts"] = {"GET /policies/:id": 1_200, "GET /other": 0}
 
     assert run.judge().verdict is Verdict.PASS
+
+
+def mixed(**weights):
+    """A run of 100 users whose scenarios have these weights in the plan, and all whose users are of one."""
+    run = run_of("p95 <= 1s")
+    run.plan = run.plan.model_copy(update={"scenarios": {SCENARIO: 95.0, **weights}})
+    return run
+
+
+def test_a_scenario_that_never_had_a_user_is_invalid():
+    """Five users of a hundred could not be made: the sum is within 5 %, and still a whole scenario is missing."""
+    judgement = mixed(IntegrityUser=5.0).judge()
+
+    assert judgement.verdict is Verdict.INVALID
+    [reason] = [reason for reason in judgement.reasons if reason.code == "load_not_offered"]
+    assert "IntegrityUser had 0 user-seconds" in reason.text
+
+
+def test_a_mix_that_is_another_than_planned_is_invalid():
+    """A scenario with a tenth of its users is named, though some of them ran."""
+
+    def few(worker, second, interval):
+        active = interval.user_us[SCENARIO]
+        interval.user_us = {SCENARIO: active * 97 // 100, "IntegrityUser": active * 3 // 100}
+
+    judgement = mixed(IntegrityUser=30.0).change(few).judge()
+
+    assert judgement.verdict is Verdict.INVALID
+    assert any("IntegrityUser had" in reason.text for reason in judgement.reasons)
+
+
+def test_the_planned_mix_is_no_reason():
+    """A fifth of the users in a scenario that asks for a fifth: nothing to say."""
+
+    def planned(worker, second, interval):
+        active = interval.user_us[SCENARIO]
+        interval.user_us = {SCENARIO: active * 4 // 5, "IntegrityUser": active // 5}
+
+    run = mixed(IntegrityUser=95.0 / 4).change(planned)
+
+    assert "load_not_offered" not in codes(run.judge())
+
+
+def test_a_count_that_the_target_owes_is_invalid():
+    """A target that counts and could not be asked at the end leaves the second book open."""
+    run = run_of("p95 <= 1s")
+    run.facts["target_count_lost"] = "the target's count could not be read: timed out"
+    judgement = run.judge()
+
+    assert judgement.verdict is Verdict.INVALID
+    assert [reason.text for reason in judgement.reasons if reason.code == "books_open"] == [
+        "the target's count could not be read: timed out"
+    ]

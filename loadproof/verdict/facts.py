@@ -50,11 +50,11 @@ class RunFacts:
     """`target.cpu`, `target.memory`, `generator.cpu`, ... -> samples in order of time."""
     target_counts: dict[str, int] | None = None
     """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not."""
-    target_count_lost: str | None = None
-    """Why a target that counts could not be asked; None where it was, or does not count."""
     stop: Stop | None = None
     smoke: bool = False
     locust_counted: int | None = None
     """Requests in Locust's own statistics on the master."""
     lost: dict[str, str] = field(default_factory=dict)
     """Worker -> what became of it, in words."""
+    target_count_lost: str | None = None
+    """Why a target that counts could not be asked; None where it was, or does not count."""

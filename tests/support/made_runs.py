@@ -84,10 +84,13 @@ def make_requests(
 def make_interval(second: int, requests: list[Request], share: float, limits_us: tuple[int, ...]) -> Interval:
     """One worker's second with its requests and its share of the planned users."""
     interval = Interval(second=second, start_us=second * 1_000_000, length_us=1_000_000)
-    load = plan().load
-    active = user_us_between(load, interval.start_us, interval.start_us + 1_000_000)
-    interval.user_us = {"PolicyGovernanceUser": int(active * share)}
-    interval.users = {"PolicyGovernanceUser": round(users_at(load, interval.start_us + 999_999) * share)}
+    load, weights = plan().load, plan().scenarios
+    active_us = user_us_between(load, interval.start_us, interval.start_us + 1_000_000)
+    users = users_at(load, interval.start_us + 999_999)
+    for scenario, weight in weights.items():
+        part = share * weight / sum(weights.values())
+        interval.user_us[scenario] = int(active_us * part)
+        interval.users[scenario] = round(users * part)
     interval.started = len(requests)
     interval.cpu_us, interval.throttled_us, interval.steal_us = 300_000, None, 0
     for number in range(20):
