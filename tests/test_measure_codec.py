@@ -8,25 +8,51 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measuring import LIMITS_US, counts, header, histogram_of, histograms, intervals, small_interval, texts
+from measuring import (
+    LIMITS_US,
+    counts,
+    header,
+    histogram_of,
+    histograms,
+    intervals,
+    series_of,
+    small_interval,
+    texts,
+)
 
 from loadproof.errors import JournalError
 from loadproof.measure.codec import FIN, HEADER, INTERVAL, decode, encode
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Fin, Header, Interval, MetricKey, MetricSummary
+from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
+    DurationKey,
+    Fin,
+    Header,
+    Interval,
+    MetricKey,
+    MetricSummary,
+    Outcome,
+    Series,
+    SeriesKey,
+    Timed,
+)
 from loadproof.measure.packing import pack, unpack
-from loadproof.measure.wire import OUTCOMES, WireInterval
+from loadproof.measure.wire import FORMAT_VERSION, OUTCOMES, TIMED, WireInterval, WireSeries
 
 fins = st.builds(Fin, counts, counts, counts, counts, counts, st.binary(min_size=32, max_size=32))
 headers = st.builds(
     Header,
-    st.just(1),
+    st.just(FORMAT_VERSION),
     texts,
     texts,
     texts,
     counts,
     st.sets(counts, max_size=5).map(lambda limits: tuple(sorted(limits))),
 )
+
+KEY = SeriesKey("Reader", "GET", "/policies/:id", Outcome.OK, "steady")
+INTERVAL_ARRAY = b"\xdc\x00" + bytes([len(WireInterval.__struct_fields__)])
 
 
 @given(interval=intervals())
@@ -47,9 +73,17 @@ def test_every_field_of_an_interval_is_written():
     assert written == {field.name for field in fields(Interval)}
 
 
-def test_every_outcome_is_written_at_its_place():
-    """The numbers of outcomes are part of the format: they only ever grow at the end."""
+def test_every_field_of_a_series_is_written():
+    """A field that is added to Series and forgotten in the format would be lost in silence."""
+    written = set(WireSeries.__struct_fields__) - set(SeriesKey._fields)
+    assert written == {field.name for field in fields(Series)}
+
+
+def test_every_outcome_and_timed_is_written_at_its_place():
+    """Their numbers are part of the format: they only ever grow at the end, and none is left out."""
     assert [outcome.value for outcome in OUTCOMES] == ["ok", "failed", "timeout", "unfinished"]
+    assert [timed.value for timed in TIMED] == ["resolve", "connect", "tls", "round_trip", "lifetime"]
+    assert (set(OUTCOMES), set(TIMED)) == (set(Outcome), set(Timed))
 
 
 @given(histogram=histograms)
@@ -129,6 +163,10 @@ def tampered(**changes):
     return INTERVAL + msgspec.msgpack.encode(wire)
 
 
+def packed(*values):
+    return pack(histogram_of(values))
+
+
 def first_series(**changes):
     def change(series):
         for name, value in changes.items():
@@ -168,9 +206,31 @@ def first_series(**changes):
         (first_series(over=[2, 0, 0]), "counts 0 values over 2000000"),
         (first_series(over=[4, 1, 0]), "counts 4 values over 1000"),
         (first_series(histogram=b"\x00"), "cut short"),
-        (HEADER + msgspec.msgpack.encode([2, b"", b"", b"", 1, []]), "format version is 2"),
-        (HEADER + msgspec.msgpack.encode([1, b"", b"", b"", 1, [5, 5]]), "limits do not ascend"),
-        (HEADER + msgspec.msgpack.encode([1, b"\xff", b"", b"", 1, [5]]), "not UTF-8"),
+        (first_series(first_byte=b"\x00"), "cut short"),
+        (first_series(first_byte=b""), "has 3 latencies, and the first byte of 0 answers"),
+        (first_series(first_byte=packed(900, 1_500)), "has 3 latencies, and the first byte of 2 answers"),
+        (first_series(first_byte=packed(900, 900, 1_500, 1_500)), "the first byte of 4 answers"),
+        (first_series(first_byte=packed(901, 1_400, 2_000_000)), "after the whole answer"),
+        (first_series(first_byte=packed(900, 1_501, 2_000_000)), "after the whole answer"),
+        (first_series(first_byte=packed(900, 1_500, 2_500_001)), "after the whole answer"),
+        (first_series(bytes_sent=-1), "does not fit the format"),
+        (tampered(stamped=2, unstamped=3), "clock of 2 and 3 requests, and only 4 ended"),
+        (tampered(stamped=2**63 - 1), "and only 4 ended"),
+        (tampered(user_wait=b"\x00"), "cut short"),
+        (tampered(exchanges=[(0, 1, 1, 1)]), "does not fit the format"),
+        (tampered(arrivals=[(0, 0, -1, 0, 0)]), "does not fit the format"),
+        (tampered(arrivals=[(0, 0, 1, 0)]), "does not fit the format"),
+        (tampered(arrivals=[(0, 99, 1, 0, 0)]), "text that it does not hold"),
+        (tampered(arrivals=[(0, 0, 1, 0, 0), (0, 0, 2, 0, 0)]), "same thing twice"),
+        (tampered(durations=[(0, 5, 0, 0, packed(1))]), "does not fit the format"),
+        (tampered(durations=[(0, -1, 0, 0, packed(1))]), "does not fit the format"),
+        (tampered(durations=[(0, 0, 0, 0, b"")]), "does not fit the format"),
+        (tampered(durations=[(0, 0, 0, 0, b"\x01")]), "cut short"),
+        (tampered(durations=[(0, 0, 99, 0, packed(1))]), "text that it does not hold"),
+        (tampered(durations=[(0, 0, 0, 0, packed(1)), (0, 0, 0, 0, packed(2))]), "same thing twice"),
+        (HEADER + msgspec.msgpack.encode([1, b"", b"", b"", 1, []]), "format version is 1"),
+        (HEADER + msgspec.msgpack.encode([2, b"", b"", b"", 1, [5, 5]]), "limits do not ascend"),
+        (HEADER + msgspec.msgpack.encode([2, b"\xff", b"", b"", 1, [5]]), "not UTF-8"),
         (FIN + msgspec.msgpack.encode([1, 1, 1, 1, 1, bytes(31)]), "does not fit the format"),
     ],
 )
@@ -178,6 +238,24 @@ def test_lies_are_named(payload, wrong):
     """Content that contradicts itself or the header is refused, with what is wrong in the message."""
     with pytest.raises(JournalError, match=wrong):
         decode(payload, LIMITS_US)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        ([1_000_001, 1_000_100], [1_000_000, 1_000_200]),
+        ([1_000_000, 1_000_201], [1_000_002, 1_000_200]),
+        ([1_000_000, 1_000_101, 1_000_200], [1_000_000, 1_000_100, 1_000_200]),
+        ([900, 1_000_000, 2_500], [1_000, 1_000_100, 2_000]),
+    ],
+)
+def test_first_bytes_after_the_end_are_refused(begins, ends):
+    """Buckets tell it for each value, and within one bucket minimum, maximum and sum do."""
+    interval = replace(small_interval(1), series={KEY: series_of(ends, first_bytes=begins)})
+    with pytest.raises(JournalError, match="after the whole answer"):
+        decode(encode(interval), LIMITS_US)
+    interval.series = {KEY: series_of(ends, first_bytes=ends)}
+    assert decode(encode(interval), LIMITS_US) == interval
 
 
 def test_over_counts_must_not_grow_with_the_limit():
@@ -237,7 +315,16 @@ def mutate(rng, payload):
 def test_hostile_bytes_raise_only_journal_error():
     """10,000 mutated payloads are read as something whole or refused by JournalError, nothing else."""
     rng = random.Random(7)
-    full = replace(small_interval(3), metrics={MetricKey("a", "b", "c"): MetricSummary(1, 1.0, 1.0, 1.0)})
+    full = replace(
+        small_interval(3),
+        metrics={MetricKey("a", "b", "c"): MetricSummary(1, 1.0, 1.0, 1.0)},
+        user_wait=histogram_of([7, 90_000]),
+        arrivals={ArrivalKey("Reader", "steady"): Arrivals(3, 2, 1)},
+        durations={DurationKey("Reader", Timed.CONNECT, "api:443", "steady"): histogram_of([800, 2_500])},
+        stamped=2,
+        unstamped=1,
+    )
+    next(iter(full.series.values())).first_byte = histogram_of([700, 1_500, 2_000_000])
     fin = Fin(1, 2, 3, 4, 5, bytes(32))
     originals = [encode(record) for record in (full, full, full, header(), fin)]
     refused = 0
@@ -255,8 +342,8 @@ def test_hostile_bytes_raise_only_journal_error():
     "bomb",
     [
         b"\xdd\xff\xff\xff\xff",
-        b"\xdc\x00\x19" + b"\x00" * 3 + b"\xdd\xff\xff\xff\xff",
-        b"\xdc\x00\x19" + b"\x00" * 3 + b"\x91" * 5_000,
+        INTERVAL_ARRAY + b"\x00" * 3 + b"\xdd\xff\xff\xff\xff",
+        INTERVAL_ARRAY + b"\x00" * 3 + b"\x91" * 5_000,
         b"\xc6\xff\xff\xff\xff",
         b"\xdf\xff\xff\xff\xff",
     ],

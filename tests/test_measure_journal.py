@@ -15,7 +15,7 @@ from measuring import LIMITS_US, header, intervals, small_interval, write_journa
 from loadproof.errors import JournalError
 from loadproof.measure.codec import decode, encode
 from loadproof.measure.interval import Evidence, Fin
-from loadproof.measure.journal import Journal, JournalCopy, JournalWriter, read_records
+from loadproof.measure.journal import FORMAT_VERSION, Journal, JournalCopy, JournalWriter, read_records
 from loadproof.measure.record import MAGIC, MAX_RECORD, Chain, frame, unframe
 from loadproof.measure.recorder import Recorder
 
@@ -182,11 +182,14 @@ def test_what_is_no_journal_is_damage_at_its_begin(tmp_path, content):
     assert journal.state.damage == "damaged at byte 0: it does not begin as a journal does"
 
 
-def test_other_format_version_is_named(tmp_path, records):
-    """A journal of a later loadproof is told as such, not as rubbish."""
-    path = tmp_path / "later.journal"
-    path.write_bytes(MAGIC[:-1] + b"\x02" + b"".join(records))
-    assert "format version is 2" in Journal(path).state.damage
+@pytest.mark.parametrize("version", [FORMAT_VERSION - 1, FORMAT_VERSION + 1])
+def test_other_format_version_is_named(tmp_path, records, version):
+    """A journal of an earlier or later loadproof is told as such, not as rubbish."""
+    path = tmp_path / "other.journal"
+    path.write_bytes(MAGIC[:-1] + bytes([version]) + b"".join(records))
+    state = Journal(path).state
+    assert f"format version is {version}, and this loadproof reads {FORMAT_VERSION}" in state.damage
+    assert not state.complete
 
 
 def test_unreadable_file_is_a_journal_error(tmp_path):

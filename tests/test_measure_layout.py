@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 
 from loadproof.measure.codec import FIN, HEADER, INTERVAL
-from loadproof.measure.interval import CheckCounts, CheckKey, Fin, Header, Outcome, SeriesKey
+from loadproof.measure.interval import (
+    CheckCounts,
+    CheckKey,
+    DurationKey,
+    Fin,
+    Header,
+    Outcome,
+    SeriesKey,
+    Timed,
+)
 from loadproof.measure.journal import Journal
 from loadproof.measure.record import MAGIC, MAX_RECORD
-from loadproof.measure.wire import OUTCOMES, WireFin, WireHeader, WireInterval
+from loadproof.measure.wire import OUTCOMES, TIMED, WireFin, WireHeader, WireInterval
 
 PAGE = (Path(__file__).parents[1] / "docs" / "journal.md").read_text(encoding="utf-8")
 
@@ -41,15 +50,20 @@ def test_shown_bytes_read_as_the_comments_say(tmp_path, shown):
     path.write_bytes(shown)
     assert f"its {len(shown)} bytes" in PAGE
     journal = Journal(path)
-    assert journal.header == Header(1, "demo", "eu-01", "eu", 1, (2_000,))
+    assert journal.header == Header(2, "demo", "eu-01", "eu", 1, (2_000,))
     (interval,) = journal.intervals()
     (series,) = interval.series.values()
     assert list(interval.series) == [SeriesKey("Reader", "GET", "/p/:id", Outcome.OK, "steady")]
     assert series.histogram.counts == {1_500: 1, 2_274: 2}
     assert (series.histogram.total, series.histogram.min, series.histogram.max) == (6_502, 1_500, 2_501)
-    assert (series.over, series.bytes_received) == ([2], 300)
+    assert (series.over, series.bytes_received, series.bytes_sent) == ([2], 300, 120)
+    assert series.first_byte is None
     assert interval.checks == {CheckKey("Reader", "fresh", "steady"): CheckCounts(3, 0, 0)}
     assert (interval.users, interval.started, interval.oldest_us) == ({"Reader": 1}, 3, None)
+    [(key, connects)] = interval.durations.items()
+    assert key == DurationKey("Reader", Timed.CONNECT, "api:443", "steady")
+    assert (connects.counts, connects.total) == ({800: 1}, 800)
+    assert (interval.stamped, interval.unstamped, interval.arrivals) == (3, 0, {})
     before_fin = shown[: -41 - 8]
     assert journal.state.fin == Fin(1, 3, 3, 0, 0, hashlib.sha256(before_fin).digest())
     assert journal.state.complete
@@ -67,9 +81,11 @@ def test_page_lists_every_field_in_order(heading, wire):
 
 
 def test_page_gives_the_constants():
-    """Magic, kinds, outcomes and the largest record stand on the page as they are in the code."""
+    """Magic, kinds, outcomes, what is timed and the largest record stand on the page as they are in the code."""
     assert MAGIC[:-1].hex(" ") in PAGE
+    assert f"then the format version `{MAGIC[-1]:02x}`" in PAGE
     for kind in (HEADER, INTERVAL, FIN):
         assert f"### Kind {kind.hex()}: " in PAGE
     assert ", ".join(f"{number} {outcome.value}" for number, outcome in enumerate(OUTCOMES)) in PAGE
+    assert ", ".join(f"{number} {timed.value}" for number, timed in enumerate(TIMED)) in PAGE
     assert f"at most {MAX_RECORD // 2**20} MiB" in PAGE

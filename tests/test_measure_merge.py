@@ -7,10 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measuring import (
     LIMITS_US,
+    answers,
+    arrivals,
     check_counts,
     counts,
     exchanges,
     header,
+    histogram_of,
+    histograms,
     metric_summaries,
     microseconds,
     series,
@@ -24,7 +28,7 @@ from loadproof.measure.merge import add_into
 from loadproof.measure.metrics import percentile
 
 KEY = SeriesKey("Reader", "GET", "/policies/:id", Outcome.OK, "steady")
-kinds = st.sampled_from([series, check_counts, metric_summaries(), exchanges, counts])
+kinds = st.sampled_from([series, check_counts, metric_summaries(), exchanges, arrivals, histograms, counts])
 tables = kinds.flatmap(lambda values: st.lists(st.dictionaries(st.sampled_from("ab"), values), max_size=6))
 
 
@@ -49,8 +53,32 @@ def test_merge_is_addition(parts, data):
 @given(left=st.lists(microseconds, max_size=20), right=st.lists(microseconds, max_size=20))
 def test_merged_series_is_the_series_of_all(left, right):
     """Histogram, counts over limits and bytes of a merged series are those of all requests together."""
-    totals = total_of([{KEY: series_of(left, bytes_received=10)}, {KEY: series_of(right, bytes_received=5)}])
-    assert totals[KEY] == series_of(left + right, bytes_received=15)
+    parts = [
+        {KEY: series_of(left, bytes_received=10, bytes_sent=3)},
+        {KEY: series_of(right, bytes_received=5, bytes_sent=4)},
+    ]
+    assert total_of(parts)[KEY] == series_of(left + right, bytes_received=15, bytes_sent=7)
+
+
+@given(parts=st.lists(answers(), min_size=1, max_size=4))
+def test_merged_first_bytes_are_those_of_all_answers(parts):
+    """A part whose answers all came in one read adds its latencies, and only such parts stay without."""
+    merged = total_of([{KEY: series_of(values, first_bytes=first)} for values, first in parts])[KEY]
+    if all(first is None for _, first in parts):
+        assert merged.first_byte is None
+    else:
+        everyone = [us for values, first in parts for us in (values if first is None else first)]
+        assert merged.first_byte == histogram_of(everyone)
+    assert merged.histogram == histogram_of([us for values, _ in parts for us in values])
+
+
+def test_merge_leaves_no_histogram_in_two_places():
+    """What a merge took from a part is a copy: later values reach neither the part nor the latencies."""
+    merged, part = series_of([2_000]), series_of([3_000], first_bytes=[1_000])
+    merged += part
+    merged.first_byte.record(7)
+    assert merged.histogram == histogram_of([2_000, 3_000])
+    assert part == series_of([3_000], first_bytes=[1_000])
 
 
 @given(summary=metric_summaries(), other=metric_summaries())

@@ -14,8 +14,11 @@ from msgspec import DecodeError, msgpack
 
 from loadproof.errors import JournalError
 from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
     CheckCounts,
     CheckKey,
+    DurationKey,
     Endpoint,
     ErrorKey,
     Evidence,
@@ -32,6 +35,8 @@ from loadproof.measure.packing import pack, unpack
 from loadproof.measure.wire import (
     FORMAT_VERSION,
     OUTCOMES,
+    TIMED,
+    WireDuration,
     WireFin,
     WireHeader,
     WireInterval,
@@ -40,6 +45,8 @@ from loadproof.measure.wire import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from loadproof.measure.histogram import Histogram
 
 HEADER: Final = b"\x01"
 INTERVAL: Final = b"\x02"
@@ -151,10 +158,14 @@ def _write_interval(interval: Interval) -> WireInterval:
                 pack(one.histogram),
                 one.over,
                 one.bytes_received,
+                one.bytes_sent,
+                None if one.first_byte is None else pack(one.first_byte),
             )
             for key, one in interval.series.items()
         ],
-        exchanges=[row(key, one.answered, one.unanswered) for key, one in interval.exchanges.items()],
+        exchanges=[
+            row(key, one.answered, one.unanswered, one.unconnected) for key, one in interval.exchanges.items()
+        ],
         checks=[row(key, one.passed, one.failed, one.skipped) for key, one in interval.checks.items()],
         metrics=[
             row(key, one.count, float(one.total), float(one.min), float(one.max))
@@ -167,6 +178,16 @@ def _write_interval(interval: Interval) -> WireInterval:
         evidence=[(at(one.scenario), at(one.check), one.at_us, at(one.detail)) for one in interval.evidence],
         pacer_lag=pack(interval.pacer_lag),
         receive_lag=pack(interval.receive_lag),
+        user_wait=pack(interval.user_wait),
+        arrivals=[row(key, one.taken, one.no_user, one.late) for key, one in interval.arrivals.items()],
+        durations=[
+            WireDuration(
+                at(key.scenario), TIMED.index(key.timed), at(key.name), at(key.phase), pack(histogram)
+            )
+            for key, histogram in interval.durations.items()
+        ],
+        stamped=interval.stamped,
+        unstamped=interval.unstamped,
         cpu_us=interval.cpu_us,
         throttled_us=interval.throttled_us,
         steal_us=interval.steal_us,
@@ -179,6 +200,12 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
         raise JournalError(f"its first answer at {first} and its last at {last} contradict each other")
     texts = [_text(raw) for raw in wire.texts]
+    series = _unique([_read_series(one, texts, limits_us) for one in wire.series])
+    ended = sum(one.histogram.count for one in series.values())
+    if wire.stamped + wire.unstamped > ended:
+        raise JournalError(
+            f"it tells the clock of {wire.stamped} and {wire.unstamped} requests, and only {ended} ended"
+        )
 
     def table(
         rows: Sequence[tuple[Any, ...]], width: int, key: Callable[..., _K], value: Callable[..., _V]
@@ -196,7 +223,7 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
         oldest_us=wire.oldest_us,
         first_done_us=first,
         last_done_us=last,
-        series=_unique([_read_series(one, texts, limits_us) for one in wire.series]),
+        series=series,
         exchanges=table(wire.exchanges, 2, Endpoint, Exchanges),
         checks=table(wire.checks, 3, CheckKey, CheckCounts),
         metrics=table(wire.metrics, 3, MetricKey, _read_summary),
@@ -210,6 +237,11 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
         ],
         pacer_lag=unpack(wire.pacer_lag),
         receive_lag=unpack(wire.receive_lag),
+        user_wait=unpack(wire.user_wait),
+        arrivals=table(wire.arrivals, 2, ArrivalKey, Arrivals),
+        durations=_unique([_read_duration(one, texts) for one in wire.durations]),
+        stamped=wire.stamped,
+        unstamped=wire.unstamped,
         cpu_us=wire.cpu_us,
         throttled_us=wire.throttled_us,
         steal_us=wire.steal_us,
@@ -230,7 +262,34 @@ def _read_series(wire: WireSeries, texts: list[str], limits_us: Sequence[int]) -
         ceiling = over
     scenario, method, name, phase = (texts[at] for at in (wire.scenario, wire.method, wire.name, wire.phase))
     key = SeriesKey(scenario, method, name, OUTCOMES[wire.outcome], phase)
-    return key, Series(histogram, wire.over, wire.bytes_received)
+    first_byte = None if wire.first_byte is None else _read_first_byte(unpack(wire.first_byte), histogram)
+    return key, Series(histogram, wire.over, wire.bytes_received, wire.bytes_sent, first_byte)
+
+
+def _read_first_byte(first_byte: Histogram, whole: Histogram) -> Histogram:
+    """No answer begins after its end, so for every k the k-th value lies in no later bucket than `whole`'s."""
+    if first_byte.count != whole.count:
+        raise JournalError(
+            f"a series has {whole.count} latencies, and the first byte of {first_byte.count} answers"
+        )
+    ahead = 0
+    for index in sorted(first_byte.counts.keys() | whole.counts.keys()):
+        ahead += first_byte.counts.get(index, 0) - whole.counts.get(index, 0)
+        if ahead < 0:
+            break
+    exact = zip(_exact(first_byte), _exact(whole), strict=True)
+    if ahead < 0 or any(begin > end for begin, end in exact):
+        raise JournalError("a series has first bytes that came after the whole answer")
+    return first_byte
+
+
+def _exact(histogram: Histogram) -> tuple[int, int, int]:
+    return histogram.total, histogram.min or 0, histogram.max or 0
+
+
+def _read_duration(wire: WireDuration, texts: list[str]) -> tuple[DurationKey, Histogram]:
+    scenario, name, phase = (texts[at] for at in (wire.scenario, wire.name, wire.phase))
+    return DurationKey(scenario, TIMED[wire.timed], name, phase), unpack(wire.histogram)
 
 
 def _read_summary(count: int, total: float, low: float, high: float) -> MetricSummary:

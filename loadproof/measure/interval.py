@@ -60,6 +60,36 @@ class Endpoint(NamedTuple):
     name: str
 
 
+class Timed(StrEnum):
+    """What else takes time around requests, and is kept in series of its own."""
+
+    RESOLVE = "resolve"
+    """A host name to addresses."""
+    CONNECT = "connect"
+    """TCP, and a proxy's consent."""
+    TLS = "tls"
+    ROUND_TRIP = "round_trip"
+    """From a WebSocket message to the one that answers it."""
+    LIFETIME = "lifetime"
+    """Of a WebSocket connection."""
+
+
+class DurationKey(NamedTuple):
+    """`name` is a host and port, or a WebSocket's name; `phase` is that of the beginning."""
+
+    scenario: str
+    timed: Timed
+    name: str
+    phase: str
+
+
+class ArrivalKey(NamedTuple):
+    """`phase` is that of the intended start."""
+
+    scenario: str
+    phase: str
+
+
 @dataclass
 class Series:
     """Latencies of one series; `over[i]` counts exactly those above the i-th limit of the header."""
@@ -67,17 +97,32 @@ class Series:
     histogram: Histogram
     over: list[int]
     bytes_received: int = 0
+    bytes_sent: int = 0
+    first_byte: Histogram | None = None
+    """To the first read that brought a part of the answer: an upper bound. None when every answer came whole
+    in one read, so that it would be `histogram` again; else it holds as many values as `histogram`."""
 
     def __iadd__(self, other: Self) -> Self:
         """ValueError when the two count over different numbers of limits."""
         over = [mine + theirs for mine, theirs in zip(self.over, other.over, strict=True)]
+        if self.first_byte is not None or other.first_byte is not None:
+            first_byte = copy(self.histogram if self.first_byte is None else self.first_byte)
+            first_byte += other.histogram if other.first_byte is None else other.first_byte
+            self.first_byte = first_byte
         self.histogram += other.histogram
         self.over = over
         self.bytes_received += other.bytes_received
+        self.bytes_sent += other.bytes_sent
         return self
 
     def __copy__(self) -> Self:
-        return type(self)(copy(self.histogram), self.over.copy(), self.bytes_received)
+        return type(self)(
+            copy(self.histogram),
+            self.over.copy(),
+            self.bytes_received,
+            self.bytes_sent,
+            copy(self.first_byte),
+        )
 
 
 @dataclass
@@ -114,14 +159,35 @@ class MetricSummary:
 
 @dataclass
 class Exchanges:
-    """The second book: what went over the wire for one endpoint."""
+    """The second book: what went over the wire for one endpoint, each redirect hop and each retry by itself."""
 
     answered: int = 0
     unanswered: int = 0
+    unconnected: int = 0
+    """Attempts that never had a connection: nothing of them went over the wire."""
 
     def __iadd__(self, other: Self) -> Self:
         self.answered += other.answered
         self.unanswered += other.unanswered
+        self.unconnected += other.unconnected
+        return self
+
+
+@dataclass
+class Arrivals:
+    """Intended starts of the open model, counted when it is known what became of them."""
+
+    taken: int = 0
+    """A user began them."""
+    no_user: int = 0
+    """Dropped: no user was free for too long. The target's doing."""
+    late: int = 0
+    """Dropped: our own timer was too late. The generator's doing."""
+
+    def __iadd__(self, other: Self) -> Self:
+        self.taken += other.taken
+        self.no_user += other.no_user
+        self.late += other.late
         return self
 
 
@@ -170,6 +236,15 @@ class Interval:
     """How late the worker's own timers ran."""
     receive_lag: Histogram = field(default_factory=Histogram)
     """From the kernel's receipt of an answer until the user saw it; empty where no kernel stamp came."""
+    user_wait: Histogram = field(default_factory=Histogram)
+    """From a start's turn until a user was free to take it; of the open model."""
+    arrivals: dict[ArrivalKey, Arrivals] = field(default_factory=dict)
+    """Intended starts of the open model; empty in a closed one."""
+    durations: dict[DurationKey, Histogram] = field(default_factory=dict)
+    stamped: int = 0
+    """Requests whose end is the kernel's receive stamp."""
+    unstamped: int = 0
+    """Answered requests whose end is our own clock, so that our queueing may be part of their latency."""
     cpu_us: int = 0
     """CPU time of the worker's process within the interval."""
     throttled_us: int | None = None

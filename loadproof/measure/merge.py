@@ -5,13 +5,14 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
-from loadproof.measure.interval import CheckCounts, Exchanges, MetricSummary, Series
+from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import Arrivals, CheckCounts, Exchanges, MetricSummary, Series
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
 _K = TypeVar("_K", bound="Hashable")
-_V = TypeVar("_V", int, Series, CheckCounts, MetricSummary, Exchanges)
+_V = TypeVar("_V", int, Series, CheckCounts, MetricSummary, Exchanges, Arrivals, Histogram)
 
 
 def add_into(totals: dict[_K, _V], parts: Mapping[_K, _V]) -> None:

@@ -1,6 +1,6 @@
 """What a record's payload looks like to MessagePack: arrays, whose fields stand in this order.
 
-`docs/journal.md` explains each; changing an order, a type or the list of outcomes makes a new format version.
+`docs/journal.md` explains each; changing an order, a type, `OUTCOMES` or `TIMED` makes a new format version.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from loadproof.measure.interval import Outcome
+from loadproof.measure.interval import Outcome, Timed
 from loadproof.measure.packing import LARGEST
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 OUTCOMES: Final = (Outcome.OK, Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNFINISHED)
+TIMED: Final = (Timed.RESOLVE, Timed.CONNECT, Timed.TLS, Timed.ROUND_TRIP, Timed.LIFETIME)
 
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -55,6 +56,17 @@ class WireSeries(Array):
     histogram: Packed
     over: list[Count]
     bytes_received: Count
+    bytes_sent: Count
+    first_byte: Packed | None
+
+
+class WireDuration(Array):
+    scenario: Text
+    timed: Annotated[int, Meta(ge=0, lt=len(TIMED))]
+    """A place in `TIMED`."""
+    name: Text
+    phase: Text
+    histogram: Annotated[Packed, Meta(min_length=1)]
 
 
 class WireInterval(Array):
@@ -71,7 +83,7 @@ class WireInterval(Array):
     first_done_us: Count | None
     last_done_us: Count | None
     series: list[WireSeries]
-    exchanges: list[tuple[Text, Text, Count, Count]]
+    exchanges: list[tuple[Text, Text, Count, Count, Count]]
     checks: list[tuple[Text, Text, Text, Count, Count, Count]]
     metrics: list[tuple[Text, Text, Text, Positive, float, float, float]]
     errors: list[tuple[Text, Text, Text, Text, Count]]
@@ -81,6 +93,11 @@ class WireInterval(Array):
     evidence: list[tuple[Text, Text, Count, Text]]
     pacer_lag: Packed
     receive_lag: Packed
+    user_wait: Packed
+    arrivals: list[tuple[Text, Text, Count, Count, Count]]
+    durations: list[WireDuration]
+    stamped: Count
+    unstamped: Count
     cpu_us: Count
     throttled_us: Count | None
     steal_us: Count | None

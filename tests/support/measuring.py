@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
     CheckCounts,
     CheckKey,
+    DurationKey,
     Endpoint,
     ErrorKey,
     Evidence,
@@ -21,6 +24,7 @@ from loadproof.measure.interval import (
     Outcome,
     Series,
     SeriesKey,
+    Timed,
 )
 from loadproof.measure.journal import FORMAT_VERSION, JournalWriter
 
@@ -47,15 +51,39 @@ def histogram_of(values: Iterable[int]) -> Histogram:
     return histogram
 
 
-def series_of(values: Sequence[int], limits_us: Sequence[int] = LIMITS_US, bytes_received: int = 0) -> Series:
+def series_of(
+    values: Sequence[int],
+    limits_us: Sequence[int] = LIMITS_US,
+    bytes_received: int = 0,
+    bytes_sent: int = 0,
+    first_bytes: Sequence[int] | None = None,
+) -> Series:
     over = [sum(value > limit for value in values) for limit in limits_us]
-    return Series(histogram_of(values), over, bytes_received)
+    first_byte = None if first_bytes is None else histogram_of(first_bytes)
+    return Series(histogram_of(values), over, bytes_received, bytes_sent, first_byte)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[list[int], list[int] | None]:
+    """Latencies, and for each the time to its first byte; None when every answer came whole in one read."""
+    values = draw(samples)
+    if draw(st.booleans()):
+        return values, None
+    return values, [draw(st.just(value) | st.integers(0, value)) for value in values]
+
+
+@st.composite
+def any_series(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Series:
+    values, first_bytes = draw(answers())
+    return series_of(values, limits_us, draw(counts), draw(counts), first_bytes)
 
 
 histograms = samples.map(histogram_of)
-series = st.builds(series_of, samples, bytes_received=counts)
+filled_histograms = st.lists(microseconds, min_size=1, max_size=40).map(histogram_of)
+series = any_series()
 check_counts = st.builds(CheckCounts, counts, counts, counts)
-exchanges = st.builds(Exchanges, counts, counts)
+exchanges = st.builds(Exchanges, counts, counts, counts)
+arrivals = st.builds(Arrivals, counts, counts, counts)
 
 
 @st.composite
@@ -71,6 +99,11 @@ def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval
     def table(keys, values):
         return draw(st.dictionaries(keys, values, max_size=3))
 
+    ended = table(
+        st.builds(SeriesKey, texts, texts, texts, st.sampled_from(Outcome), texts), any_series(limits_us)
+    )
+    stamped = draw(st.integers(0, sum(one.histogram.count for one in ended.values())))
+    unstamped = draw(st.integers(0, sum(one.histogram.count for one in ended.values()) - stamped))
     done = sorted(draw(st.lists(counts, min_size=2, max_size=2))) if draw(st.booleans()) else [None, None]
     return Interval(
         second=draw(counts),
@@ -83,10 +116,7 @@ def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval
         oldest_us=draw(maybe_counts),
         first_done_us=done[0],
         last_done_us=done[1],
-        series=table(
-            st.builds(SeriesKey, texts, texts, texts, st.sampled_from(Outcome), texts),
-            st.builds(series_of, samples, st.just(limits_us), counts),
-        ),
+        series=ended,
         exchanges=table(st.builds(Endpoint, texts, texts), exchanges),
         checks=table(st.builds(CheckKey, texts, texts, texts), check_counts),
         metrics=table(
@@ -100,6 +130,13 @@ def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval
         evidence=draw(st.lists(st.builds(Evidence, texts, texts, counts, texts), max_size=3)),
         pacer_lag=draw(histograms),
         receive_lag=draw(histograms),
+        user_wait=draw(histograms),
+        arrivals=table(st.builds(ArrivalKey, texts, texts), arrivals),
+        durations=table(
+            st.builds(DurationKey, texts, st.sampled_from(Timed), texts, texts), filled_histograms
+        ),
+        stamped=stamped,
+        unstamped=unstamped,
         cpu_us=draw(counts),
         throttled_us=draw(maybe_counts),
         steal_us=draw(maybe_counts),
