@@ -6,7 +6,7 @@ import pytest
 from planning import SMALL, mistakes, read, write
 
 from loadproof.errors import ExitCode, Mistake, PlanError, Position, RuleSyntaxError
-from loadproof.plan.model import Phase, Plan, Region, RuleText, Tolerate
+from loadproof.plan.model import ArrivalProcess, Phase, Plan, Region, RuleText, Tolerate
 from loadproof.plan.reader import Overrides, bare_plan, load_plan, read_plan
 
 FULL = """\
@@ -152,7 +152,7 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         (small(load=None), "1:1 the plan needs `load`"),
         (
             small(load="[steady]"),
-            "3:8 a phase must be a mapping with phase, duration, users, warmup, not `steady`",
+            "3:8 a phase must be a mapping with phase, duration, users, arrivals, pace, warmup, not `steady`",
         ),
         (
             small(load="[{phase: a, duration: 1m, users: 0}]"),
@@ -219,6 +219,70 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
                 ("ten", "must be a number or a range such as 0..1000, not `ten`"),
                 (".nan", "must be a number or a range such as 0..1000, not `.nan`"),
             ]
+        ),
+        # arrivals and pace
+        *(
+            (
+                small(load=f"[{{phase: a, duration: 1m, arrivals: {text}}}]"),
+                f"3:43 `arrivals` must be {message}",
+            )
+            for text, message in [
+                *(
+                    (
+                        text,
+                        f"a rate or a range such as 100/s or 0..1000/s, not `{text}`{hint}",
+                    )
+                    for text, hint in [
+                        ("100", " (a rate needs its unit: /s or /min)"),
+                        ("0..100", " (a rate needs its unit: /s or /min)"),
+                        ("1/s..2", ""),
+                        ("-1/s", ""),
+                        ("1e3/s", ""),
+                        ("1..2..3/s", ""),
+                        ("1/h", ""),
+                        (".nan", ""),
+                    ]
+                ),
+                ("0.0000004/s", "0 or from 0.000001/s to 1,000,000/s, not `0.0000004/s`"),
+                ("0..1000000.1/s", "0 or from 0.000001/s to 1,000,000/s, not `0..1000000.1/s`"),
+            ]
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, arrivals: 0/s}]"),
+            "3:7 no phase has any arrivals (give `arrivals` a rate above 0)",
+        ),
+        (small(load="[{phase: a, duration: 1m}]"), "3:8 a phase needs `users` or `arrivals`"),
+        (
+            small(load="[{phase: a, duration: 1m, arrivals: 1/s, users: 0..9}]"),
+            "3:55 `users` must be a whole number beside `arrivals`: how many users serve them, not `0..9`",
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, arrivals: 1/s, users: 0}]"),
+            "3:55 `users` must be from 1 to 10,000,000, not `0`",
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, arrivals: 1/s, pace: 2s}]"),
+            "3:54 `pace` spaces the tasks of users; here `arrivals` do (remove it)",
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, users: 1, pace: 2}]"),
+            "3:49 `pace` must be a duration such as 30s or 2m, not `2` (a number needs a unit: us, ms, s, m, h or d)",
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, arrivals: 1/s}, {phase: b, duration: 1m, users: 1}]"),
+            "3:49 phase `b` has no `arrivals`, and phase `a` in line 3 has (a plan is open, with `arrivals` in every phase, or closed)",
+        ),
+        (
+            small(load="[{phase: a, duration: 1m, users: 1}, {phase: b, duration: 1m, arrivals: 1/s}]"),
+            "3:44 phase `b` has `arrivals`, and phase `a` in line 3 has not (a plan is open, with `arrivals` in every phase, or closed)",
+        ),
+        (
+            small("arrival_process: poisson\n"),
+            "5:18 `arrival_process` says how `arrivals` follow each other, and no phase has any (remove it)",
+        ),
+        (
+            small("arrival_process: poison\n", load="[{phase: a, duration: 1m, arrivals: 1/s}]"),
+            "3:18 `arrival_process` must be constant or poisson, not `poison` (did you mean `poisson`?)",
         ),
         (
             small(load='[{phase: a, duration: 1m, users: "5"}]'),
@@ -387,6 +451,67 @@ def test_a_mistake_is_said_at_its_place(tmp_path, text, expected):
         assert len(found) == 1
     else:
         assert found == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("1000/s", 1_000_000_000, 1_000_000_000),
+        ("0..1000/s", 0, 1_000_000_000),
+        ("10/s..1000/s", 10_000_000, 1_000_000_000),
+        ("10 / s .. 6000 / min", 10_000_000, 100_000_000),
+        ("60..120/min", 1_000_000, 2_000_000),
+        ("100/min", 1_666_667, 1_666_667),
+        ("0.5/s", 500_000, 500_000),
+        ("0.0000005/s", 1, 1),
+        ("0..1000000/s", 0, 1_000_000_000_000),
+    ],
+)
+def test_arrivals_are_read_to_a_millionth_a_second(tmp_path, text, first, last):
+    """A rate arrives as whole arrivals in a million seconds, halves up; a shared unit is written once."""
+    [phase] = read(tmp_path, small(load=f"[{{phase: a, duration: 1m, arrivals: {text}}}]")).load
+    assert (phase.arrivals_from, phase.arrivals_to) == (first, last)
+
+
+def test_a_plan_is_open_or_closed(tmp_path):
+    """With arrivals a plan is open, evenly spaced unless it says how; users may keep a pace in a closed one."""
+    closed = read(tmp_path, small(load="[{phase: a, duration: 1m, users: 1, pace: 2s}]"))
+    assert (closed.open, closed.max_arrivals, closed.load[0].pace_us) == (False, 0, 2_000_000)
+    text = "[{phase: a, duration: 1m, arrivals: 0..5/s}, {phase: b, duration: 1m, arrivals: 5..2/s}]"
+    opened = read(tmp_path, small(load=text))
+    assert (opened.open, opened.max_arrivals, opened.arrival_process) == (True, 5_000_000, "constant")
+    random = read(tmp_path, small("arrival_process: poisson\n", load=text))
+    assert random.arrival_process is ArrivalProcess.POISSON
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "regions", "users"),
+    [
+        ("1/s", "[{name: a}]", 10),
+        ("10.2/s", "[{name: a}]", 11),
+        ("0..700/s", "[{name: a}]", 700),
+        ("90000/s", "[{name: a}]", 5_000),
+        ("700/s", "[{name: a, max_users: 200}, {name: b, max_users: 300}]", 500),
+        ("1/s", "[{name: a, max_users: 3}]", 3),
+    ],
+)
+def test_a_second_of_arrivals_is_the_pool(tmp_path, arrivals, regions, users):
+    """Who serves the starts is said, or is the highest rate for a second, within 10, 5,000 and the regions."""
+    text = f"[{{phase: a, duration: 1m, arrivals: {arrivals}}}, {{phase: b, duration: 1m, arrivals: 1/s, users: 2}}]"
+    plan = read(tmp_path, small(f"regions: {regions}\n", load=text))
+    assert [(phase.users_from, phase.users_to) for phase in plan.load] == [(users, users), (2, 2)]
+
+
+def test_a_pool_fits_the_regions_that_are_left(tmp_path):
+    """The default is that of the effective plan; a pool that is written and does not fit is a mistake."""
+    text = small(
+        "regions: [{name: a, max_users: 200}, {name: b, max_users: 300}]\n",
+        load="[{phase: a, duration: 1m, arrivals: 700/s}]",
+    )
+    assert read(tmp_path, text, Overrides(region=("b",))).max_users == 300
+    assert mistakes(tmp_path, text.replace("700/s", "700/s, users: 501")) == [
+        "4:7 501 users are more than the 500 that the regions take together (raise `max_users`, or lower the phase's `users`)"
+    ]
 
 
 def test_all_mistakes_come_at_once_in_order(tmp_path):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from planning import loads, mistakes, plans, read
 
 from loadproof.errors import PlanError
+from loadproof.plan.arrivals import arrivals_before
 from loadproof.plan.model import Phase, Region
 from loadproof.plan.reader import Overrides
 from loadproof.plan.scaling import (
@@ -201,6 +202,36 @@ def test_more_users_than_the_regions_take_is_a_mistake(tmp_path):
         f"--region b: 1,000 users are more than the 500 that the regions take together {hint}"
     ]
     assert mistakes(tmp_path, RULED, Overrides(region=("b",), users=500)) == []
+
+
+OPEN = """\
+name: small
+suite: governance
+load:
+  - {phase: ramp, duration: 1m, arrivals: 0..100/s}
+  - {phase: steady, duration: 3m, arrivals: 100/s}
+"""
+
+
+def test_users_do_not_scale_an_open_plan(tmp_path):
+    """Its load is arrivals: a number of users or a spawn rate is refused, from flags and from the environment."""
+    said = "the load of an open plan is its arrivals, not users"
+    hint = "(use --set load.0.arrivals=100/s, or --set load.0.users=50 for those who serve them)"
+    assert mistakes(tmp_path, OPEN, Overrides(users=5)) == [f"--users 5: {said} {hint}"]
+    assert mistakes(tmp_path, OPEN, environ={"LOADPROOF_USERS": "5"}) == [f"LOADPROOF_USERS=5: {said} {hint}"]
+    assert mistakes(tmp_path, OPEN, Overrides(spawn_rate=1.0)) == [
+        f"--spawn-rate 1.0: {said} (let them rise: --set load.0.arrivals=0..100/s)"
+    ]
+    changed = read(tmp_path, OPEN, Overrides(set=("load.1.arrivals=30/s", "load.1.users=7")))
+    assert (changed.load[1].arrivals_to, changed.load[1].users_to) == (30_000_000, 7)
+
+
+def test_an_open_plan_scales_in_time(tmp_path):
+    """--duration keeps the rates, and so there are as many fewer starts."""
+    plan = read(tmp_path, OPEN, Overrides(duration="8s"))
+    assert [phase.duration_us for phase in plan.load] == [2 * SECOND_US, 6 * SECOND_US]
+    assert [(phase.arrivals_from, phase.arrivals_to) for phase in plan.load] == [(0, 10**8), (10**8, 10**8)]
+    assert arrivals_before(plan.load, 8 * SECOND_US) == 700
 
 
 def test_capacity_needs_every_region_capped(tmp_path):

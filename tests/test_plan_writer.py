@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planning import SMALL, plans, read, without_positions
+from planning import SMALL, loads, open_loads, plans, read, without_positions
 
 from loadproof.errors import PlanError
 from loadproof.plan.document import read_text
@@ -48,7 +48,24 @@ tolerate:
     assert dump_plan(read(tmp_path, text)) == text
 
 
-@given(plan=plans())
+def test_an_open_plan_is_written_as_a_user_writes_it(tmp_path):
+    """Rates are those of a second, exact; the pool that was chosen is said."""
+    text = """\
+name: small
+title: small
+suite: governance
+target: embedded
+load:
+- {phase: ramp, duration: 1m, arrivals: 0..1000/s, users: 200, warmup: true}
+- {phase: steady, duration: 1m, arrivals: 0.000001/s, users: 200}
+arrival_process: poisson
+regions:
+- {name: local, workers: 1}
+"""
+    assert dump_plan(read(tmp_path, text)) == text
+
+
+@given(plan=plans(load=loads() | open_loads()))
 def test_a_written_plan_reads_back_as_itself(folder, plan):
     """read(dump(plan)) == plan, for every plan, positions of rules aside."""
     assert without_positions(read(folder, dump_plan(plan))) == plan

@@ -126,7 +126,7 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
     import secrets
     from dataclasses import replace
 
-    from loadproof.plan.model import Phase
+    from loadproof.plan.model import ArrivalProcess, Phase
     from loadproof.plan.scaling import shrink_workers
 
     plan = asked.plan
@@ -136,7 +136,14 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
     if smoke:
         region = plan.regions[0].model_copy(update={"workers": 1, "max_users": None, "weight": None})
         phase = Phase(name="smoke", duration_us=SMOKE_US, users_from=1, users_to=1)
-        plan = plan.model_copy(update={"regions": (region,), "load": (phase,), "rules": _without_load(asked)})
+        plan = plan.model_copy(
+            update={
+                "regions": (region,),
+                "load": (phase,),
+                "rules": _without_load(asked),
+                "arrival_process": ArrivalProcess.CONSTANT,
+            }
+        )
         notes.append(
             "smoke: one user of each scenario runs every task once, judged by checks and errors alone; "
             "such a run is WARN at best"
@@ -158,12 +165,16 @@ def _without_load(asked: Asked) -> tuple[RuleText, ...]:
 
 
 def _headline(asked: Asked) -> str:
-    from loadproof.units import format_count, format_duration
+    from loadproof.plan.model import RATE_PERIOD_S
+    from loadproof.units import format_count, format_duration, format_rate
 
     plan = asked.plan
     workers = sum(region.workers for region in plan.regions)
+    load = f"{format_count(plan.max_users)} user{'s'[: plan.max_users != 1]}"
+    if plan.open:
+        load = f"up to {format_rate(plan.max_arrivals / RATE_PERIOD_S)} arrivals, {load}"
     return (
-        f"{plan.title}: {format_count(plan.max_users)} user{'s'[: plan.max_users != 1]}, {format_duration(plan.duration_us)}, "
+        f"{plan.title}: {load}, {format_duration(plan.duration_us)}, "
         f"{workers} worker{'s'[: workers != 1]} in {len(plan.regions)} region{'s'[: len(plan.regions) != 1]}, "
         f"target {plan.target}"
     )

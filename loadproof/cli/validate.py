@@ -8,6 +8,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 
 if TYPE_CHECKING:
     from loadproof.cli.asked import Asked
+    from loadproof.plan.model import Phase, Plan
 
 
 def validate(
@@ -59,15 +60,10 @@ def explanation(asked: Asked) -> list[str]:
     lines = [f"{plan.title} ({plan.name}): {what} against {plan.target}", "", "when"]
     at = 0
     for phase in plan.load:
-        users = (
-            format_count(phase.users_to)
-            if phase.users_from == phase.users_to
-            else f"{format_count(phase.users_from)} to {format_count(phase.users_to)}"
-        )
         warmup = ", warm-up: not judged for latency, rate and errors" if phase.warmup else ""
         lines.append(
-            f"  {format_duration(at):>8}  {phase.name}: {users} users for "
-            f"{format_duration(phase.duration_us)}{warmup}"
+            f"  {format_duration(at):>8}  {phase.name}: {_load(phase)} for "
+            f"{format_duration(phase.duration_us)}{_arrivals(plan, at, at + phase.duration_us)}{warmup}"
         )
         at += phase.duration_us
     lines += [
@@ -93,3 +89,34 @@ def explanation(asked: Asked) -> list[str]:
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
+
+
+def _load(phase: Phase) -> str:
+    """What a phase asks for, as `0 to 1,000 arrivals a second`."""
+    from loadproof.plan.model import RATE_PERIOD_S
+    from loadproof.units import format_count, format_duration
+
+    first, last, what = float(phase.users_from), float(phase.users_to), "users"
+    if phase.arrivals_from is not None and phase.arrivals_to is not None:
+        first, last = phase.arrivals_from / RATE_PERIOD_S, phase.arrivals_to / RATE_PERIOD_S
+        what = "arrivals a second"
+    if phase.pace_us is not None:
+        what += f", each with a task every {format_duration(phase.pace_us)},"
+    return (
+        f"{format_count(last) if first == last else f'{format_count(first)} to {format_count(last)}'} {what}"
+    )
+
+
+def _arrivals(plan: Plan, start_us: int, end_us: int) -> str:
+    """How many starts a phase of an open plan intends, and who serves them."""
+    from loadproof.plan.arrivals import arrivals_before
+    from loadproof.plan.model import ArrivalProcess
+    from loadproof.plan.profile import users_at
+    from loadproof.units import format_count
+
+    if not plan.open:
+        return ""
+    starts = arrivals_before(plan.load, end_us) - arrivals_before(plan.load, start_us)
+    about = "about " if plan.arrival_process is ArrivalProcess.POISSON else ""
+    users = users_at(plan.load, start_us)
+    return f", {about}{format_count(starts)} in all, served by up to {format_count(users)} users"

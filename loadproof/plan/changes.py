@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from loadproof.errors import Mistake, PlanError
 from loadproof.plan.core_schema import resolved
 from loadproof.plan.node import Scalar, mistake_at
+from loadproof.plan.phases import MAX_USERS
 from loadproof.plan.scaling import (
     capacity,
     keep_regions,
     scale_duration,
     scale_users,
     spread_workers,
+    with_pool,
     with_spawn_rate,
 )
-from loadproof.plan.sections import MAX_USERS, MAX_WORKERS
+from loadproof.plan.sections import MAX_WORKERS
 from loadproof.plan.values import Values
 from loadproof.units import format_count
 
@@ -77,12 +79,14 @@ class Changes:
         change(self.users_place, scale_users, self.users)
         change(self.duration_place, scale_duration, self.duration_us)
         change(f"--spawn-rate {self.spawn_rate}", with_spawn_rate, self.spawn_rate)
+        plan = with_pool(plan)
         room = capacity(plan)
         if not mistakes and room is not None and plan.max_users > room:
             place = self.users_place if self.users else region_place or load_place
             users, taken = format_count(plan.max_users), format_count(room)
             message = f"{users} users are more than the {taken} that the regions take together"
-            mistakes.append(mistake_at(place, message, "raise `max_users`, or use --users"))
+            hint = "lower the phase's `users`" if plan.open else "use --users"
+            mistakes.append(mistake_at(place, message, f"raise `max_users`, or {hint}"))
         if mistakes:
             raise PlanError(mistakes)
         return plan

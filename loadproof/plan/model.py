@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,17 @@ from pydantic import BaseModel, ConfigDict
 from loadproof.errors import Position  # noqa: TC001 pydantic needs it when the class is made
 
 EMBEDDED: Final = "embedded"
+RATE_PERIOD_S: Final = 1_000_000
+"""Arrival rates are whole numbers of arrivals in so many seconds."""
+
+
+class ArrivalProcess(StrEnum):
+    """How the intended starts of an open plan follow each other."""
+
+    CONSTANT = "constant"
+    """Evenly: the next is due when the planned rate has brought one more."""
+    POISSON = "poisson"
+    """At random, independent of each other, with the planned rate as their mean."""
 
 
 class _Frozen(BaseModel):
@@ -16,13 +28,22 @@ class _Frozen(BaseModel):
 
 
 class Phase(_Frozen):
-    """One stretch of the load; users move on a straight line from `users_from` to `users_to`."""
+    """One stretch of the load.
+
+    Closed: users move on a straight line from `users_from` to `users_to`. Open: the rate of arrivals does, and
+    `users_from` = `users_to` users serve them.
+    """
 
     name: str
     duration_us: int
     users_from: int
     users_to: int
     warmup: bool = False
+    arrivals_from: int | None = None
+    """Intended starts of tasks in `RATE_PERIOD_S` seconds; None, as `arrivals_to`, in a closed phase."""
+    arrivals_to: int | None = None
+    pace_us: int | None = None
+    """From one start of a user's tasks to the next, of a closed phase; None where a user never waits for it."""
 
 
 class Region(_Frozen):
@@ -70,6 +91,13 @@ class Plan(_Frozen):
     allow_hosts: tuple[str, ...] = ()
     """Hosts besides loopback that this plan may load without `--yes`."""
     tolerate: Tolerate = Tolerate()
+    arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
+    """Of an open plan."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the load is arrivals, in every phase, and not users that start their next task themselves."""
+        return self.load[0].arrivals_from is not None
 
     @property
     def duration_us(self) -> int:
@@ -77,4 +105,10 @@ class Plan(_Frozen):
 
     @property
     def max_users(self) -> int:
+        """The most that are there at once; of an open plan the largest pool."""
         return max(max(phase.users_from, phase.users_to) for phase in self.load)
+
+    @property
+    def max_arrivals(self) -> int:
+        """The highest rate, in arrivals in `RATE_PERIOD_S` seconds; 0 in a closed plan."""
+        return max(max(phase.arrivals_from or 0, phase.arrivals_to or 0) for phase in self.load)

@@ -12,8 +12,8 @@ from loadproof.plan.changes import Changes
 from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved
 from loadproof.plan.overrides import NO_OVERRIDES, Overrides, changed_tree
-from loadproof.plan.sections import PlanPath, read_sections
-from loadproof.plan.values import Values
+from loadproof.plan.sections import read_sections
+from loadproof.plan.values import PlanPath, Values
 
 if TYPE_CHECKING:
     import collections.abc

@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Mistake, PlanError
-from loadproof.plan.model import Phase, Plan
+from loadproof.plan.model import RATE_PERIOD_S, Phase, Plan
 from loadproof.plan.node import did_you_mean, quoted
 from loadproof.units import duration_text, format_count
 
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 SECOND_US: Final = 1_000_000
 """A phase that we make is never shorter: an interval is one second, and load is offered in steps of it."""
+MIN_POOL: Final = 10
+MAX_POOL: Final = 5_000
+_OPEN: Final = "the load of an open plan is its arrivals, not users"
 
 
 def scale_users(plan: Plan, users: int) -> Plan:
-    """Every number of users times `users` / peak, halves rounded up, so that the peak is exactly `users`."""
+    """Every number of users times `users` / peak, halves rounded up, so that the peak is exactly `users`.
+
+    Raises PlanError for an open plan.
+    """
+    if plan.open:
+        raise _mistake(
+            _OPEN, "use --set load.0.arrivals=100/s, or --set load.0.users=50 for those who serve them"
+        )
     peak = plan.max_users
 
     def scaled(number: int) -> int:
@@ -58,8 +68,10 @@ def with_spawn_rate(plan: Plan, users_per_s: float) -> Plan:
     If the first phase with users rises, it is made as long as its rise, and the next phase gets the time or
     gives it (a phase `hold` is added where there is none). If it starts at its full number, a warm-up phase
     `ramp` from 0 is put before it and takes its time from it. Raises PlanError when the rise leaves the phase
-    that gives less than one second.
+    that gives less than one second, and for an open plan.
     """
+    if plan.open:
+        raise _mistake(_OPEN, "let them rise: --set load.0.arrivals=0..100/s")
     load = list(plan.load)
     first = next(index for index, phase in enumerate(load) if phase.users_from or phase.users_to)
     phase = load[first]
@@ -149,6 +161,24 @@ def shrink_workers(plan: Plan, processes: int) -> tuple[Plan, str | None]:
         for now, before in zip(shrunk.regions, plan.regions, strict=True)
     )
     return shrunk, f"{workers} of {planned} planned workers fit this machine: {by_region}."
+
+
+def with_pool(plan: Plan) -> Plan:
+    """The plan with users in every open phase that names none: as many as its highest rate starts in a second.
+
+    So they serve all while a task takes up to a second. At least `MIN_POOL`, at most `MAX_POOL`, and never more
+    than the regions take.
+    """
+    pool = min(max(-(-plan.max_arrivals // RATE_PERIOD_S), MIN_POOL), MAX_POOL)
+    room = capacity(plan)
+    users = pool if room is None else min(pool, room)
+    load = tuple(
+        phase.model_copy(update={"users_from": users, "users_to": users})
+        if phase.arrivals_from is not None and phase.users_from == 0
+        else phase
+        for phase in plan.load
+    )
+    return plan.model_copy(update={"load": load})
 
 
 def capacity(plan: Plan) -> int | None:

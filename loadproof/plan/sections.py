@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from loadproof.errors import Position
 from loadproof.plan.hosts import is_host, what_is_wrong_with_url
-from loadproof.plan.model import EMBEDDED, Phase, Plan, Region, RuleText, Tolerate
-from loadproof.plan.node import Mapping, Node, Place, Scalar, described, moved, quoted
-from loadproof.plan.values import MAX_DURATION_US, Values
+from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleText, Tolerate
+from loadproof.plan.node import Mapping, Node, Place, Scalar, described, did_you_mean, moved, quoted
+from loadproof.plan.phases import MAX_USERS, read_load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loadproof.plan.values import PlanPath, Values
 
 KEYS: Final = (
     "name",
@@ -22,6 +24,7 @@ KEYS: Final = (
     "locustfile",
     "target",
     "load",
+    "arrival_process",
     "scenarios",
     "regions",
     "rules",
@@ -31,16 +34,12 @@ KEYS: Final = (
     "tolerate",
     "overlays",
 )
-MAX_USERS: Final = 10_000_000
 MAX_WORKERS: Final = 10_000
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME_RULE: Final = "small letters, digits and - (it becomes a file's name)"
-_PHASE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _SUITE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_RANGE: Final = re.compile(r"(-?[0-9]{1,20})\s*\.\.\s*(-?[0-9]{1,20})")
 
-PlanPath = tuple[str | int, ...]
 _Read = TypeVar("_Read")
 
 
@@ -81,7 +80,11 @@ class _Sections:
         elif "suite" not in given and "locustfile" not in given:
             values.wrong(root, "the plan needs `suite` (one of ours) or `locustfile` (a path to your own)")
         target = read("target", self._target)
-        load = read("load", self._load)
+        load = read("load", lambda node: read_load(node, values, self.places))
+        process = read("arrival_process", self._arrival_process)
+        if process is not None and load and load[0].arrivals_from is None:
+            message = "`arrival_process` says how `arrivals` follow each other, and no phase has any"
+            values.wrong(given["arrival_process"], message, "remove it")
         scenarios = read("scenarios", self._scenarios)
         regions = read("regions", self._regions)
         rules = read("rules", self._rules)
@@ -105,6 +108,7 @@ class _Sections:
             stop_timeout_us=stop_timeout,
             allow_hosts=allow_hosts or (),
             tolerate=tolerate or Tolerate(),
+            arrival_process=process or ArrivalProcess.CONSTANT,
         )
 
     def _locustfile(self, node: Node) -> str | None:
@@ -127,51 +131,13 @@ class _Sections:
         self.values.wrong(node, f"`target` {message}", hint)
         return None
 
-    def _load(self, node: Node) -> tuple[Phase, ...] | None:
-        items = self.values.items(node, "load", "phases")
-        if items is None:
-            return None
-        if not items:
-            self.values.wrong(node, "`load` has no phases", "add {phase: steady, duration: 5m, users: 10}")
-            return None
-        phases = [phase for item in items if (phase := self._phase(item)) is not None]
-        if len(phases) < len(items):
-            return None
-        if not any(phase.users_from or phase.users_to for phase in phases):
-            self.values.wrong(node, "no phase has any users", "give `users` a number above 0")
-        if sum(phase.duration_us for phase in phases) > MAX_DURATION_US:
-            self.values.wrong(node, "the phases together are longer than a year")
-        return tuple(phases)
-
-    def _phase(self, node: Node) -> Phase | None:
-        values = self.values
-        known = ("phase", "duration", "users", "warmup")
-        given = values.entries(node, "a phase", known, required=("phase", "duration", "users"))
-        if given is None:
-            return None
-        name = None
-        if "phase" in given:
-            rule = "letters, digits, - _ and ."
-            name = values.named(given["phase"], "phase", _PHASE, rule)
-            self._distinct(("load", name), given["phase"], "phase")
-        duration = values.duration(given["duration"], "duration") if "duration" in given else None
-        users = self._users(given["users"]) if "users" in given else None
-        warmup = values.boolean(given["warmup"], "warmup") if "warmup" in given else False
-        if name is None or duration is None or users is None or warmup is None:
-            return None
-        return Phase(name=name, duration_us=duration, users_from=users[0], users_to=users[1], warmup=warmup)
-
-    def _users(self, node: Node) -> tuple[int, int] | None:
-        """A constant number, or a range such as `0..1000`."""
-        ends = _RANGE.fullmatch(node.text.strip()) if isinstance(node, Scalar) else None
-        if ends is None:
-            what = "a number or a range such as 0..1000"
-            users = self.values.integer(node, "users", 0, MAX_USERS, what)
-            return None if users is None else (users, users)
-        first, last = int(ends[1]), int(ends[2])
-        if 0 <= first <= MAX_USERS and 0 <= last <= MAX_USERS:
-            return first, last
-        self.values.wrong(node, f"`users` must be from 0 to {MAX_USERS:,}, not {described(node)}")
+    def _arrival_process(self, node: Node) -> ArrivalProcess | None:
+        text = self.values.text(node, "arrival_process")
+        if text is None or text in list(ArrivalProcess):
+            return None if text is None else ArrivalProcess(text)
+        known = " or ".join(ArrivalProcess)
+        message = f"`arrival_process` must be {known}, not {described(node)}"
+        self.values.wrong(node, message, did_you_mean(text, ArrivalProcess))
         return None
 
     def _scenarios(self, node: Node) -> dict[str, float] | None:
@@ -217,7 +183,7 @@ class _Sections:
         name = None
         if "name" in given:
             name = values.named(given["name"], "name", _NAME, _NAME_RULE)
-            self._distinct(("regions", name), given["name"], "region")
+            values.distinct(self.places, ("regions", name), given["name"], "region")
         workers = values.integer(given["workers"], "workers", 1, MAX_WORKERS) if "workers" in given else 1
         max_users = weight = None
         if "max_users" in given:
@@ -227,17 +193,6 @@ class _Sections:
         if name is None or workers is None:
             return None
         return Region(name=name, workers=workers, max_users=max_users, weight=weight)
-
-    def _distinct(self, path: tuple[str, str | None], node: Node, what: str) -> None:
-        section, name = path
-        if name is None:
-            return
-        if (section, name) not in self.places:
-            self.places[section, name] = node.place
-            return
-        first = self.places[section, name]
-        where = f" in line {first.line}" if isinstance(first, Position) else ""
-        self.values.wrong(node, f"there is already a {what} {quoted(name)}{where}", "give it another name")
 
     def _rules(self, node: Node) -> tuple[RuleText, ...]:
         items = self.values.items(node, "rules", "rules") or ()

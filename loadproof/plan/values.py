@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loadproof.errors import Position, UnitError
 from loadproof.plan.core_schema import resolved
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import re
 
     from loadproof.errors import Mistake
+
+PlanPath: TypeAlias = tuple[str | int, ...]
+"""Where in a plan something stands, as ("regions", "eu-west-1")."""
 
 MAX_DURATION_US: Final = 365 * 86_400_000_000
 MAX_WEIGHT: Final = 1e9
@@ -107,6 +110,20 @@ class Values:
             return text
         self.wrong(node, f"{quoted(key)} must be {rule}, not {described(node)}")
         return None
+
+    def distinct(
+        self, places: dict[PlanPath, Place], path: tuple[str, str | None], node: Node, what: str
+    ) -> None:
+        """Keeps the place of the name `path[1]` in its section; the second of that name is a mistake."""
+        section, name = path
+        if name is None:
+            return
+        if (section, name) not in places:
+            places[section, name] = node.place
+            return
+        first = places[section, name]
+        where = f" in line {first.line}" if isinstance(first, Position) else ""
+        self.wrong(node, f"there is already a {what} {quoted(name)}{where}", "give it another name")
 
     def boolean(self, node: Node, key: str) -> bool | None:
         value = _plain(node)

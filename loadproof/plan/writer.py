@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import yaml
 
 from loadproof.plan.core_schema import resolved
-from loadproof.plan.model import Tolerate
+from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def dump_plan(plan: Plan) -> str:
     document |= {"suite": plan.suite} if plan.suite is not None else {"locustfile": plan.locustfile}
     document["target"] = plan.target
     document["load"] = [_phase(phase) for phase in plan.load]
+    if plan.arrival_process != ArrivalProcess.CONSTANT:
+        document["arrival_process"] = plan.arrival_process.value
     if plan.scenarios is not None:
         document["scenarios"] = {name: _number(weight) for name, weight in plan.scenarios.items()}
     document["regions"] = [_region(region) for region in plan.regions]
@@ -63,10 +66,21 @@ def _phase(phase: Phase) -> _OneLine:
     users: object = phase.users_from
     if phase.users_to != phase.users_from:
         users = f"{phase.users_from}..{phase.users_to}"
-    written = _OneLine(phase=phase.name, duration=duration_text(phase.duration_us), users=users)
+    written = _OneLine(phase=phase.name, duration=duration_text(phase.duration_us))
+    if phase.arrivals_from is not None and phase.arrivals_to is not None:
+        first, last = _per_second(phase.arrivals_from), _per_second(phase.arrivals_to)
+        written["arrivals"] = f"{last}/s" if first == last else f"{first}..{last}/s"
+    written["users"] = users
+    if phase.pace_us is not None:
+        written["pace"] = duration_text(phase.pace_us)
     if phase.warmup:
         written["warmup"] = True
     return written
+
+
+def _per_second(arrivals: int) -> str:
+    """Exact: a rate has at most as many decimals as its period has zeros."""
+    return f"{(Decimal(arrivals) / RATE_PERIOD_S).normalize():f}"
 
 
 def _region(region: Region) -> _OneLine:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from loadproof.errors import PlanError
-from loadproof.plan.model import Phase, Plan, Region, RuleText, Tolerate
+from loadproof.plan.model import ArrivalProcess, Phase, Plan, Region, RuleText, Tolerate
 from loadproof.plan.reader import Overrides, load_plan, read_plan
 
 SMALL = """\
@@ -70,6 +70,7 @@ TEXTS = (
 )
 USERS = st.integers(0, 3_000) | st.integers(0, 10_000_000)
 DURATIONS = st.integers(1, 10_000_000) | st.integers(1_000_000, 86_400_000_000)
+RATES = st.integers(0, 3_000).map(lambda rate: rate * 1_000_000) | st.integers(0, 10**12)
 WEIGHTS = st.integers(0, 100).map(float) | st.floats(0, 1e9)
 
 
@@ -87,10 +88,34 @@ def loads(draw, durations=DURATIONS, users=USERS, max_size=5):
                 users_from=first,
                 users_to=last,
                 warmup=draw(st.booleans()),
+                pace_us=draw(st.none() | DURATIONS),
             )
         )
     if not any(phase.users_from or phase.users_to for phase in load):
         load[0] = load[0].model_copy(update={"users_to": 1})
+    return tuple(load)
+
+
+@st.composite
+def open_loads(draw, durations=DURATIONS, rates=RATES, max_size=5):
+    """Phases with arrivals, at least one of them above 0."""
+    names = draw(st.lists(PHASE_NAMES, min_size=1, max_size=max_size, unique=True))
+    load = []
+    for name in names:
+        users, first = draw(st.integers(1, 3_000)), draw(rates)
+        load.append(
+            Phase(
+                name=name,
+                duration_us=draw(durations),
+                users_from=users,
+                users_to=users,
+                warmup=draw(st.booleans()),
+                arrivals_from=first,
+                arrivals_to=draw(st.just(first) | rates),
+            )
+        )
+    if not any(phase.arrivals_from or phase.arrivals_to for phase in load):
+        load[0] = load[0].model_copy(update={"arrivals_to": 1_000_000})
     return tuple(load)
 
 
@@ -134,4 +159,7 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
         stop_timeout_us=draw(st.none() | DURATIONS),
         allow_hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "127.0.0.1", "::1", "10"]), max_size=3))),
         tolerate=Tolerate(torn_epochs=draw(st.integers(0, 5))),
+        arrival_process=draw(st.sampled_from(ArrivalProcess))
+        if phases[0].arrivals_from is not None
+        else ArrivalProcess.CONSTANT,
     )
