@@ -270,11 +270,17 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         ),
         (
             small(load="[{phase: a, duration: 1m, arrivals: 1/s}, {phase: b, duration: 1m, users: 1}]"),
-            "3:49 phase `b` has no `arrivals`, and phase `a` in line 3 has (a plan is open, with `arrivals` in every phase, or closed)",
+            (
+                "3:49 phase `b` has no `arrivals`, and phase `a` in line 3 has "
+                "(a plan is open, with `arrivals` in every phase, or closed)"
+            ),
         ),
         (
             small(load="[{phase: a, duration: 1m, users: 1}, {phase: b, duration: 1m, arrivals: 1/s}]"),
-            "3:44 phase `b` has `arrivals`, and phase `a` in line 3 has not (a plan is open, with `arrivals` in every phase, or closed)",
+            (
+                "3:44 phase `b` has `arrivals`, and phase `a` in line 3 has not "
+                "(a plan is open, with `arrivals` in every phase, or closed)"
+            ),
         ),
         (
             small("arrival_process: poisson\n"),
