@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import time
-from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
@@ -188,14 +187,10 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def _load_and_drain(self, begin: messages.Begin) -> None:
         clock = RunClock(begin.start_ns)
         spans = phase_spans(self.plan.load)
-        ends = [span.end_us for span in spans[:-1]]
-
-        def phase_name(now_us: int) -> str:
-            return spans[bisect_right(ends, now_us)].phase.name
-
+        phases = [(span.phase.name, span.end_us) for span in spans]
         limits = limits_us(self.plan)
         # What a suite does in `test_start` comes before zero, and counts as the first second's.
-        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phase_name)
+        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases)
         start_recording(self.environment, recorder, begin.run)
         journal = self._open_journal(begin.run, limits)
         random.seed(f"{self.plan.seed}:{self.seat.worker}")

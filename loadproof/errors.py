@@ -8,7 +8,16 @@ LoadproofError                 something to tell the user: what happened, where,
 ├── JournalError               a journal is damaged or cannot be written
 ├── RunFolderError             a run folder lacks what a report needs
 ├── TargetError                the target does not answer as it must before the first user
-└── UndeclaredNameError        a user class used a check or metric that it did not declare
+├── UndeclaredNameError        a user class used a check or metric that it did not declare
+└── RequestError               a request failed; its text is the same for the same cause
+    ├── ResolveError           the host's name has no address
+    ├── ConnectError           no connection: refused, unreachable, a proxy said no
+    ├── TlsError               no TLS: a bad certificate, no common version, no TLS at all
+    ├── RequestTimeoutError    the time to connect, to read or for the whole request is over
+    ├── ConnectionLostError    closed or reset before the answer was whole
+    ├── MalformedAnswerError   the answer breaks HTTP's rules
+    ├── TooManyRedirectsError
+    └── HttpStatusError        the answer's status is 400 or above
 """
 
 from __future__ import annotations
@@ -115,3 +124,43 @@ class TargetError(UsageError):
 
 class UndeclaredNameError(LoadproofError):
     pass
+
+
+class RequestError(LoadproofError):
+    """What the network or the target did to a request; an answer carries it, a client method never raises it."""
+
+
+class ResolveError(RequestError):
+    pass
+
+
+class ConnectError(RequestError):
+    pass
+
+
+class TlsError(RequestError):
+    pass
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    pass
+
+
+class ConnectionLostError(RequestError):
+    pass
+
+
+class MalformedAnswerError(RequestError):
+    pass
+
+
+class TooManyRedirectsError(RequestError):
+    pass
+
+
+class HttpStatusError(RequestError):
+    """Raised by `raise_for_status` alone."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status

@@ -24,7 +24,7 @@ class Answer:
 
 @pytest.fixture
 def recorder(monkeypatch):
-    recorder = Recorder((), lambda: 5, lambda _: "steady")
+    recorder = Recorder((), lambda: 5, [("steady", 0)])
     monkeypatch.setattr(recording._Active, "recorder", recorder)
     return recorder
 

@@ -69,7 +69,7 @@ def crew():
         environment = Environment(user_classes=[user_class])
         environment.create_local_runner()
         clock = RunClock(time.monotonic_ns())
-        recorder = Recorder((), clock.now_us, lambda _: "p")
+        recorder = Recorder((), clock.now_us, [("p", 0)])
         placed = [Slot(index, user_class.__name__) for index in slots]
         users = Users(environment, recorder, clock, load, placed)
         made.append((users, environment))

@@ -399,7 +399,7 @@ def test_full_disk_keeps_whole_records(tmp_path, limit):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.7e308])
 def test_metric_that_is_no_number_costs_no_interval(tmp_path, value):
     """A scenario that records NaN, infinity or a sum beyond floats fails there; its second is still written."""
-    recorder = Recorder(LIMITS_US, lambda: 900_000, lambda _: "steady")
+    recorder = Recorder(LIMITS_US, lambda: 900_000, [("steady", 0)])
     recorder.metric("Reader", "depth", 1e308)
     with pytest.raises(ValueError, match="metric 'depth' of Reader cannot take"):
         recorder.metric("Reader", "depth", value)

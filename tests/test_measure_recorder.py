@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def recorder(clock):
-    return Recorder((1_000, 5_000), clock, lambda now: "ramp" if now < 2_000_000 else "steady")
+    return Recorder((1_000, 5_000), clock, [("ramp", 2_000_000), ("steady", 9_000_000)])
 
 
 def test_a_request_is_one_in_its_series(recorder, clock):
@@ -150,7 +150,7 @@ def test_evidence_and_error_texts_are_capped(recorder):
 def test_the_first_book_always_closes(steps):
     """After any history, started = ok + failed + unfinished + in flight, in totals and summed over intervals."""
     clock = Clock()
-    recorder = Recorder((), clock, lambda _: "p")
+    recorder = Recorder((), clock, [("p", 0)])
     tickets, intervals = [], []
     for step in steps:
         clock.now += 100_000

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
     CheckCounts,
     CheckKey,
+    DurationKey,
     Endpoint,
     ErrorKey,
     Evidence,
@@ -18,12 +22,14 @@ from loadproof.measure.interval import (
     MetricKey,
     MetricSummary,
     Outcome,
-    Series,
     SeriesKey,
+    Timed,
 )
+from loadproof.measure.merge import add_into
+from loadproof.measure.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
 EVIDENCE_PER_INTERVAL = 5
 DETAIL_LENGTH = 500
@@ -32,6 +38,7 @@ NAMES = 2_000
 """Endpoints that one worker tells apart: names are templates, and raw URLs must not fill the journal."""
 NAME_LENGTH = 500
 OTHER = "other"
+LATEST_US = 2**62
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +49,6 @@ class Ticket:
     method: str
     name: str
     start_us: int
-    phase: str
     open: bool = True
 
 
@@ -59,32 +65,65 @@ class Totals:
 class Recorder:
     """Collects one interval at a time; every method is called on the worker's hub only.
 
-    `clock` gives run time in microseconds; `phase_at` maps run time to a phase's name and gives the last
-    phase's name after the end, since what drains then still belongs to a phase.
+    `clock` gives run time in microseconds. `phases` are names with the run time of their ends, ascending; what
+    comes after the last end, when requests drain, belongs to the last phase.
+
+    Requests come by two ways. A `Ticket` is for whoever sees only a beginning and an end. The client of
+    `loadproof.client` counts into `started`, `open` and its tallies by itself.
     """
 
     def __init__(
-        self, limits_us: Sequence[int], clock: Callable[[], int], phase_at: Callable[[int], str]
+        self, limits_us: Sequence[int], clock: Callable[[], int], phases: Sequence[tuple[str, int]]
     ) -> None:
-        self.totals = Totals()
-        self._limits = tuple(limits_us)
-        self._lowest = self._limits[0] if self._limits else None
-        self._clock = clock
-        self._phase_at = phase_at
-        self._in_flight: dict[Ticket, None] = {}
+        self.limits = tuple(limits_us)
+        self.lowest_limit: float = self.limits[0] if self.limits else inf
+        self.clock = clock
+        self.started = 0
+        """Requests ever begun."""
+        self.open: dict[Hashable, int] = {}
+        """What waits for an answer -> run time of its start."""
+        self.held: dict[Hashable, Callable[[], None]] = {}
+        """What has its answer and waits for the scenario's judgement -> what ends it without one."""
+        self.touched: dict[Tally, None] = {}
+        """Tallies with something in them."""
+        self.first_done_us: int | None = None
+        self.last_done_us: int | None = None
+        self.stamped = 0
+        self.unstamped = 0
+        self._totals = Totals()
+        self._phases = [name for name, _ in phases]
+        self._ends = [end for _, end in phases[:-1]]
+        self._tallies: dict[tuple[str, str, str, str], Tally] = {}
         self._names: set[str] = set()
         self._users: dict[str, int] = {}
         self._users_since_us = 0
+        self._started_before = 0
         self._interval = Interval(0, 0, 0)
         self.pacer_lag = Histogram()
         self.receive_lag = Histogram()
+        self.user_wait = Histogram()
+
+    @property
+    def totals(self) -> Totals:
+        self._settle()
+        return replace(self._totals, started=self.started)
+
+    def tally(self, scenario: str, method: str, name: str, at_us: int) -> Tally:
+        """Where the requests of an endpoint that start at `at_us` are counted."""
+        position = bisect_right(self._ends, at_us)
+        phase = self._phases[position]
+        until_us = self._ends[position] if position < len(self._ends) else LATEST_US
+        name = self._bounded(name)
+        key = (scenario, method, name, phase)
+        found = self._tallies.get(key)
+        if found is None:
+            found = self._tallies[key] = Tally(self, scenario, method, name, phase, until_us)
+        return found
 
     def begin(self, scenario: str, method: str, name: str) -> Ticket:
-        now = self._clock()
-        ticket = Ticket(scenario, method, name, now, self._phase_at(now))
-        self._in_flight[ticket] = None
-        self._interval.started += 1
-        self.totals.started += 1
+        ticket = Ticket(scenario, method, name, self.clock())
+        self.open[ticket] = ticket.start_us
+        self.started += 1
         return ticket
 
     def finish(
@@ -103,43 +142,69 @@ class Recorder:
         if not ticket.open:
             return
         ticket.open = False
-        del self._in_flight[ticket]
-        ticket.name = self._bounded(ticket.name if name is None else name)
-        interval = self._interval
-        self._add_series(ticket, outcome, latency_us, bytes_received)
-        endpoint = Endpoint(ticket.method, ticket.name)
-        exchanges = interval.exchanges.get(endpoint)
-        if exchanges is None:
-            exchanges = interval.exchanges[endpoint] = Exchanges()
-        exchanges.answered += answered
-        exchanges.unanswered += unanswered
-        if outcome is Outcome.OK:
-            self.totals.ok += 1
-        elif outcome is Outcome.UNFINISHED:
-            self.totals.unfinished += 1
-        else:
-            self.totals.failed += 1
+        del self.open[ticket]
+        tally = self.tally(
+            ticket.scenario, ticket.method, ticket.name if name is None else name, ticket.start_us
+        )
+        tally.record(outcome, latency_us, received=bytes_received, answered=answered, unanswered=unanswered)
         if answered:
-            now = self._clock()
-            if interval.first_done_us is None:
-                interval.first_done_us = now
-            interval.last_done_us = now
+            self.unstamped += 1
+            self.done(self.clock())
         if error is not None:
-            self._add_error(ErrorKey(ticket.scenario, ticket.method, ticket.name, error))
+            self.error(tally, error)
 
     def abandon(self, ticket: Ticket, *, unanswered: int = 1) -> None:
         """Record that we ended a request ourselves: unfinished, with its age for a latency."""
         if ticket.open:
-            age = max(0, self._clock() - ticket.start_us)
+            age = max(0, self.clock() - ticket.start_us)
             self.finish(ticket, Outcome.UNFINISHED, age, answered=0, unanswered=unanswered)
 
     def abandon_all(self) -> None:
-        for ticket in list(self._in_flight):
-            self.abandon(ticket)
+        for ticket in list(self.open):
+            if isinstance(ticket, Ticket):
+                self.abandon(ticket)
+        for give_up in list(self.held.values()):
+            give_up()
+
+    def done(self, now_us: int) -> None:
+        """The target answered something at `now_us`."""
+        if self.first_done_us is None:
+            self.first_done_us = now_us
+        self.last_done_us = now_us
+
+    def record_lag(self, us: int) -> None:
+        """How long an answer lay in the kernel before its user saw it."""
+        self.stamped += 1
+        self.receive_lag.record(us)
+
+    def error(self, tally: Tally, text: str) -> None:
+        """Count one more failure of an endpoint under its text."""
+        errors = self._interval.errors
+        key = ErrorKey(tally.scenario, tally.method, tally.name, text[:DETAIL_LENGTH])
+        if key not in errors and len(errors) >= ERRORS_PER_INTERVAL:
+            key = key._replace(message=OTHER)
+        errors[key] = errors.get(key, 0) + 1
+
+    def duration(self, scenario: str, timed: Timed, name: str, us: int) -> None:
+        """Record what else took time; `name` is a host and port, or a WebSocket's name."""
+        key = DurationKey(scenario, timed, self._bounded(name), self._phase_at(self.clock()))
+        durations = self._interval.durations
+        histogram = durations.get(key)
+        if histogram is None:
+            histogram = durations[key] = Histogram()
+        histogram.record(us)
+
+    def arrival(self, scenario: str, start_us: int) -> Arrivals:
+        """The open interval's counts of intended starts of the phase of `start_us`, to be added to."""
+        key = ArrivalKey(scenario, self._phase_at(start_us))
+        arrivals = self._interval.arrivals.get(key)
+        if arrivals is None:
+            arrivals = self._interval.arrivals[key] = Arrivals()
+        return arrivals
 
     def check(self, scenario: str, check: str, passed: bool | None, detail: str | None = None) -> None:
         """Count one check; `passed` None means skipped, because its request failed."""
-        now = self._clock()
+        now = self.clock()
         key = CheckKey(scenario, check, self._phase_at(now))
         counts = self._interval.checks.get(key)
         if counts is None:
@@ -156,7 +221,7 @@ class Recorder:
 
     def metric(self, scenario: str, metric: str, value: float) -> None:
         """Record one number; ValueError, and nothing recorded, for one that is not finite or makes a sum so."""
-        key = MetricKey(scenario, metric, self._phase_at(self._clock()))
+        key = MetricKey(scenario, metric, self._phase_at(self.clock()))
         summary = self._interval.metrics.get(key)
         total = value if summary is None else summary.total + value
         # No journal holds such a number: it must fail here, in its task, and not cost the whole interval.
@@ -183,11 +248,11 @@ class Recorder:
         self._interval.undeclared.add(text[:DETAIL_LENGTH])
 
     def user_started(self, scenario: str) -> None:
-        self._settle_users(self._clock())
+        self._settle_users(self.clock())
         self._users[scenario] = self._users.get(scenario, 0) + 1
 
     def user_stopped(self, scenario: str) -> None:
-        self._settle_users(self._clock())
+        self._settle_users(self.clock())
         self._users[scenario] -= 1
 
     @property
@@ -196,7 +261,8 @@ class Recorder:
 
     @property
     def in_flight(self) -> int:
-        return len(self._in_flight)
+        """Requests begun and not recorded."""
+        return len(self.open) + len(self.held)
 
     @property
     def closes_at_us(self) -> int:
@@ -207,16 +273,23 @@ class Recorder:
         self, *, cpu_us: int = 0, throttled_us: int | None = None, steal_us: int | None = None
     ) -> Interval:
         """The interval that ends now; the next one starts where it ends."""
-        now = self._clock()
+        now = self.clock()
         self._settle_users(now)
+        self._settle()
         closed = self._interval
         closed.length_us = now - closed.start_us
         closed.users = self.active_users
-        closed.in_flight = len(self._in_flight)
-        oldest = next(iter(self._in_flight), None)
-        closed.oldest_us = None if oldest is None else max(0, now - oldest.start_us)
+        closed.started = self.started - self._started_before
+        self._started_before = self.started
+        closed.in_flight = self.in_flight
+        closed.oldest_us = max(0, now - min(self.open.values())) if self.open else None
+        closed.first_done_us, self.first_done_us = self.first_done_us, None
+        closed.last_done_us, self.last_done_us = self.last_done_us, None
+        closed.stamped, self.stamped = self.stamped, 0
+        closed.unstamped, self.unstamped = self.unstamped, 0
         closed.pacer_lag, self.pacer_lag = self.pacer_lag, Histogram()
         closed.receive_lag, self.receive_lag = self.receive_lag, Histogram()
+        closed.user_wait, self.user_wait = self.user_wait, Histogram()
         closed.cpu_us = cpu_us
         closed.throttled_us = throttled_us
         closed.steal_us = steal_us
@@ -242,21 +315,22 @@ class Recorder:
                 if count:
                     spent[scenario] = spent.get(scenario, 0) + count * elapsed
 
-    def _add_series(self, ticket: Ticket, outcome: Outcome, latency_us: int, bytes_received: int) -> None:
-        key = SeriesKey(ticket.scenario, ticket.method, ticket.name, outcome, ticket.phase)
-        series = self._interval.series.get(key)
-        if series is None:
-            series = self._interval.series[key] = Series(Histogram(), [0] * len(self._limits))
-        series.histogram.record(latency_us)
-        series.bytes_received += bytes_received
-        if self._lowest is not None and latency_us > self._lowest:
-            for index, limit in enumerate(self._limits):
-                if latency_us <= limit:
-                    break
-                series.over[index] += 1
+    def _phase_at(self, at_us: int) -> str:
+        return self._phases[bisect_right(self._ends, at_us)]
 
-    def _add_error(self, key: ErrorKey) -> None:
-        errors = self._interval.errors
-        if key not in errors and len(errors) >= ERRORS_PER_INTERVAL:
-            key = key._replace(message=OTHER)
-        errors[key] = errors.get(key, 0) + 1
+    def _settle(self) -> None:
+        """Bring what the tallies hold into the open interval."""
+        interval, totals = self._interval, self._totals
+        for tally in self.touched:
+            series, exchanges = tally.take()
+            add_into(interval.exchanges, {Endpoint(tally.method, tally.name): exchanges})
+            for outcome, one in series.items():
+                key = SeriesKey(tally.scenario, tally.method, tally.name, outcome, tally.phase)
+                add_into(interval.series, {key: one})
+                if outcome is Outcome.OK:
+                    totals.ok += one.histogram.count
+                elif outcome is Outcome.UNFINISHED:
+                    totals.unfinished += one.histogram.count
+                else:
+                    totals.failed += one.histogram.count
+        self.touched.clear()

@@ -73,7 +73,7 @@ def main(kind):
         now["us"] += 1
         return now["us"]
 
-    recorder = Recorder((50_000,), clock, lambda _: "steady")
+    recorder = Recorder((50_000,), clock, [("steady", 0)])
     start_recording(environment, recorder, "run-1")
     user = Scenario(environment)
     with Timeout(20):
