@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from loadproof.errors import Position  # noqa: TC001 pydantic needs it when the class is made
+from loadproof.plan.flows import Flow  # noqa: TC001 as above
 
 EMBEDDED: Final = "embedded"
 RATE_PERIOD_S: Final = 1_000_000
@@ -76,13 +77,13 @@ class Plan(_Frozen):
     name: str
     title: str
     suite: str | None
-    """A folder of `locustfiles/`; exactly one of `suite` and `locustfile` is set."""
+    """A folder of `locustfiles/`; at most one of `suite` and `locustfile` is set, and none only beside `flows`."""
     locustfile: str | None
     target: str
     """`embedded` or a URL without a trailing slash."""
     load: tuple[Phase, ...]
     scenarios: dict[str, float] | None
-    """User class name -> weight; None means every class of the suite with its own weight."""
+    """User class name -> weight; None means every class and flow with its own weight."""
     regions: tuple[Region, ...]
     rules: tuple[RuleText, ...]
     seed: int | None = None
@@ -91,6 +92,8 @@ class Plan(_Frozen):
     allow_hosts: tuple[str, ...] = ()
     """Hosts besides loopback that this plan may load without `--yes`."""
     tolerate: Tolerate = Tolerate()
+    flows: tuple[Flow, ...] = ()
+    """Scenarios told in the plan, beside those of suite or locustfile."""
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     """Of an open plan."""
 

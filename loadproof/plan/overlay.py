@@ -21,6 +21,7 @@ from loadproof.plan.node import (
     quoted,
     without_credentials,
 )
+from loadproof.plan.templates import Part, Reference, template_of
 
 if TYPE_CHECKING:
     import collections.abc
@@ -68,28 +69,37 @@ def with_setting(root: Mapping, setting: str, mistakes: list[Mistake]) -> Mappin
     return changed
 
 
-def substituted(node: Node, environ: collections.abc.Mapping[str, str], mistakes: list[Mistake]) -> Node:
+def substituted(
+    node: Node,
+    environ: collections.abc.Mapping[str, str],
+    mistakes: list[Mistake],
+    kept: collections.abc.Collection[str] | None = None,
+) -> Node:
     """The tree with `${NAME}` and `${NAME:-default}` replaced in every text; `$${` stands for `${` itself.
 
     As in a shell, the default also takes the place of an empty variable. Keys are left alone.
+
+    With `kept`, the names that a flow knows, every text becomes a template: these names are left in it.
     """
     if isinstance(node, Mapping):
         entries = {
-            name: replace(entry, node=substituted(entry.node, environ, mistakes))
+            name: replace(entry, node=substituted(entry.node, environ, mistakes, kept))
             for name, entry in node.entries.items()
         }
         return Mapping(entries, node.place)
     if isinstance(node, Sequence):
-        return Sequence(tuple(substituted(item, environ, mistakes) for item in node.items), node.place)
+        return Sequence(tuple(substituted(item, environ, mistakes, kept) for item in node.items), node.place)
     if not isinstance(node.value, str) or "${" not in node.text or len(node.text) > MAX_TEXT:
         return node  # no key takes a longer text: its reader says so
     has_variable = False
     before = len(mistakes)
 
-    def value_of(match: re.Match[str]) -> str:
+    def value_of(match: re.Match[str]) -> Part:
         nonlocal has_variable
         if match[0] == "$${":
             return "${"
+        if match[2] is not None and match[1] in (kept or ()):
+            return Reference(match[1])
         has_variable = True
         place = moved(node.place, match.start())
         parts = _NAME_AND_DEFAULT.fullmatch(match[1])
@@ -100,16 +110,37 @@ def substituted(node: Node, environ: collections.abc.Mapping[str, str], mistakes
             mistakes.append(mistake_at(place, message, "write `$${` for the text itself"))
             return ""
         name, default = parts.groups()
+        if name in (kept or ()):
+            message = f"{quoted(name)} is a value of the flow, and takes no default"
+            mistakes.append(mistake_at(place, message, f"write ${{{name}}}"))
+            return ""
         value = environ.get(name)
         if default is not None:
             return value or str(default)
         if value is None:
+            message = f"the environment variable {quoted(name)} is not set"
             hint = f"set it, or give a default: ${{{name}:-value}}"
-            mistakes.append(mistake_at(place, f"the environment variable {quoted(name)} is not set", hint))
+            if kept is not None:
+                message = f"no step captures {quoted(name)}, it is no column of the rows, and {message}"
+                hint = did_you_mean(name, kept) or hint
+            mistakes.append(mistake_at(place, message, hint))
             return ""
         return value
 
-    text = _VARIABLE.sub(value_of, node.text)
+    pieces: list[Part] = []
+    at = 0
+    for match in _VARIABLE.finditer(node.text):
+        pieces += [node.text[at : match.start()], value_of(match)]
+        at = match.end()
+    pieces.append(node.text[at:])
+    if kept is None:
+        text = "".join(map(str, pieces))
+    else:
+        try:
+            text = template_of(pieces)
+        except ValueError as error:
+            mistakes.append(mistake_at(node.place, str(error), "let the variable hold no $ at its end"))
+            text = ""
     template = node.text if has_variable else None
     return Scalar(text, text, node.place, template, unset=len(mistakes) > before)
 

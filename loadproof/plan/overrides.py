@@ -65,9 +65,12 @@ def changed_tree(
         tree = _with(tree, "target", Scalar(environ[TARGET], environ[TARGET], TARGET))
     for setting in overrides.set:
         tree = with_setting(tree, setting, mistakes)
-    changed = substituted(tree, environ, mistakes)
+    # A flow knows names of its own: their reader tells those from variables.
+    flows = {name: entry for name, entry in tree.entries.items() if name == "flows"}
+    rest = {name: entry for name, entry in tree.entries.items() if name != "flows"}
+    changed = substituted(Mapping(rest, tree.place), environ, mistakes)
     assert isinstance(changed, Mapping)
-    tree = changed
+    tree = Mapping({**changed.entries, **flows}, tree.place)
     if overrides.target is not None:
         tree = _with(tree, "target", Scalar(overrides.target, overrides.target, "--target"))
     if overrides.seed is not None:

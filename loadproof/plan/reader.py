@@ -102,7 +102,7 @@ def _loaded(
     if root is None:
         raise PlanError(_in_order(mistakes))
     tree = changed_tree(root, overrides, environ, mistakes)
-    plan, places = read_sections(tree, Values(mistakes))
+    plan, places = read_sections(tree, Values(mistakes), environ)
     if plan is None or mistakes:
         raise PlanError(_in_order(mistakes))
     return LoadedPlan(changes.applied(plan, places["load",]), places)

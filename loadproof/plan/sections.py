@@ -7,14 +7,17 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from loadproof.errors import Position
+from loadproof.plan.flow_reader import read_flows
 from loadproof.plan.hosts import is_host, what_is_wrong_with_url
 from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleText, Tolerate
 from loadproof.plan.node import Mapping, Node, Place, Scalar, described, did_you_mean, moved, quoted
 from loadproof.plan.phases import MAX_USERS, read_load
 
 if TYPE_CHECKING:
+    import collections.abc
     from collections.abc import Callable
 
+    from loadproof.plan.flows import Flow
     from loadproof.plan.values import PlanPath, Values
 
 KEYS: Final = (
@@ -25,6 +28,7 @@ KEYS: Final = (
     "target",
     "load",
     "arrival_process",
+    "flows",
     "scenarios",
     "regions",
     "rules",
@@ -43,21 +47,24 @@ _SUITE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _Read = TypeVar("_Read")
 
 
-def read_sections(root: Mapping, values: Values) -> tuple[Plan | None, dict[PlanPath, Place]]:
+def read_sections(
+    root: Mapping, values: Values, environ: collections.abc.Mapping[str, str]
+) -> tuple[Plan | None, dict[PlanPath, Place]]:
     """The plan, None if there are mistakes by now; and where its parts are written.
 
     The places are those of the value under each top key, of each scenario's, phase's and region's name under
     ("scenarios", name) and so on, and of each rule's text under ("rules", index).
     """
-    sections = _Sections(values)
+    sections = _Sections(values, environ)
     return sections.plan(root), sections.places
 
 
 class _Sections:
     """Every reader gives None, or what it could read, when it has added a mistake."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, environ: collections.abc.Mapping[str, str]) -> None:
         self.values = values
+        self.environ = environ
         self.places: dict[PlanPath, Place] = {}
 
     def plan(self, root: Mapping) -> Plan | None:
@@ -77,14 +84,16 @@ class _Sections:
         if "suite" in given and "locustfile" in given:
             message = "`suite` and `locustfile` exclude each other"
             values.wrong(given["locustfile"], message, "remove one of them")
-        elif "suite" not in given and "locustfile" not in given:
-            values.wrong(root, "the plan needs `suite` (one of ours) or `locustfile` (a path to your own)")
+        elif not {"suite", "locustfile", "flows"} & set(given):
+            message = "the plan needs `suite` (one of ours), `locustfile` (a path to your own) or `flows`"
+            values.wrong(root, message)
         target = read("target", self._target)
         load = read("load", lambda node: read_load(node, values, self.places))
         process = read("arrival_process", self._arrival_process)
         if process is not None and load and load[0].arrivals_from is None:
             message = "`arrival_process` says how `arrivals` follow each other, and no phase has any"
             values.wrong(given["arrival_process"], message, "remove it")
+        flows = read("flows", self._flows)
         scenarios = read("scenarios", self._scenarios)
         regions = read("regions", self._regions)
         rules = read("rules", self._rules)
@@ -108,6 +117,7 @@ class _Sections:
             stop_timeout_us=stop_timeout,
             allow_hosts=allow_hosts or (),
             tolerate=tolerate or Tolerate(),
+            flows=flows or (),
             arrival_process=process or ArrivalProcess.CONSTANT,
         )
 
@@ -139,6 +149,11 @@ class _Sections:
         message = f"`arrival_process` must be {known}, not {described(node)}"
         self.values.wrong(node, message, did_you_mean(text, ArrivalProcess))
         return None
+
+    def _flows(self, node: Node) -> tuple[Flow, ...]:
+        flows, places = read_flows(node, self.values, self.environ)
+        self.places |= {("flows", name): place for name, place in places.items()}
+        return flows
 
     def _scenarios(self, node: Node) -> dict[str, float] | None:
         if not isinstance(node, Mapping):

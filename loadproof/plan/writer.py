@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from loadproof.plan.core_schema import resolved
+from loadproof.plan.flow_writer import Template, flow_document
 from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
 from loadproof.units import duration_text
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 def dump_plan(plan: Plan) -> str:
     """YAML in a plan file's own words: durations with units, defaults left out, `${` written as `$${`."""
     document: dict[str, object] = {"name": plan.name, "title": plan.title}
-    document |= {"suite": plan.suite} if plan.suite is not None else {"locustfile": plan.locustfile}
+    document |= {"suite": plan.suite} if plan.suite is not None else {}
+    document |= {"locustfile": plan.locustfile} if plan.locustfile is not None else {}
     document["target"] = plan.target
     document["load"] = [_phase(phase) for phase in plan.load]
     if plan.arrival_process != ArrivalProcess.CONSTANT:
         document["arrival_process"] = plan.arrival_process.value
+    if plan.flows:
+        document["flows"] = {flow.name: flow_document(flow) for flow in plan.flows}
     if plan.scenarios is not None:
         document["scenarios"] = {name: _number(weight) for name, weight in plan.scenarios.items()}
     document["regions"] = [_region(region) for region in plan.regions]
@@ -53,13 +57,18 @@ def _one_line(dumper: yaml.SafeDumper, data: _OneLine) -> yaml.Node:
 
 
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    return _template(dumper, data.replace("${", "$${"))
+
+
+def _template(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
     # PyYAML quotes what YAML 1.1 would not read as text; `1e3` and `0o7` are numbers in YAML 1.2 only.
     style = None if isinstance(resolved(data), str) else "'"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data.replace("${", "$${"), style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(data), style=style)
 
 
 _Dumper.add_representer(_OneLine, _one_line)
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Template, _template)
 
 
 def _phase(phase: Phase) -> _OneLine:
