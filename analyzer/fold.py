@@ -15,7 +15,7 @@ from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Interval, Outcome, Series, SeriesKey
+from loadproof.measure.interval import Arrivals, Interval, Outcome, Series, SeriesKey, Timed
 from loadproof.measure.merge import add_into
 from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import Evidence, RegionSeries
@@ -46,6 +46,9 @@ class Health:
     length_us: int = 0
     pacer_lag: Histogram = field(default_factory=Histogram)
     receive_lag: Histogram = field(default_factory=Histogram)
+    user_wait: Histogram = field(default_factory=Histogram)
+    stamped: int = 0
+    unstamped: int = 0
 
     def add(self, interval: Interval) -> None:
         self.users_max = max(self.users_max, sum(interval.users.values()))
@@ -53,6 +56,9 @@ class Health:
         self.length_us += interval.length_us
         self.pacer_lag += interval.pacer_lag
         self.receive_lag += interval.receive_lag
+        self.user_wait += interval.user_wait
+        self.stamped += interval.stamped
+        self.unstamped += interval.unstamped
 
 
 class Fold:
@@ -64,6 +70,10 @@ class Fold:
         self.health: dict[str, Health] = {}
         self.timeline: list[Second] = []
         self.rows = RowPacker()
+        self.arrivals = Arrivals()
+        """Of the open model, over the whole run."""
+        self.durations: dict[tuple[Timed, str], Histogram] = {}
+        """What else was timed, by its name, over the whole run."""
 
     def read(self, sources: Iterable[Source]) -> None:
         """Read all journals to their ends; call it once."""
@@ -74,6 +84,10 @@ class Fold:
             for source, interval in seen:
                 self.evidence.add(source.worker, source.region, interval)
                 self.health.setdefault(source.worker, Health()).add(interval)
+                for arrivals in interval.arrivals.values():
+                    self.arrivals += arrivals
+                for timed, histogram in interval.durations.items():
+                    add_into(self.durations, {(timed.timed, timed.name): histogram})
                 regional = {
                     RegionSeries(source.region, key): series for key, series in interval.series.items()
                 }

@@ -14,7 +14,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from analyzer.rows import MetricRows
-    from loadproof.measure.interval import Outcome
+    from loadproof.measure.interval import Outcome, Timed
     from loadproof.plan.model import Plan
     from loadproof.verdict.accounting import Books
     from loadproof.verdict.facts import Stop
@@ -52,6 +52,9 @@ class Totals:
     latency: Latency | None
     """Of the ok requests."""
     bytes_received: int
+    bytes_sent: int
+    first_byte: Latency | None
+    """Of the ok requests: the time to the first part of an answer, as an upper bound."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class SeriesRow:
     requests: int
     latency: Latency
     bytes_received: int
+    bytes_sent: int
+    first_byte: Latency
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,32 @@ class MetricTotals:
 
 
 @dataclass(frozen=True)
+class DurationTotals:
+    """What else took time around requests, over the whole run; see `loadproof.measure.interval.Timed`."""
+
+    timed: Timed
+    name: str
+    """A host and port, or a WebSocket's name."""
+    count: int
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class ArrivalTotals:
+    """What became of the intended starts of the open model; all 0 in a closed one."""
+
+    taken: int = 0
+    no_user: int = 0
+    """Dropped, as no user was free for too long: the target's doing."""
+    late: int = 0
+    """Dropped, as our own timer was too late: the generator's doing."""
+
+    @property
+    def dropped(self) -> int:
+        return self.no_user + self.late
+
+
+@dataclass(frozen=True)
 class ErrorTotals:
     """One error message at one endpoint; an exception that left a task has neither endpoint nor scenario."""
 
@@ -191,8 +222,17 @@ class Generator:
     pacer_lag_p99_us: int | None
     receive_lag_p99_us: int | None
     clock_offset_us_max: int | None
-    clock: str | None
-    """`kernel` when answers carried the kernel's receive stamp, `process` when none did."""
+    user_wait_p99_us: int | None
+    """From a start's turn until a user was free; None in a closed model."""
+    stamped: int
+    """Requests whose end is the kernel's receive stamp."""
+    unstamped: int
+    """Answered requests whose end is our own clock."""
+
+    @property
+    def stamped_ratio(self) -> float | None:
+        answered = self.stamped + self.unstamped
+        return self.stamped / answered if answered else None
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -280,5 +320,7 @@ class Report:
     offered: Offered = Offered()
     hints: tuple[str, ...] = ()
     """What the numbers suggest, each with them; see `analyzer.hints`."""
+    arrivals: ArrivalTotals = ArrivalTotals()
+    durations: tuple[DurationTotals, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""

@@ -10,12 +10,21 @@ from analyzer.advice import advice
 from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
 from analyzer.hints import hints
-from analyzer.model import EpochRow, Generator, Report, ResourceTotals, WorkerRow
+from analyzer.model import (
+    ArrivalTotals,
+    DurationTotals,
+    EpochRow,
+    Generator,
+    Report,
+    ResourceTotals,
+    WorkerRow,
+)
 from analyzer.offered import offered
-from analyzer.quantiles import P99, quantiles
+from analyzer.quantiles import P99, latency, quantiles
 from analyzer.tables import Tables
 from analyzer.wording import by_weight
 from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import Timed
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import SECOND_US
@@ -113,6 +122,8 @@ class _Layout:
             notes=tuple(self.folder.notes),
             plan=plan,
             offered=offered(plan, fold.evidence, self.folder.events),
+            arrivals=ArrivalTotals(fold.arrivals.taken, fold.arrivals.no_user, fold.arrivals.late),
+            durations=self._durations(),
             manifest=self._manifest(),
         )
 
@@ -173,19 +184,32 @@ class _Layout:
             steal_us=_sum_known([one.steal_us for one in worker.seconds]),
         )
 
+    def _durations(self) -> tuple[DurationTotals, ...]:
+        """In the order in which a connection goes through them, the most frequent names first."""
+        order = list(Timed)
+        rows = [
+            DurationTotals(timed, name, histogram.count, of)
+            for (timed, name), histogram in self.fold.durations.items()
+            if (of := latency(histogram)) is not None
+        ]
+        return tuple(sorted(rows, key=lambda row: (order.index(row.timed), -row.count, row.name)))
+
     def _generator(self) -> Generator:
-        pacer, receive = Histogram(), Histogram()
-        for health in self.fold.health.values():
+        pacer, receive, wait = Histogram(), Histogram(), Histogram()
+        fleet = self.fold.health.values()
+        for health in fleet:
             pacer += health.pacer_lag
             receive += health.receive_lag
+            wait += health.user_wait
         busy = [worker.cpu_ratio_max for worker in self._workers() if worker.cpu_ratio_max is not None]
-        answered = any(exchange.answered for exchange in self.fold.evidence.exchanges.values())
         return Generator(
             cpu_ratio_max=max(busy, default=None),
             pacer_lag_p99_us=_p99(pacer),
             receive_lag_p99_us=_p99(receive),
             clock_offset_us_max=None,
-            clock="kernel" if receive.count else "process" if answered else None,
+            user_wait_p99_us=_p99(wait),
+            stamped=sum(health.stamped for health in fleet),
+            unstamped=sum(health.unstamped for health in fleet),
         )
 
     def _resources(self) -> tuple[ResourceTotals, ...]:

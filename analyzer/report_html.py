@@ -72,6 +72,7 @@ def _template() -> jinja2.Template:
         "resource": wording.resource_text,
         "counts": wording.count_rows,
         "books": wording.books_text,
+        "lost": wording.lost_text,
     }
     environment.globals["most_rows"] = _ROWS
     return environment.get_template("report.html.j2")

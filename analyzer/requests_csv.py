@@ -28,6 +28,10 @@ COLUMNS: Final = (
     "p99_9_ms",
     "max_ms",
     "bytes_received",
+    "bytes_sent",
+    "first_byte_p50_ms",
+    "first_byte_p95_ms",
+    "first_byte_p99_ms",
 )
 
 
@@ -37,7 +41,7 @@ def render(report: Report) -> bytes:
     writer.writerow(COLUMNS)
     for row in report.series:
         names = (row.region, row.scenario, row.method, row.name, row.outcome.value, row.phase)
-        of = row.latency
+        of, begun = row.latency, row.first_byte
         latencies = (of.mean_us, of.p50_us, of.p90_us, of.p95_us, of.p99_us, of.p99_9_us, of.max_us)
         writer.writerow(
             [
@@ -45,6 +49,8 @@ def render(report: Report) -> bytes:
                 row.requests,
                 *(milliseconds(latency) for latency in latencies),
                 row.bytes_received,
+                row.bytes_sent,
+                *(milliseconds(first) for first in (begun.p50_us, begun.p95_us, begun.p99_us)),
             ]
         )
     return text.getvalue().encode()

@@ -69,6 +69,15 @@ def document(report: Report) -> dict[str, Any]:
             }
             for metric in report.metrics
         },
+        "durations": [
+            {
+                "timed": row.timed.value,
+                "name": row.name,
+                "count": row.count,
+                "duration_ms": _latency(row.latency),
+            }
+            for row in report.durations
+        ],
         "errors": [
             {
                 "scenario": error.scenario,
@@ -85,7 +94,8 @@ def document(report: Report) -> dict[str, Any]:
             "pacer_lag_ms_p99": milliseconds(report.generator.pacer_lag_p99_us),
             "receive_lag_ms_p99": milliseconds(report.generator.receive_lag_p99_us),
             "clock_offset_ms_max": milliseconds(report.generator.clock_offset_us_max),
-            "clock": report.generator.clock,
+            "user_wait_ms_p99": milliseconds(report.generator.user_wait_p99_us),
+            "clock": {"kernel": report.generator.stamped, "own": report.generator.unstamped},
         },
         # Plans have no faults yet to inject.
         "faults": [],
@@ -155,7 +165,9 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "peak_rate_per_s": real(totals.peak_rate_per_s),
         "error_ratio": real(totals.error_ratio),
         "bytes_received": totals.bytes_received,
+        "bytes_sent": totals.bytes_sent,
         "latency_ms": _latency(totals.latency),
+        "first_byte_ms": _latency(totals.first_byte),
     }
 
 
@@ -200,10 +212,12 @@ def _accounting(report: Report) -> dict[str, Any]:
         "ok": books.ok,
         "failed": books.failed,
         "unfinished": books.unfinished,
-        # A closed model has no arrivals, so none can be dropped.
-        "dropped_arrivals": 0,
+        "dropped_arrivals": report.arrivals.dropped,
+        "dropped_no_user": report.arrivals.no_user,
+        "dropped_late": report.arrivals.late,
         "exchanges_answered": books.answered,
         "exchanges_unanswered": books.unanswered,
+        "exchanges_unconnected": books.unconnected,
         "target_counted": books.target_counted,
         "target_counted_note": report.target_counted_note,
         "locust_counted": books.locust_counted,

@@ -14,6 +14,7 @@ from analyzer.wording import (
     count_rows,
     endpoint_text,
     limit_text,
+    lost_text,
     value_text,
 )
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
@@ -35,6 +36,7 @@ def render(report: Report) -> bytes:
         _counts(report),
         _totals(report),
         *_groups(report),
+        _durations(report),
     ]
     parts += [_checks(report), _errors(report), _notes(report), _origin(report)]
     return ("\n\n".join(part for part in parts if part) + "\n").encode()
@@ -80,7 +82,9 @@ def _rules(report: Report) -> str:
 def _counts(report: Report) -> str:
     rows = [(markdown_text(label, 300), value) for label, value in count_rows(report)]
     table = _table(("who counted", "requests"), rows, numbers_from=1)
-    return f"### Requests counted four times\n\n{table}\n\n{books_text(report)}"
+    return (
+        f"### Requests counted four times\n\n{table}\n\n{' '.join((books_text(report), *lost_text(report)))}"
+    )
 
 
 def _totals(report: Report) -> str:
@@ -94,6 +98,7 @@ def _totals(report: Report) -> str:
         ("peak rate over 10 s", format_rate(totals.peak_rate_per_s)),
         ("error ratio", format_ratio(totals.error_ratio)),
         ("received", format_bytes(totals.bytes_received)),
+        ("sent", format_bytes(totals.bytes_sent)),
     ]
     if totals.latency is not None:
         of = totals.latency
@@ -146,6 +151,25 @@ def _cells(totals: Totals) -> tuple[str, ...]:
         format_rate(totals.rate_per_s),
         *(format_duration(latency) for latency in latencies),
     )
+
+
+def _durations(report: Report) -> str:
+    if not report.durations:
+        return ""
+    rows = [
+        (
+            row.timed.value.replace("_", " "),
+            markdown_code(row.name, 80),
+            format_count(row.count),
+            *(format_duration(us) for us in (of.p50_us, of.p95_us, of.p99_us, of.max_us)),
+        )
+        for row in report.durations[:_GROUP_ROWS]
+        for of in (row.latency,)
+    ]
+    left = len(report.durations) - _GROUP_ROWS
+    more = f"\n\nand {left} more in `results.json`" if left > 0 else ""
+    table = _table(("", "where", "count", "P50", "P95", "P99", "max"), rows, numbers_from=2)
+    return f"<details><summary>Connections and WebSockets</summary>\n\n{table}{more}\n\n</details>"
 
 
 def _checks(report: Report) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from analyzer.model import CheckSample, CheckTotals, ErrorTotals, Group, MetricTotals, SeriesRow, Totals
 from analyzer.quantiles import latency
 from analyzer.wording import endpoint_text
+from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import CheckCounts, Outcome
 from loadproof.verdict.evidence import SECOND_US, Metric
 from loadproof.verdict.rates import PEAK_SECONDS, completed
@@ -17,7 +18,7 @@ from loadproof.verdict.selection import Requests, Selection
 
 if TYPE_CHECKING:
     from loadproof.verdict.case import Case
-    from loadproof.verdict.evidence import Evidence, RegionSeries
+    from loadproof.verdict.evidence import Evidence, RegionSeries, Tally
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Tables:
         timeouts = requests.histogram([Outcome.TIMEOUT]).count
         ended = requests.ended
         length_us = self.case.timeline.length_us(selection.phases)
+        taken = {key: tally for key, tally in self.evidence.totals.items() if selection.takes(key)}
+        first_byte = Histogram()
+        for key, tally in taken.items():
+            if key.series.outcome is Outcome.OK:
+                first_byte += _first_byte(tally)
         return Totals(
             requests=ended,
             ok=ok.count,
@@ -46,9 +52,9 @@ class Tables:
             peak_rate_per_s=self._peak(selection),
             error_ratio=requests.errors / ended if ended else None,
             latency=latency(ok),
-            bytes_received=sum(
-                tally.bytes_received for key, tally in self.evidence.totals.items() if selection.takes(key)
-            ),
+            bytes_received=sum(tally.bytes_received for tally in taken.values()),
+            bytes_sent=sum(tally.bytes_sent for tally in taken.values()),
+            first_byte=latency(first_byte),
         )
 
     def by_scenario(self, phases: frozenset[str]) -> tuple[Group, ...]:
@@ -88,10 +94,11 @@ class Tables:
     def series(self) -> tuple[SeriesRow, ...]:
         rows = []
         for (region, key), tally in sorted(self.evidence.totals.items(), key=lambda item: item[0]):
-            of = latency(tally.histogram)
-            if of is not None:
+            of, first_byte = latency(tally.histogram), latency(_first_byte(tally))
+            if of is not None and first_byte is not None:
                 names = (region, key.scenario, key.method, key.name, key.outcome, key.phase)
-                rows.append(SeriesRow(*names, tally.histogram.count, of, tally.bytes_received))
+                wire = (tally.bytes_received, tally.bytes_sent, first_byte)
+                rows.append(SeriesRow(*names, tally.histogram.count, of, *wire))
         return tuple(rows)
 
     def checks(self) -> tuple[CheckTotals, ...]:
@@ -157,3 +164,8 @@ class Tables:
             for end in range(PEAK_SECONDS, len(sums)):
                 best = max(best or 0, sums[end] - sums[end - PEAK_SECONDS])
         return None if best is None else best / PEAK_SECONDS
+
+
+def _first_byte(tally: Tally) -> Histogram:
+    """Answers that came whole in one read have the time of their end for that of their first byte."""
+    return tally.histogram if tally.first_byte is None else tally.first_byte

@@ -77,6 +77,24 @@ def count_rows(report: Report) -> tuple[tuple[str, str], ...]:
     )
 
 
+def lost_text(report: Report) -> tuple[str, ...]:
+    """What is in neither book: attempts without a connection, and starts that were never made."""
+    unconnected, arrivals = report.books.unconnected, report.arrivals
+    texts = []
+    if unconnected:
+        texts.append(
+            f"Attempts that never had a connection, so nothing on the wire: {format_count(unconnected)}."
+        )
+    if arrivals.dropped:
+        texts.append(
+            f"Intended starts that were dropped: {format_count(arrivals.dropped)} of "
+            f"{format_count(arrivals.taken + arrivals.dropped)}; {format_count(arrivals.no_user)} as no user was "
+            f"free in time (the target's doing), {format_count(arrivals.late)} as our own timer was late (the "
+            "generator's)."
+        )
+    return tuple(texts)
+
+
 def books_text(report: Report) -> str:
     """Whether the books agree, as far as they could be compared."""
     if report.books.differences:

@@ -17,7 +17,7 @@ from analyzer.folder import open_run
 from analyzer.quantiles import latency, quantiles
 from analyzer.tables import Tables
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Interval, Outcome
+from loadproof.measure.interval import ArrivalKey, Arrivals, DurationKey, Interval, Outcome, Timed
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import RunFacts
 from loadproof.verdict.selection import Selection
@@ -208,3 +208,32 @@ def test_a_last_second_that_is_a_sliver_is_not_drawn():
 
     assert len(fold.timeline) == 3
     assert {value["t"] for value in line["data"]["values"]} == {0.5, 1.5}
+
+
+def test_arrivals_waits_and_durations_add_up_over_workers_scenarios_and_phases():
+    """What the tables show of them is of the whole run: by kind and name alone, whoever was timed."""
+
+    def intervals(base):
+        for second in range(2):
+            interval = Interval(second=second, start_us=second * 1_000_000, length_us=1_000_000)
+            for scenario in "AB":
+                interval.arrivals[ArrivalKey(scenario, f"phase {second}")] = Arrivals(base, 2, 3)
+                connects = interval.durations[DurationKey(scenario, Timed.CONNECT, "host:1", "ramp")] = (
+                    Histogram()
+                )
+                connects.record(base + second)
+            interval.user_wait.record(base)
+            yield interval
+
+    fold = Fold(run_plan(), ())
+    fold.read([Source("a", "r", intervals(100)), Source("b", "r", intervals(200))])
+    connects = fold.durations[Timed.CONNECT, "host:1"]
+
+    assert fold.arrivals == Arrivals(4 * 100 + 4 * 200, 8 * 2, 8 * 3)
+    assert (list(fold.durations), connects.count, connects.min, connects.max) == (
+        [(Timed.CONNECT, "host:1")],
+        8,
+        100,
+        201,
+    )
+    assert [health.user_wait.total for health in fold.health.values()] == [200, 400]

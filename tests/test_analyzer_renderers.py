@@ -23,13 +23,18 @@ KEYS = {
     },
     "totals": {
         *("requests", "failures", "unfinished", "rate_per_s", "peak_rate_per_s", "error_ratio", "latency_ms"),
+        *("bytes_received", "bytes_sent", "first_byte_ms"),
     },
     "accounting": {
         *("started", "ok", "failed", "unfinished", "dropped_arrivals", "exchanges_answered"),
         *("exchanges_unanswered", "target_counted", "locust_counted", "intervals_expected"),
         *("intervals_present", "workers_planned", "workers_seen", "workers_lost"),
+        *("exchanges_unconnected", "dropped_no_user", "dropped_late"),
     },
-    "generator": {"cpu_ratio_max", "pacer_lag_ms_p99", "receive_lag_ms_p99", "clock_offset_ms_max", "clock"},
+    "generator": {
+        *("cpu_ratio_max", "pacer_lag_ms_p99", "receive_lag_ms_p99", "clock_offset_ms_max", "clock"),
+        "user_wait_ms_p99",
+    },
 }
 """The contract of results.json."""
 TOP = {
@@ -84,6 +89,30 @@ def test_an_unbounded_value_is_null_in_results_json():
     assert found["rules"][0]["value"] is None
     assert found["rules"][0]["confidence"] == [391.0, None]
     assert found["rules"][5]["limit"] == [0.5, 0.8]
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_dropped_arrivals_are_those_of_either_cause(report):
+    """What was dropped is the sum of what the target and what the generator caused."""
+    found = document(REPORTS[report]())["accounting"]
+
+    assert found["dropped_arrivals"] == found["dropped_no_user"] + found["dropped_late"]
+
+
+@pytest.mark.parametrize("render", [summary_md.render, lambda made: report_html.page(made, [])])
+def test_people_read_of_connections_and_drops_only_where_there_are_any(render):
+    """The table of durations, the attempts without a connection and the drops stand in the report that has them."""
+    told = render(failing()).decode()
+    silent = render(replace(passing(), durations=())).decode()
+
+    for words in (
+        "Connections and WebSockets",
+        "never had a connection, so nothing on the wire: 12.",
+        "dropped: 83 of 14,229; 80 as no user",
+    ):
+        assert words in told
+        assert words not in silent
+    assert "round trip" in told
 
 
 def test_latencies_are_milliseconds_and_units_are_named():

@@ -1,5 +1,6 @@
 """From journals to verdict and files: the whole way, against oracles and against every kind of damage."""
 
+import csv
 import json
 import os
 import shutil
@@ -66,6 +67,60 @@ def test_a_clean_run_passes_with_the_raw_numbers(runs):
     assert found["totals"]["latency_ms"]["mean"] == pytest.approx(np.mean(steady) / 1000, abs=0.001)
     assert found["judged_phases"] == ["steady"]
     assert found["by_phase"]["ramp"]["requests"] == len(requests) - len(steady)
+
+
+def test_first_bytes_and_sizes_are_those_of_the_raw_requests(runs):
+    """By endpoint and in total, as numpy says, whether the journals hold first bytes or whole answers only."""
+    requests = [one for one in make_requests() if one.phase == "steady"]
+    found = document(analyse(runs / "clean"))
+    parts = {
+        name: [one for one in requests if f"{one.method} {one.name}" == name] for name in found["by_name"]
+    }
+
+    for totals, own in [
+        (found["totals"], requests),
+        *((found["by_name"][name], own) for name, own in parts.items()),
+    ]:
+        assert (totals["bytes_received"], totals["bytes_sent"]) == (512 * len(own), 96 * len(own))
+        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            exact = np.quantile(np.array([one.first_byte_us for one in own]), q, method="inverted_cdf") / 1000
+            assert exact <= totals["first_byte_ms"][name] <= exact * (1 + 1 / 1024)
+    assert found["by_name"]["GET /audit/chain"]["first_byte_ms"] == pytest.approx(
+        found["by_name"]["GET /audit/chain"]["latency_ms"]
+    )
+
+
+def test_requests_csv_has_the_first_bytes_of_every_series(run):
+    """Each row tells the first byte and the bytes sent of its own series."""
+    write(analyse(run), run, None)
+    rows = list(csv.DictReader((run / "requests.csv").read_text().splitlines()))
+
+    for row in rows:
+        own = [
+            one
+            for one in make_requests()
+            if (one.region, one.method, one.outcome.value, one.phase)
+            == (row["region"], row["method"], row["outcome"], row["phase"])
+        ]
+        exact = np.quantile(np.array([one.first_byte_us for one in own]), 0.95, method="inverted_cdf") / 1000
+        assert exact <= float(row["first_byte_p95_ms"]) <= exact * (1 + 1 / 1024)
+        assert int(row["bytes_sent"]) == 96 * len(own)
+    assert len(rows) == 8
+
+
+def test_the_accounting_tells_what_is_beside_the_books(runs):
+    """Attempts without a connection, the clock of each end and what else was timed come from the journals."""
+    found = document(analyse(runs / "clean"))
+    requests = make_requests()
+    seconds = len({(one.second, one.region) for one in requests})
+
+    assert found["accounting"]["exchanges_unconnected"] == seconds
+    assert found["generator"]["clock"] == {"kernel": len(requests) - seconds, "own": seconds}
+    assert found["generator"]["user_wait_ms_p99"] is None
+    assert found["accounting"]["dropped_arrivals"] == 0
+    [connects] = found["durations"]
+    assert (connects["timed"], connects["name"]) == ("connect", "127.0.0.1:8080")
+    assert (connects["count"], connects["duration_ms"]["max"]) == (seconds, 0.339)
 
 
 @pytest.mark.parametrize("name", ["clean", "failed", "slow"])
@@ -219,12 +274,12 @@ def test_a_missing_manifest_still_gives_a_report(run):
 def test_a_journal_with_a_second_far_away_is_torn(run):
     """An interval that lies years outside the run is no reason to fill years with zeros."""
     from loadproof.measure.interval import Header, Interval
-    from loadproof.measure.journal import JournalWriter
+    from loadproof.measure.journal import FORMAT_VERSION, JournalWriter
 
     path = run / "journals" / "eu-west-1-01-1.journal"
     path.unlink()
     limits = tuple(json.loads((run / "manifest.json").read_text())["limits_us"])
-    writer = JournalWriter(path, Header(1, "made-up", "eu-west-1-01", "eu-west-1", 1, limits))
+    writer = JournalWriter(path, Header(FORMAT_VERSION, "made-up", "eu-west-1-01", "eu-west-1", 1, limits))
     writer.append(Interval(second=0, start_us=0, length_us=1_000_000))
     writer.append(Interval(second=10**9, start_us=10**15, length_us=1_000_000))
     writer.finish(started=0, ok=0, failed=0, unfinished=0)

@@ -64,6 +64,8 @@ class Books:
     gaps: tuple[Gap, ...]
     differences: tuple[str, ...]
     """What does not add up, a sentence each; torn epochs are gaps, not differences."""
+    unconnected: int = 0
+    """Attempts that never had a connection, so that nothing of them went over the wire."""
 
 
 def keep_books(case: Case) -> Books:
@@ -105,6 +107,7 @@ def keep_books(case: Case) -> Books:
         workers_lost=len({gap.worker for gap in gaps}),
         gaps=gaps,
         differences=tuple(_differences(case, endpoints)),
+        unconnected=sum(exchanges.unconnected for exchanges in evidence.exchanges.values()),
     )
 
 

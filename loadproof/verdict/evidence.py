@@ -7,14 +7,16 @@ series is told by (region, SeriesKey): the region stands in the journal's header
 from __future__ import annotations
 
 from array import array
+from copy import copy
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.errors import JournalError
-from loadproof.measure.histogram import Histogram
+from loadproof.measure.histogram import Histogram, highest_equivalent
 from loadproof.measure.interval import (
+    ArrivalKey,
     CheckCounts,
     CheckKey,
     Endpoint,
@@ -41,6 +43,8 @@ SHORTEST_STOP_TIMEOUT_US: Final = 30 * SECOND_US
 SAMPLES_PER_CHECK: Final = 20
 DISTINCT_ERRORS: Final = 1_000
 OTHER: Final = "other errors"
+SHORT_WAIT_US: Final = 50_000
+"""A start that waited no longer for its user was due when it was counted, to half a percent of 10 s."""
 LAG_QUANTILE: Final = Fraction(99, 100)
 LATEST_AFTER_DRAIN_US: Final = 3_600 * SECOND_US
 """An interval that ends later than this after plan and stop timeout belongs to no run that we could judge."""
@@ -59,6 +63,11 @@ class RegionCheck(NamedTuple):
 class RegionMetric(NamedTuple):
     region: str
     metric: MetricKey
+
+
+class RegionArrivals(NamedTuple):
+    region: str
+    arrival: ArrivalKey
 
 
 class Seconds:
@@ -109,6 +118,9 @@ class Tally:
     errors: int = 0
     """Failed, timed out, or unfinished past the stop timeout."""
     bytes_received: int = 0
+    bytes_sent: int = 0
+    first_byte: Histogram | None = None
+    """As that of `Series`."""
 
 
 @dataclass
@@ -142,6 +154,22 @@ class Metric:
             other.max if self.max is None else self.max if other.max is None else max(self.max, other.max)
         )
         return self
+
+
+@dataclass
+class Due:
+    """Starts by the earliest and by the latest second in which each can have been due.
+
+    Intervals count a start when its user takes it or it is dropped, and tell how long users were waited for;
+    so a start that waited was due within an interval's length, and one that was dropped at any time since.
+    """
+
+    earliest: dict[int, int] = field(default_factory=dict)
+    latest: dict[int, int] = field(default_factory=dict)
+
+    def add(self, earliest: int, latest: int, count: int) -> None:
+        self.earliest[earliest] = self.earliest.get(earliest, 0) + count
+        self.latest[latest] = self.latest.get(latest, 0) + count
 
 
 @dataclass
@@ -228,6 +256,12 @@ class Evidence:
         self.workers: dict[str, Worker] = {}
         self.lags: dict[tuple[str, str | None], tuple[Histogram, Histogram]] = {}
         """(region, phase of the second) -> (pacer lag, receive lag)."""
+        self.user_waits: dict[tuple[str, str | None], Histogram] = {}
+        """(region, phase of the second) -> how long starts of an open plan waited for a user."""
+        self.arrivals: dict[RegionArrivals, Seconds] = {}
+        """Columns: taken, dropped for want of a user, dropped as too late; in the second that counted them."""
+        self.due: dict[str, Due] = {}
+        """Region -> the same starts by when they were due."""
         self.exchanges: dict[Endpoint, Exchanges] = {}
         self.errors: dict[ErrorKey, int] = {}
         """The first `DISTINCT_ERRORS` apart, later ones as `OTHER` of their endpoint, so that a target which
@@ -257,6 +291,7 @@ class Evidence:
             self._add_series(RegionSeries(region, key), series, interval.second)
         self._add_worker(worker, region, interval)
         self._add_flow(region, interval)
+        self._add_arrivals(region, interval)
         for scenario, user_us in interval.user_us.items():
             active = self.user_us.setdefault((region, scenario), {})
             for second, part in spread(interval.start_us, interval.length_us, user_us):
@@ -306,10 +341,15 @@ class Evidence:
         if tally is None:
             tally = self.totals[key] = Tally(Histogram(), [0] * len(self.limits_us))
             self.seconds[key] = Seconds(OVER + len(self.limits_us))
+        if series.first_byte is not None or tally.first_byte is not None:
+            first_byte = copy(tally.histogram if tally.first_byte is None else tally.first_byte)
+            first_byte += histogram if series.first_byte is None else series.first_byte
+            tally.first_byte = first_byte
         tally.histogram += histogram
         tally.over = [have + more for have, more in zip(tally.over, series.over, strict=True)]
         tally.errors += errors
         tally.bytes_received += series.bytes_received
+        tally.bytes_sent += series.bytes_sent
         self.seconds[key].add(second, (histogram.count, histogram.total, errors, *series.over))
 
     def _add_worker(self, worker: str, region: str, interval: Interval) -> None:
@@ -340,6 +380,30 @@ class Evidence:
         pacer, receive = self.lags.setdefault(place, (Histogram(), Histogram()))
         pacer += interval.pacer_lag
         receive += interval.receive_lag
+        if interval.user_wait.count:
+            waits = self.user_waits.setdefault(place, Histogram())
+            waits += interval.user_wait
+
+    def _add_arrivals(self, region: str, interval: Interval) -> None:
+        if not interval.arrivals:
+            return
+        for key, counts in interval.arrivals.items():
+            table = self.arrivals.setdefault(RegionArrivals(region, key), Seconds(3))
+            table.add(interval.second, (counts.taken, counts.no_user, counts.late))
+        due = self.due.setdefault(region, Due())
+        last_us = interval.start_us + max(interval.length_us, 1) - 1
+        at_once = sum(counts.taken + counts.late for counts in interval.arrivals.values())
+        for index, count in interval.user_wait.counts.items():
+            wait_us = highest_equivalent(index)
+            if wait_us > SHORT_WAIT_US:
+                at_once -= count
+                due.add((interval.start_us - wait_us) // SECOND_US, (last_us - wait_us) // SECOND_US, count)
+        for second, count in spread(interval.start_us, interval.length_us, max(0, at_once)):
+            due.add(second, second, count)
+        dropped = sum(counts.no_user for counts in interval.arrivals.values())
+        if dropped:
+            since_us = interval.start_us - self.stop_timeout_us
+            due.add(since_us // SECOND_US, last_us // SECOND_US, dropped)
 
     def _add_flow(self, region: str, interval: Interval) -> None:
         closed = interval.start_us + interval.length_us

@@ -12,6 +12,7 @@ from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import (
     CheckCounts,
     CheckKey,
+    DurationKey,
     Endpoint,
     ErrorKey,
     Exchanges,
@@ -20,8 +21,9 @@ from loadproof.measure.interval import (
     Outcome,
     Series,
     SeriesKey,
+    Timed,
 )
-from loadproof.measure.journal import JournalWriter
+from loadproof.measure.journal import FORMAT_VERSION, JournalWriter
 from loadproof.plan.model import Plan, RuleText
 from loadproof.plan.profile import user_us_between, users_at
 from loadproof.plan.writer import dump_plan
@@ -40,6 +42,11 @@ class Request:
     outcome: Outcome
     phase: str
     us: int
+
+    @property
+    def first_byte_us(self) -> int:
+        """A GET's answer comes whole in one read."""
+        return self.us * 2 // 3 if self.method == "POST" else self.us
 
 
 RUN_RULES = (
@@ -93,11 +100,19 @@ def make_interval(second: int, requests: list[Request], share: float, limits_us:
         interval.users[scenario] = round(users * part)
     interval.started = len(requests)
     interval.cpu_us, interval.throttled_us, interval.steal_us = 300_000, None, 0
+    # One answer of each second came without the kernel's stamp.
+    interval.unstamped = min(1, len(requests))
+    interval.stamped = len(requests) - interval.unstamped
     for number in range(20):
         interval.pacer_lag.record(100 + number)
         interval.receive_lag.record(50 + number)
     if requests:
         interval.first_done_us, interval.last_done_us = interval.start_us + 1, interval.start_us + 999_999
+        first = requests[0]
+        connect = DurationKey(first.scenario, Timed.CONNECT, "127.0.0.1:8080", first.phase)
+        interval.durations[connect] = Histogram()
+        interval.durations[connect].record(300 + second)
+        interval.exchanges[Endpoint(first.method, first.name)] = Exchanges(unconnected=1)
     for request in requests:
         key = SeriesKey(request.scenario, request.method, request.name, request.outcome, request.phase)
         series = interval.series.setdefault(key, Series(Histogram(), [0] * len(limits_us)))
@@ -105,7 +120,11 @@ def make_interval(second: int, requests: list[Request], share: float, limits_us:
         series.over = [
             over + (request.us > limit) for over, limit in zip(series.over, limits_us, strict=True)
         ]
+        if request.method == "POST":
+            series.first_byte = series.first_byte or Histogram()
+            series.first_byte.record(request.first_byte_us)
         series.bytes_received += 512
+        series.bytes_sent += 96
         endpoint = Endpoint(request.method, request.name)
         interval.exchanges.setdefault(endpoint, Exchanges()).answered += 1
         check = interval.checks.setdefault(
@@ -130,7 +149,8 @@ def make_run(folder: Path, requests: list[Request], *, rules: tuple[str, ...] = 
         worker = f"{region}-01"
         own = [request for request in requests if request.region == region]
         writer = JournalWriter(
-            folder / "journals" / f"{worker}-1.journal", Header(1, "made-up", worker, region, 1, limits)
+            folder / "journals" / f"{worker}-1.journal",
+            Header(FORMAT_VERSION, "made-up", worker, region, 1, limits),
         )
         for second in range(41):
             writer.append(make_interval(second, [one for one in own if one.second == second], 0.5, limits))

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from analyzer.hints import hints
 from analyzer.model import (
+    ArrivalTotals,
     CheckSample,
     CheckTotals,
+    DurationTotals,
     EpochRow,
     ErrorTotals,
     Event,
@@ -22,9 +24,7 @@ from analyzer.model import (
     WorkerRow,
 )
 from analyzer.rows import MetricRow, MetricRows
-from loadproof.measure.interval import (
-    Outcome,
-)
+from loadproof.measure.interval import Outcome, Timed
 from loadproof.plan.model import Phase, Plan, Region, RuleText
 from loadproof.verdict.accounting import Books, EndpointBook, Gap
 from loadproof.verdict.facts import Stop
@@ -71,6 +71,8 @@ def totals(ok: int, failures: int = 0, *, p50_us: int = 12_000, seconds: int = 3
         error_ratio=failures / (ok + failures) if ok + failures else None,
         latency=latency(p50_us) if ok else None,
         bytes_received=ok * 512,
+        bytes_sent=ok * 96,
+        first_byte=latency(p50_us * 3 // 4) if ok else None,
     )
 
 
@@ -284,6 +286,8 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 4_790,
                 latency(9_000),
                 2_452_480,
+                459_840,
+                latency(6_750),
             ),
             SeriesRow(
                 "us-east-1",
@@ -295,6 +299,8 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 7_190,
                 latency(15_000),
                 3_681_280,
+                690_240,
+                latency(11_250),
             ),
         ),
         timeline=seconds,
@@ -368,7 +374,7 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 None,
             ),
         ),
-        generator=Generator(0.44, 510, 190, 300, "kernel"),
+        generator=Generator(0.44, 510, 190, 300, None, started - 17, 17),
         resources=(
             ResourceTotals("generator.cpu", 40, 0.2, 0.38, 0.44),
             ResourceTotals("target.rss", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
@@ -394,6 +400,11 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
         notes=(),
         plan=plan(ramp_s=ramp_s, steady_s=steady_s),
         manifest=manifest(started),
+        durations=(
+            DurationTotals(Timed.RESOLVE, "api.example.test:443", 2, latency(400)),
+            DurationTotals(Timed.CONNECT, "api.example.test:443", 100, latency(310)),
+            DurationTotals(Timed.ROUND_TRIP, "/audit/stream", 4_211, latency(2_600)),
+        ),
     )
 
 
@@ -556,7 +567,9 @@ def failing() -> Report:
             ErrorTotals("PolicyGovernanceUser", "POST", "/policies/:id", "HTTP 503", failed - 3),
             ErrorTotals("", "", "", "KeyError: 'proof'", 3),
         ),
-        books=books(ok + failed + warmed, failed),
+        books=replace(books(ok + failed + warmed, failed), unconnected=12),
+        arrivals=ArrivalTotals(ok + failed + warmed, 80, 3),
+        generator=replace(base.generator, user_wait_p99_us=48_000),
         manifest={
             **base.manifest,
             "verdict": "FAIL",
@@ -704,7 +717,8 @@ def hostile() -> Report:
         by_name=tuple(Group(f"GET {text}", totals(100)) for text in HOSTILE),
         by_phase=tuple(Group(phase.name, totals(100)) for phase in load),
         series=tuple(
-            SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1) for text in HOSTILE
+            SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1, 2, latency(7_000))
+            for text in HOSTILE
         ),
         metric_rows=MetricRows.of(
             MetricRow(second, text, text, text, text, "ok", text, 1, 1.5, 1, 2, 3, 4, 5)
@@ -715,6 +729,7 @@ def hostile() -> Report:
         ),
         metrics=tuple(MetricTotals(text, 1, 1.0, 1.0, 1.0) for text in HOSTILE),
         errors=tuple(ErrorTotals(text, text, text, text, 7) for text in HOSTILE),
+        durations=tuple(DurationTotals(Timed.LIFETIME, text, 1, latency(9_000)) for text in HOSTILE),
         workers=tuple(replace(base.workers[0], worker=text, region=text) for text in HOSTILE[:4]),
         epochs=tuple(
             replace(base.epochs[0], worker=text, region=text, how="lost", why=text, damage=text)
