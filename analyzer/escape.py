@@ -27,7 +27,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _MARKDOWN: Final = re.compile(
     r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])"
-    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#>=]|(?<=^\d)[.)]"
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[-+#>=]|^\d{1,9}[.)]"
 )
 """Only what means something where it stands: an underscore inside a word or a minus inside a line does not."""
 
@@ -66,7 +66,8 @@ def markdown_code(text: str, limit: int = DISPLAY_LIMIT) -> str:
 
 def markdown_text(text: str, limit: int = 4 * DISPLAY_LIMIT) -> str:
     """A sentence with names in it as plain Markdown text: no markup, no HTML, no mention."""
-    escaped = _MARKDOWN.sub(r"\\\g<0>", shown(text, limit))
+    # Markdown drops a few spaces before a line, and would take more of them for a block of code.
+    escaped = _MARKDOWN.sub(lambda mark: f"{mark[0][:-1]}\\{mark[0][-1]}", shown(text, limit).lstrip(" "))
     return escaped.replace("@", "@\u2060")
 
 

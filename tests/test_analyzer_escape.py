@@ -5,7 +5,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from reporting import HOSTILE
@@ -84,6 +84,9 @@ def test_a_name_in_a_markdown_table_is_one_code_span(text):
     assert cells[0].children[0].content == shown(text)
 
 
+@example(" >")
+@example("    x")
+@example("12. x")
 @given(TEXTS)
 def test_a_sentence_in_markdown_is_only_text(text):
     """CommonMark finds no markup, HTML or link in `markdown_text`, and reads back the very characters."""
