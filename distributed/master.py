@@ -15,7 +15,7 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerNode
 
-from distributed import locust_statistics, messages
+from distributed import locust_statistics, locustfile_messages, messages
 from distributed.live import LiveTotals
 from distributed.placement import Seat, interleave, place
 from distributed.replication import Receiver
@@ -84,14 +84,20 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """Set whenever a worker came, finished or was lost."""
         self.live = LiveTotals()
         self.on_interval: Callable[[Seat, Interval], None] | None = None
+        self.on_quit: Callable[[], None] | None = None
+        """Called when the locustfile wants the run to end."""
         self.dropped_messages = 0
         self.clock: RunClock | None = None
-        ours = (environment.events.request, environment.events.quitting)
+        ours = [
+            getattr(environment.events, hook)
+            for hook in ("request", "quitting", *locustfile_messages.UNHEARD)
+        ]
         before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
         super().__init__(environment, "127.0.0.1", 0)
         for hook, handlers in zip(ours, before, strict=True):
             hook._handlers = handlers  # noqa: SLF001
         self.port: int = self.server.port
+        self.target_user_count = plan.max_users
 
     # What Locust would do by itself, and must not.
 
@@ -107,12 +113,13 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def start(self, *_args: Any, **_options: Any) -> None:
         """The plan decides how many users run."""
 
-    def stop(self, send_stop_to_client: bool = True) -> None:
-        if send_stop_to_client:
-            self.stop_loading()
+    def stop(self, send_stop_to_client: bool = True) -> None:  # noqa: ARG002 as Locust calls it
+        self.quit()
 
     def quit(self) -> None:
-        self.stop_loading(at_once=True)
+        """A locustfile wants the test to end."""
+        if self.on_quit is not None:
+            self.on_quit()
 
     def client_listener(self) -> NoReturn:
         while True:
@@ -139,7 +146,20 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                     node.cpu_usage = beat.current_cpu_usage
                     node.memory_usage = beat.current_memory_usage
             case _:
-                raise msgspec.ValidationError(f"unknown message type {msg.type!r}")
+                if client_id not in self.clients:
+                    raise msgspec.ValidationError(
+                        f"a message of type {msg.type!r} from nobody who was admitted"
+                    )
+                self._hear(client_id, msg)
+
+    def _hear(self, client_id: str, message: Message) -> None:
+        """What only a locustfile can mean by it."""
+        if message.type == locustfile_messages.END:
+            self.quit()
+        elif message.type == locustfile_messages.REPORT and isinstance(message.data, dict):
+            self.environment.events.worker_report.fire(client_id=client_id, data=message.data)
+        elif not locustfile_messages.deliver(self, message):
+            raise msgspec.ValidationError(f"unknown message type {message.type!r}")
 
     def begin_load(self, run: str, clock: RunClock) -> dict[str, list[Slot]]:
         """Tell every admitted worker its slots and the run's zero; those who are not here get none.
@@ -153,7 +173,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         slots = place(plan.max_users, interleave(weights, fixed), plan.regions, list(self.seats.values()))
         names = sorted({*fixed, *(name for name, weight in weights.items() if weight > 0)})
         index = {name: position for position, name in enumerate(names)}
-        self.environment.events.test_start.fire(environment=self.environment)
+        locustfile_messages.tell_start(self)
+        self.greenlet.spawn(locustfile_messages.tell_spawned, self, plan, clock.seconds_until)
         self.update_state("running")
         for worker, admitted in self.admitted.items():
             placed = [(slot.index, index[slot.scenario]) for slot in slots[worker]]
@@ -161,6 +182,12 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             admitted.joined_us = max(0, clock.now_us())
             self._send(messages.BEGIN, begin, admitted.client_id)
         return slots
+
+    def tell_stopping(self) -> None:
+        """The load is ending, by the plan or by somebody's wish."""
+        if self.state != "stopping":
+            self.environment.events.test_stopping.fire(environment=self.environment)
+            self.update_state("stopping")
 
     def stop_loading(self, *, at_once: bool = False) -> None:
         """Ask every worker to end its load and drain; returns at once."""
@@ -211,6 +238,11 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def finish(self) -> None:
         """Close the journals' copies and end the loops; the socket closes with the process's context."""
         self.environment.events.test_stop.fire(environment=self.environment)
+        self.environment.events.quitting.fire(environment=self.environment, reverse=True)
+        wish = self.environment.process_exit_code
+        if wish is not None:
+            note = f"the locustfile set the exit code {wish}; the exit code of a run is its verdict's"
+            self.folder.event(None, "note", note)
         for admitted in self.admitted.values():
             admitted.receiver.copy.close()
         self.greenlet.kill(block=False)

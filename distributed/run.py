@@ -169,6 +169,7 @@ class _Run:
         )
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
         master.on_interval = self.trouble.add
+        master.on_quit = self._locustfile_ends
         self._start_workers(url)
         self._wait_for_workers()
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
@@ -265,8 +266,10 @@ class _Run:
             if asked_us is None and now >= self.plan.duration_us:
                 asked_us = now
                 self.folder.event(now, "drain", "the plan is over; users finish what they have begun")
+                master.tell_stopping()
             if self.stop.asked.is_set():
                 self.stop.asked.clear()
+                master.tell_stopping()
                 master.stop_loading(at_once=self.stop.times > 1)
                 asked_us = now if asked_us is None else asked_us
             self._notice_deaths()
@@ -367,6 +370,14 @@ class _Run:
         )
         self.complete = self.master.secure_copies()
         return Ended(self.folder.path, self.stop.signal, complete=self.complete)
+
+    def _locustfile_ends(self) -> None:
+        """The locustfile called `runner.quit()`."""
+        if self.stop.by is None:
+            self.stop.by, self.stop.why = "the locustfile", "it called runner.quit()"
+            self.stop.at_ns = time.monotonic_ns()
+            self.folder.event(None, "stop", "the locustfile ends the run: draining")
+            self.stop.asked.set()
 
     def _signalled(self, number: int) -> None:
         """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""

@@ -17,10 +17,10 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import WorkerRunner
 
-from distributed import messages, resources
+from distributed import locustfile_messages, messages, resources
 from distributed.clock import RunClock
 from distributed.limits import limits_us, stop_timeout_us
-from distributed.placement import Slot
+from distributed.placement import Slot, seats
 from distributed.replication import Sender
 from distributed.smoke import run_every_task_once
 from distributed.users import Users
@@ -48,6 +48,8 @@ PROBE_S: Final = 0.02
 """How often a worker looks how late its own timers are."""
 RESEND_S: Final = 2.0
 SYNC_S: Final = 5.0
+REPORT_S: Final = 1.0
+"""How often the locustfile's own `report_to_master` listeners are asked."""
 AFTERWARDS_S: Final = 3.0
 """How long a worker whose master is gone may take to end its journal."""
 
@@ -83,9 +85,11 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._orphaned = False
         self._sender: Sender | None = None
         self._news = Event()
-        ours = (environment.events.request, environment.events.user_error, environment.events.quitting)
+        hooks = ("request", "user_error", "quitting", *locustfile_messages.UNHEARD)
+        ours = [getattr(environment.events, hook) for hook in hooks]
         before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
         super().__init__(environment, *master)
+        self.worker_index = [planned.worker for planned in seats(plan.regions)].index(seat.worker)
         for hook, handlers in zip(ours, before, strict=True):
             hook._handlers = handlers  # noqa: SLF001
 
@@ -154,7 +158,16 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             case messages.QUIT:
                 self.left.set()
             case _:
-                logger.warning("dropped a message of unknown type %s", msg.type)
+                if not locustfile_messages.deliver(self, msg):
+                    logger.warning("dropped a message of unknown type %s", msg.type)
+
+    def stop(self) -> None:
+        self.quit()
+
+    def quit(self) -> None:
+        """A locustfile wants the test to end: the whole of it, as where Locust runs in one process."""
+        with contextlib.suppress(RPCError):
+            self.client.send(Message(locustfile_messages.END, None, self.client_id))
 
     def stop_loading(self, *, at_once: bool = False) -> None:
         """End the load and drain; a second call `at_once` ends what is in flight too."""
@@ -197,13 +210,17 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         slots = [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots]
         users = Users(self.environment, recorder, clock, self.plan.load, slots)
         self.worker_state = self.state = "running"
-        self.environment.events.test_start.fire(environment=self.environment)
+        self.target_user_count = len(slots)
+        self.environment._filter_tasks_by_tags()  # noqa: SLF001 done by Locust where it starts users
+        locustfile_messages.tell_start(self)
         gevent.sleep(clock.seconds_until(0))
         pulse = gevent.spawn(self._close_intervals, clock, recorder, journal)
         helpers = [
             gevent.spawn(self._probe, clock, recorder),
             gevent.spawn(self._replicate),
             gevent.spawn(self._sync, journal),
+            gevent.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until),
+            gevent.spawn(self._report),
         ]
         if self.smoke:
             following = self.user_greenlets.spawn(
@@ -216,6 +233,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             if vital.exception is not None:
                 # Without its FIN the journal is torn, and the run says so.
                 raise vital.exception
+        self.environment.events.test_stopping.fire(environment=self.environment)
         users.stop()
         self.worker_state = self.state = "stopping"
         deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US
@@ -234,7 +252,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         )
         self._wrote(fin)
         journal.sync()
-        gevent.killall(helpers[::2])
+        gevent.killall([helpers[0], *helpers[2:]])
+        self._report_once()
         self.worker_state = self.state = "stopped"
         self.environment.events.test_stop.fire(environment=self.environment)
         if self._orphaned:
@@ -293,6 +312,17 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         while True:
             gevent.sleep(SYNC_S)
             gevent.get_hub().threadpool.apply(journal.sync)
+
+    def _report(self) -> NoReturn:
+        while True:
+            gevent.sleep(REPORT_S)
+            self._report_once()
+
+    def _report_once(self) -> None:
+        told = locustfile_messages.report(self)
+        if told:
+            with contextlib.suppress(RPCError):
+                self.client.send(Message(locustfile_messages.REPORT, told, self.client_id))
 
     def _probe(self, clock: RunClock, recorder: Recorder) -> NoReturn:
         while True:

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import gevent
 import locust
@@ -21,7 +21,7 @@ from distributed.placement import Seat
 from distributed.processes import watch_lifeline
 from distributed.suite import load_suite
 from distributed.worker import Worker
-from loadproof.errors import LoadproofError
+from loadproof.errors import LoadproofError, UsageError
 from loadproof.plan.reader import read_plan
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Envir
     """Locust's environment for these user classes, with its option defaults and the suite's own options."""
     for user_class in classes.values():
         user_class.host = target  # type: ignore[attr-defined]
-    parser = argument_parser.get_empty_argument_parser()
-    argument_parser.setup_parser_arguments(parser)
-    options = parser.parse_args([])
+    options = _locust_options()
+    options.host, options.num_users = target, plan.max_users
+    options.run_time = plan.duration_us // 1_000_000
     environment = Environment(
         user_classes=[classes[name] for name in (classes if plan.scenarios is None else plan.scenarios)],
         events=locust.events,
@@ -89,6 +89,22 @@ def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Envir
     )
     environment.stop_timeout = 0.0
     return environment
+
+
+def _locust_options() -> argparse.Namespace:
+    """Locust's options and those that the locustfile adds, from their defaults, environment and config files."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(
+            f"Locust's options cannot be read: {message}; set them by their environment variables or in locust.conf"
+        )
+
+    parser = argument_parser.get_empty_argument_parser()
+    argument_parser.setup_parser_arguments(parser)
+    locust.events.init_command_line_parser.fire(parser=parser)
+    parser.error = refuse
+    options: argparse.Namespace = parser.parse_args([])
+    return options
 
 
 def plan_digest(path: Path) -> str:

@@ -56,7 +56,8 @@ def start_recording(environment: Environment, recorder: Recorder, run: str) -> N
         session.request = _counted(session.request)
     for response in (fasthttp.ResponseContextManager, clients.ResponseContextManager):
         response.__exit__ = _closing(response.__exit__)
-    environment.events.request.add_listener(functools.partial(_on_request, recorder))
+    # First of all: a locustfile's listener may raise StopUser, and must not find our ticket in its context.
+    environment.events.request._handlers.insert(0, functools.partial(_on_request, recorder))  # noqa: SLF001 no other way
     environment.events.user_error.add_listener(functools.partial(_on_user_error, recorder))
 
 
@@ -90,9 +91,10 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def leave(response: Any, kind: Any, value: Any, traceback: Any) -> Any:
-        swallowed = original(response, kind, value, traceback)
         recorder = _Active.recorder
+        # The event takes the ticket out of the context.
         ticket: Ticket | None = response.request_meta["context"].get(_TICKET)
+        swallowed = original(response, kind, value, traceback)
         if recorder is not None and ticket is not None and ticket.open:
             if kind is None or issubclass(kind, Exception):
                 recorder.finish(
@@ -121,7 +123,7 @@ def _on_request(
     context: dict[str, Any] | None = None,
     **_rest: Any,
 ) -> None:
-    ticket: Ticket | None = (context or {}).get(_TICKET)
+    ticket: Ticket | None = (context or {}).pop(_TICKET, None)
     if ticket is None:
         ticket = recorder.begin("–", str(request_type), str(name))  # noqa: RUF001
         recorder.untracked()

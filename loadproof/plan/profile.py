@@ -62,6 +62,16 @@ def user_us_between(load: Sequence[Phase], from_us: int, to_us: int) -> int:
     return total
 
 
+def first_rise_us(load: Sequence[Phase]) -> int:
+    """How long the load rises from its start, over all phases that do one after the other; 0 if it starts level."""
+    end = 0
+    for phase in load:
+        if phase.users_to <= phase.users_from:
+            break
+        end += phase.duration_us
+    return end
+
+
 def next_change_us(load: Sequence[Phase], t_us: int) -> int | None:
     """The first instant after `t_us` whose users differ from those at `t_us`; None if they never change."""
     users = users_at(load, t_us)
