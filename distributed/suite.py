@@ -1,20 +1,26 @@
-"""User classes of a plan's suite or locustfile, and the digest that tells one state of them from another."""
+"""User classes of a plan's suite, locustfile and flows, and the digest that tells one state of them from another."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from locust.util.load_locustfile import is_user_class, load_locustfile
 
+from loadproof.client.flow import flow_class
 from loadproof.errors import UsageError
+from loadproof.plan.flow_writer import flow_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from loadproof.plan.flows import Flow
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Suite:
 
     classes: dict[str, Any]
     sha256: str
-    """Over the names and bytes of every Python file of the suite."""
+    """Over the names and bytes of every Python file of the suite, and over every flow with its rows."""
 
     @property
     def weights(self) -> dict[str, float]:
@@ -50,12 +56,27 @@ class Suite:
         return {name: tuple(getattr(user_class, kind, ())) for name, user_class in self.classes.items()}
 
 
-def load_suite(suite: str | None, locustfile: str | None) -> Suite:
-    """Import the user classes; raises UsageError saying what is wrong with them."""
+def load_suite(suite: str | None, locustfile: str | None, flows: Iterable[Flow] = ()) -> Suite:
+    """Import the user classes, and make those of the flows; raises UsageError saying what is wrong with them."""
+    loaded = Suite({}, _digest([]))
     if suite is not None:
-        return _load_built_in(suite)
-    assert locustfile is not None
-    return _load_file(Path(locustfile))
+        loaded = _load_built_in(suite)
+    elif locustfile is not None:
+        loaded = _load_file(Path(locustfile))
+    return functools.reduce(with_flow, flows, loaded)
+
+
+def with_flow(suite: Suite, flow: Flow) -> Suite:
+    """The suite with one more class; UsageError if its name is taken or its rows cannot be read."""
+    if flow.name in suite.classes:
+        raise UsageError(f"there is a user class {flow.name} already: give the flow another name")
+    user_class = flow_class(flow)
+    told = flow_document(flow)
+    digest = hashlib.sha256(suite.sha256.encode())
+    if flow.rows is not None:
+        told["rows"] = hashlib.sha256(Path(flow.rows.file).read_bytes()).hexdigest()
+    digest.update(json.dumps([flow.name, told]).encode())
+    return Suite({**suite.classes, flow.name: user_class}, digest.hexdigest())
 
 
 def _load_built_in(suite: str) -> Suite:

@@ -46,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> int:
     raise_file_limit()
     # The run's own plan: the environment has had its say already.
     plan = read_plan(arguments.plan, environ={})
-    suite = load_suite(plan.suite, plan.locustfile)
+    suite = load_suite(plan.suite, plan.locustfile, plan.flows)
     environment = make_environment(plan, suite.classes, arguments.target)
     use_our_sockets()
     worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own

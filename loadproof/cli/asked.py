@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
+from loadproof.units import format_count
 from loadproof.verdict.grammar import parse_rule
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed.suite import Suite
+    from loadproof.plan.flows import Flow
     from loadproof.plan.model import Plan
     from loadproof.plan.overrides import Overrides
     from loadproof.verdict.rule import Rule
@@ -50,7 +52,7 @@ def ask(plan: str | None, locustfile: Path | None, overrides: Overrides) -> Aske
 
 def fit(loaded: LoadedPlan) -> Asked:
     """Import the plan's suite and read its rules; PlanError with every mistake of both."""
-    from distributed.suite import load_suite
+    from distributed.suite import load_suite, with_flow
 
     plan = loaded.plan
     mistakes: list[Mistake] = []
@@ -61,6 +63,15 @@ def fit(loaded: LoadedPlan) -> Asked:
     except UsageError as error:
         path = ("suite",) if plan.suite is not None else ("locustfile",)
         mistakes.append(loaded.mistake(path, str(error)))
+    for flow in plan.flows:
+        if suite is None:
+            break
+        try:
+            suite = with_flow(suite, flow)
+        except UsageError as error:
+            mistakes.append(loaded.mistake(("flows", flow.name), str(error)))
+            continue
+        mistakes += _row_mistakes(loaded, flow, suite)
     if suite is not None:
         mistakes += _scenario_mistakes(loaded, suite)
     for index, text in enumerate(plan.rules):
@@ -79,7 +90,18 @@ def fit(loaded: LoadedPlan) -> Asked:
     return Asked(plan, suite, tuple(rules))
 
 
+def _row_mistakes(loaded: LoadedPlan, flow: Flow, suite: Suite) -> Iterable[Mistake]:
+    """Rows are dealt by user slots, of whatever scenario: the last slot needs a row too."""
+    users = loaded.plan.max_users
+    if flow.rows is not None and (rows := len(suite.classes[flow.name].rows.all)) < users:
+        message = f"the flow has {format_count(rows)} rows, and the plan {format_count(users)} users"
+        yield loaded.mistake(("flows", flow.name), message, "no two users share a row: add rows")
+
+
 def _scenario_mistakes(loaded: LoadedPlan, suite: Suite) -> Iterable[Mistake]:
+    weights = suite.weights
+    if loaded.plan.scenarios is None and weights and not any(weights.values()) and not suite.fixed:
+        yield loaded.mistake(("flows",), "every scenario has weight 0", "give one of them a weight above 0")
     for name in loaded.plan.scenarios or ():
         if name not in suite.classes:
             message = f"the suite has no scenario {name!r}"

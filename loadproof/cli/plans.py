@@ -32,6 +32,7 @@ def plans(
                         "users": plan.max_users,
                         "duration_s": plan.duration_us / 1_000_000,
                         "suite": plan.suite,
+                        "flows": [flow.name for flow in plan.flows],
                         "file": str(path),
                     }
                     for name, (path, plan) in found.items()

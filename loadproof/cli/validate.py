@@ -56,7 +56,11 @@ def explanation(asked: Asked) -> list[str]:
     from loadproof.verdict.judge import with_implied
 
     plan, suite = asked.plan, asked.suite
-    what = f"suite {plan.suite}" if plan.suite is not None else f"locustfile {plan.locustfile}"
+    named = {"suite": plan.suite, "locustfile": plan.locustfile}
+    parts = [f"{key} {name}" for key, name in named.items() if name is not None]
+    if plan.flows:
+        parts.append(f"{len(plan.flows)} flow{'s'[: len(plan.flows) != 1]}")
+    what = " and ".join(parts)
     lines = [f"{plan.title} ({plan.name}): {what} against {plan.target}", "", "when"]
     at = 0
     for phase in plan.load:
