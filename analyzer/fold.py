@@ -15,7 +15,7 @@ from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Arrivals, Interval, Outcome, Series, SeriesKey, Timed
+from loadproof.measure.interval import Interval, Outcome, Series, SeriesKey, Timed
 from loadproof.measure.merge import add_into
 from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import Evidence, RegionSeries
@@ -70,8 +70,6 @@ class Fold:
         self.health: dict[str, Health] = {}
         self.timeline: list[Second] = []
         self.rows = RowPacker()
-        self.arrivals = Arrivals()
-        """Of the open model, over the whole run."""
         self.durations: dict[tuple[Timed, str], Histogram] = {}
         """What else was timed, by its name, over the whole run."""
 
@@ -84,8 +82,6 @@ class Fold:
             for source, interval in seen:
                 self.evidence.add(source.worker, source.region, interval)
                 self.health.setdefault(source.worker, Health()).add(interval)
-                for arrivals in interval.arrivals.values():
-                    self.arrivals += arrivals
                 for timed, histogram in interval.durations.items():
                     add_into(self.durations, {(timed.timed, timed.name): histogram})
                 regional = {

@@ -11,7 +11,6 @@ from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
 from analyzer.hints import hints
 from analyzer.model import (
-    ArrivalTotals,
     DurationTotals,
     EpochRow,
     Generator,
@@ -122,7 +121,7 @@ class _Layout:
             notes=tuple(self.folder.notes),
             plan=plan,
             offered=offered(plan, fold.evidence, self.folder.events),
-            arrivals=ArrivalTotals(fold.arrivals.taken, fold.arrivals.no_user, fold.arrivals.late),
+            arrivals=tables.arrivals(),
             durations=self._durations(),
             manifest=self._manifest(),
         )

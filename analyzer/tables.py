@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from analyzer.model import CheckSample, CheckTotals, ErrorTotals, Group, MetricTotals, SeriesRow, Totals
+from analyzer.model import (
+    ArrivalTotals,
+    CheckSample,
+    CheckTotals,
+    ErrorTotals,
+    Group,
+    MetricTotals,
+    SeriesRow,
+    Totals,
+)
 from analyzer.quantiles import latency
 from analyzer.wording import endpoint_text
 from loadproof.measure.histogram import Histogram
@@ -100,6 +109,11 @@ class Tables:
                 wire = (tally.bytes_received, tally.bytes_sent, first_byte)
                 rows.append(SeriesRow(*names, tally.histogram.count, of, *wire))
         return tuple(rows)
+
+    def arrivals(self) -> ArrivalTotals:
+        """Over the whole run."""
+        rows = [row for seconds in self.evidence.arrivals.values() for _, row in seconds.items()]
+        return ArrivalTotals(*(sum(row[column] for row in rows) for column in range(3)))
 
     def checks(self) -> tuple[CheckTotals, ...]:
         """Over the whole run: warm-up is no excuse for a broken invariant."""

@@ -14,6 +14,7 @@ from reporting import passing
 from analyzer.charts import WIDE, users
 from analyzer.fold import Fold, Source
 from analyzer.folder import open_run
+from analyzer.model import ArrivalTotals
 from analyzer.quantiles import latency, quantiles
 from analyzer.tables import Tables
 from loadproof.measure.histogram import Histogram
@@ -229,7 +230,9 @@ def test_arrivals_waits_and_durations_add_up_over_workers_scenarios_and_phases()
     fold.read([Source("a", "r", intervals(100)), Source("b", "r", intervals(200))])
     connects = fold.durations[Timed.CONNECT, "host:1"]
 
-    assert fold.arrivals == Arrivals(4 * 100 + 4 * 200, 8 * 2, 8 * 3)
+    arrivals = Tables(Case(run_plan(), fold.evidence, RunFacts("run", (), ()))).arrivals()
+    assert arrivals == ArrivalTotals(4 * 100 + 4 * 200, 8 * 2, 8 * 3)
+    assert arrivals.dropped == 8 * 5
     assert (list(fold.durations), connects.count, connects.min, connects.max) == (
         [(Timed.CONNECT, "host:1")],
         8,
