@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from plans import SCENARIOS
+from scenarios.order import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 OURS = "loadproof"
 BASE = "FastHttpUser"
 FOREVER_S = 3_600
-BODY = json.dumps({"customer": "u-1", "lines": [{"sku": "A-17", "quantity": 3}], "note": "x" * 940})
-"""1 KB, the same that the scenario files send."""
+BODY = json.dumps(ORDER)
 COOKIE = "session=6f1e"
+NPM = {"autocannon": "8.0.0", "artillery": "2.0.21"}
+"""Versions that run on the Node.js of Debian's backports and later (18.16)."""
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+    "ARTILLERY_DISABLE_TELEMETRY": "true",
+    "K6_NO_USAGE_REPORT": "true",
+    "NO_UPDATE_NOTIFIER": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -45,32 +57,30 @@ Command: TypeAlias = "Callable[[Work, str, Path], list[str]]"
 
 def locust(file: str) -> Command:
     def command(work: Work, url: str, _folder: Path) -> list[str]:
-        return [
-            *(
-                sys.executable,
-                "-m",
-                "locust",
-                "-f",
-                str(SCENARIOS / f"{work.scenario}_{file}.py"),
-                "--headless",
-            ),
-            *("--only-summary", "--loglevel", "ERROR", "--host", url),
-            *("--users", str(work.users), "--spawn-rate", str(work.users)),
-        ]
+        scenario = SCENARIOS / f"{work.scenario}_{file}.py"
+        return [*stock_locust(scenario, url), "--users", str(work.users), "--spawn-rate", str(work.users)]
 
     return command
+
+
+def stock_locust(scenario: Path, url: str) -> list[str]:
+    """Plain headless Locust in one process, without the number of users."""
+    return [
+        *(sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"),
+        *("--loglevel", "ERROR", "--host", url),
+    ]
 
 
 def wrk(work: Work, url: str, folder: Path) -> list[str]:
-    command = ["wrk", "-t", "1", "-c", str(work.users), "-d", f"{FOREVER_S}s", url + work.path]
+    options = ["-t", "1", "-c", str(work.users), "-d", f"{FOREVER_S}s"]
     if work.posts:
         script = folder / "post.lua"
         script.write_text(
-            f'wrk.method = "POST"\nwrk.body = {BODY!r}\n'
-            f'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Cookie"] = "{COOKIE}"\n'
+            f"wrk.method = 'POST'\nwrk.body = '{BODY}'\n"
+            f"wrk.headers['Content-Type'] = 'application/json'\nwrk.headers['Cookie'] = '{COOKIE}'\n"
         )
-        command[1:1] = ["-s", str(script)]
-    return command
+        options += ["-s", str(script)]
+    return ["wrk", *options, url + work.path]
 
 
 def hey(work: Work, url: str, _folder: Path) -> list[str]:
@@ -80,16 +90,86 @@ def hey(work: Work, url: str, _folder: Path) -> list[str]:
     return ["hey", *options, url + work.path]
 
 
+def autocannon(work: Work, url: str, _folder: Path) -> list[str]:
+    options = ["-c", str(work.users), "-d", str(FOREVER_S), "--no-progress"]
+    if work.posts:
+        options += ["-m", "POST", "-H", "Content-Type=application/json", "-H", f"Cookie={COOKIE}", "-b", BODY]
+    return ["node", str(npm() / "autocannon" / "autocannon.js"), *options, url + work.path]
+
+
+def artillery(work: Work, url: str, folder: Path) -> list[str]:
+    step: dict[str, object] = {"get": {"url": work.path}}
+    first: list[dict[str, object]] = []
+    if work.posts:
+        first = [{"post": {"url": "/login"}}]
+        capture = [
+            {"json": "$.order.status", "as": "status"},
+            {"json": "$.order.total", "as": "total"},
+        ]
+        expect = [{"equals": ["{{ status }}", "accepted"]}, {"equals": ["{{ total }}", 4430]}]
+        step = {"post": {"url": work.path, "json": ORDER, "capture": capture, "expect": expect}}
+    script = {
+        "config": {
+            "target": url,
+            "tls": {"rejectUnauthorized": False},
+            "phases": [{"duration": 1, "arrivalCount": work.users}],
+            "plugins": {"expect": {"outputFormat": "silent"}} if work.posts else {},
+        },
+        "scenarios": [{"flow": [*first, {"loop": [step], "count": 10**9}]}],
+    }
+    path = folder / "artillery.json"
+    path.write_text(json.dumps(script))
+    return ["node", str(npm() / "artillery" / "bin" / "run"), "run", "--quiet", str(path)]
+
+
+def k6(work: Work, url: str, folder: Path) -> list[str]:
+    script = folder / "k6.js"
+    start = "import http from 'k6/http';\nimport { check } from 'k6';\n"
+    step = f"http.get('{url}{work.path}');"
+    if work.posts:
+        start += f"const order = {BODY};\nlet known = false;\n"
+        step = f"""\
+if (!known) {{ http.post('{url}/login'); known = true; }}
+    const headers = {{'Content-Type': 'application/json'}};
+    const answer = http.post('{url}{work.path}', JSON.stringify(order), {{headers}});
+    check(answer, {{
+        accepted: (one) => one.json().order.status === 'accepted',
+        total: (one) => one.json().order.total === 4430,
+    }});"""
+    options = f"{{vus: {work.users}, duration: '1h', insecureSkipTLSVerify: true, noCookiesReset: true}}"
+    script.write_text(
+        f"{start}export const options = {options};\nexport default function () {{\n    {step}\n}}\n"
+    )
+    return ["k6", "run", "--quiet", "--address", "", str(script)]
+
+
+@functools.cache
+def npm() -> Path:
+    """`node_modules` with the pinned tools, installed once into the temporary folder of this machine."""
+    wanted = [f"{name}@{number}" for name, number in NPM.items()]
+    folder = Path(tempfile.gettempdir()) / f"loadproof-bench-{'-'.join(NPM.values())}"
+    if not (folder / "installed").exists():
+        folder.mkdir(exist_ok=True)
+        print(f"installing {' and '.join(wanted)} into {folder} (about a minute)", flush=True)
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+        subprocess.run(["npm", "install", "--no-save", *quiet, *wanted], cwd=folder, check=True)
+        (folder / "installed").touch()
+    return folder / "node_modules"
+
+
 COMMANDS: dict[str, Command] = {
     BASE: locust("fast_http_user"),
     "HttpUser": locust("http_user"),
     "wrk": wrk,
     "hey": hey,
+    "autocannon": autocannon,
+    "artillery": artillery,
+    **({"k6": k6} if shutil.which("k6") else {}),
 }
-DEBIAN = {"wrk": "wrk", "hey": "hey"}
-SHORT = {"loadproof": OURS, "fasthttp": BASE, "http": "HttpUser", "wrk": "wrk", "hey": "hey"}
+SHORT = {"loadproof": OURS, "fasthttp": BASE, "http": "HttpUser"} | {
+    name: name for name in COMMANDS if name.islower()
+}
 """What `--peers` takes, in the order of the tables."""
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def chosen(peers: str | None) -> list[str]:
@@ -103,4 +183,17 @@ def chosen(peers: str | None) -> list[str]:
 
 
 def versions() -> list[str]:
-    return []
+    """What the tables say of the tools that are no Python packages."""
+    debian = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "nginx-light", "wrk", "hey"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    npm_tools = [f"{name} {number}" for name, number in NPM.items()]
+    k6_version = [" ".join(_said("k6", "version").split()[:2])] if "k6" in COMMANDS else []
+    return [*debian, f"node {_said('node', '--version').strip().lstrip('v')}", *npm_tools, *k6_version]
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -88,6 +88,7 @@ def compare(work: Work, names: list[str], rounds: int, seconds: int) -> dict[str
         for number in range(rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
+                processes.wait_until("nginx is idle", lambda: target.connections() == 0, target.process)
                 measure = measure_ours if name == OURS else measure_peer
                 figure = measure(name, work, target, seconds)
                 figures[name].append(figure)
