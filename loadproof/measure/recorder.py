@@ -17,7 +17,6 @@ from loadproof.measure.interval import (
     Endpoint,
     ErrorKey,
     Evidence,
-    Exchanges,
     Interval,
     MetricKey,
     MetricSummary,
