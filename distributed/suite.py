@@ -30,10 +30,17 @@ class Suite:
     classes: dict[str, Any]
     sha256: str
     """Over the names and bytes of every Python file of the suite, and over every flow with its rows."""
+    shapes: tuple[Any, ...] = ()
+    """The locustfile's LoadTestShapes."""
 
     @property
     def weights(self) -> dict[str, float]:
         return {name: float(user_class.weight) for name, user_class in self.classes.items()}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that stand on the classes, each once."""
+        return tuple(sorted({user_class.host for user_class in self.classes.values() if user_class.host}))
 
     @property
     def fixed(self) -> dict[str, int]:
@@ -114,13 +121,7 @@ def _load_file(path: Path) -> Suite:
         raise UsageError(
             f"locustfile {path} cannot be imported{place}: {type(error).__name__}: {error}"
         ) from error
-    if shapes:
-        names = ", ".join(type(shape).__name__ for shape in shapes)
-        raise UsageError(
-            f"locustfile {path} brings a load shape ({names}), and a plan's `load` says the same: "
-            "write the shape as phases of a plan, or remove the class"
-        )
-    return Suite(_named(classes, f"locustfile {path}"), _digest([path]))
+    return Suite(_named(classes, f"locustfile {path}"), _digest([path]), tuple(shapes))
 
 
 def _named(classes: dict[str, Any], where: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
@@ -43,26 +44,59 @@ def ask(plan: str | None, locustfile: Path | None, overrides: Overrides) -> Aske
             "`loadproof plans` lists the built-in plans"
         )
     if plan is not None:
-        loaded = load_plan(resolve(plan), overrides)
-    else:
-        assert locustfile is not None
-        loaded = bare_plan(locustfile, overrides)
-    return fit(loaded)
+        return fit(load_plan(resolve(plan), overrides))
+    assert locustfile is not None
+    return _bare(locustfile, overrides)
 
 
-def fit(loaded: LoadedPlan) -> Asked:
-    """Import the plan's suite and read its rules; PlanError with every mistake of both."""
+def _bare(locustfile: Path, overrides: Overrides) -> Asked:
+    """A locustfile alone says itself where the load goes and, by a load shape, how much it is."""
+    from distributed.shape import stretches
+    from distributed.suite import load_suite
+    from loadproof.units import parse_duration
+
+    try:
+        suite = load_suite(None, str(locustfile))
+    except UsageError:
+        return fit(bare_plan(locustfile, overrides))
+    if len(suite.shapes) > 1:
+        names = ", ".join(type(shape).__name__ for shape in suite.shapes)
+        raise UsageError(f"locustfile {locustfile} brings several load shapes ({names}): leave one")
+    if len(suite.hosts) > 1 and overrides.target is None:
+        raise UsageError(
+            f"locustfile {locustfile} names several hosts ({', '.join(suite.hosts)}), and a run has one target: "
+            "name it with --target"
+        )
+    load: tuple[tuple[int, int, int], ...] = ()
+    for shape in suite.shapes:
+        seconds = None if overrides.duration is None else parse_duration(overrides.duration) // 1_000_000
+        options = SimpleNamespace(
+            num_users=overrides.users, spawn_rate=overrides.spawn_rate, run_time=seconds
+        )
+        load = stretches(shape, options)
+        if shape.use_common_options:
+            overrides = replace(overrides, users=None, spawn_rate=None, duration=None)
+    return fit(bare_plan(locustfile, overrides, host=next(iter(suite.hosts), None), stretches=load), suite)
+
+
+def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
+    """Import the plan's suite, unless it is given, and read its rules; PlanError with every mistake of both."""
     from distributed.suite import load_suite, with_flow
 
     plan = loaded.plan
     mistakes: list[Mistake] = []
     rules: list[Rule] = []
-    suite: Suite | None = None
-    try:
-        suite = load_suite(plan.suite, plan.locustfile)
-    except UsageError as error:
+    if suite is None:
         path = ("suite",) if plan.suite is not None else ("locustfile",)
-        mistakes.append(loaded.mistake(path, str(error)))
+        try:
+            suite = load_suite(plan.suite, plan.locustfile)
+        except UsageError as error:
+            mistakes.append(loaded.mistake(path, str(error)))
+        if suite is not None and suite.shapes:
+            names = ", ".join(type(shape).__name__ for shape in suite.shapes)
+            message = f"the locustfile brings a load shape ({names}), and the plan's `load` says the same"
+            hint = "remove the class, or run the locustfile without a plan: `loadproof run -f FILE`"
+            mistakes.append(loaded.mistake(path, message, hint))
     for flow in plan.flows:
         if suite is None:
             break

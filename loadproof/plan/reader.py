@@ -69,10 +69,14 @@ def bare_plan(
     locustfile: Path,
     overrides: Overrides = NO_OVERRIDES,
     environ: collections.abc.Mapping[str, str] | None = None,
+    *,
+    host: str | None = None,
+    stretches: collections.abc.Sequence[tuple[int, int, int]] = (),
 ) -> LoadedPlan:
     """A plan for a locustfile without a plan file: one user for a minute, and what the flags make of it.
 
-    With `spawn_rate` a warm-up phase `ramp` comes before the phase `steady`.
+    With `spawn_rate` a warm-up phase `ramp` comes before the phase `steady`. `host` is the target where nothing
+    else names one; `stretches`, each (seconds, first users, last users), are the load in place of the one user.
     """
     flag = f"-f {locustfile}"
 
@@ -86,8 +90,17 @@ def bare_plan(
         )
 
     name = re.sub("[^a-z0-9]+", "-", locustfile.stem.lower()).strip("-")[:60].strip("-")
+    load = tuple(
+        mapping(phase=f"shape-{number}", duration=f"{seconds}s", users=f"{first}..{last}")
+        for number, (seconds, first, last) in enumerate(stretches, start=1)
+    )
     steady = mapping(phase="steady", duration=BARE_DURATION, users=1)
-    root = mapping(name=name or "run", locustfile=str(locustfile), load=Sequence((steady,), flag))
+    root = mapping(
+        **({} if host is None else {"target": host}),
+        name=name or "run",
+        locustfile=str(locustfile),
+        load=Sequence(load or (steady,), flag),
+    )
     return _loaded(root, overrides, environ, [])
 
 
