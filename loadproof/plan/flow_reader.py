@@ -105,6 +105,7 @@ class _FlowReader:
         self.columns: frozenset[str] = frozenset()
         self.captured: set[str] = set()
         """On every way to the step that is read."""
+        self.remedy = "the headers of a flow know its rows only"
         self.socket: str | None = None
         """The label of the WebSocket that the step is inside."""
 
@@ -126,6 +127,7 @@ class _FlowReader:
         weight = values.weight(given["weight"], name) if "weight" in given else 1.0
         wait = self._span(given["wait"], "wait") if "wait" in given else NO_TIME
         headers = self._headers(given["headers"]) if "headers" in given else {}
+        self.remedy = "let a step before this one capture it"
         steps = self._steps(given["steps"]) if "steps" in given else ()
         if len(values.mistakes) > before or weight is None or wait is None:
             return None
@@ -440,7 +442,7 @@ class _FlowReader:
                 written = node.text if node.template is None else node.template
                 place = moved(node.place, max(0, written.find(str(Reference(name)))))
                 message = f"{quoted(name)} is not captured on every way to here"
-                self.values.wrong(place, message, "let a step before this one capture it")
+                self.values.wrong(place, message, self.remedy)
         return node.text
 
     def _literal(self, node: Node, key: str) -> str | None:
@@ -458,7 +460,10 @@ class _FlowReader:
         return self.values.text(node, key)
 
     def _span(self, node: Node, key: str) -> Span | None:
-        ends = _SPAN.fullmatch(node.text.strip()) if isinstance(node, Scalar) else None
+        text = node.text.strip() if isinstance(node, Scalar) else ""
+        ends = _SPAN.fullmatch(text)
+        if text == "0s":
+            return NO_TIME
         if ends is None:
             time = self.values.duration(node, key)
             return None if time is None else Span(time, time)

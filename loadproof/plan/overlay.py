@@ -98,7 +98,7 @@ def substituted(
         nonlocal has_variable
         if match[0] == "$${":
             return "${"
-        if match[2] is not None and match[1] in (kept or ()):
+        if match[2] is not None and kept is not None and match[1] in kept:
             return Reference(match[1])
         has_variable = True
         place = moved(node.place, match.start())
@@ -110,7 +110,7 @@ def substituted(
             mistakes.append(mistake_at(place, message, "write `$${` for the text itself"))
             return ""
         name, default = parts.groups()
-        if name in (kept or ()):
+        if kept is not None and name in kept:
             message = f"{quoted(name)} is a value of the flow, and takes no default"
             mistakes.append(mistake_at(place, message, f"write ${{{name}}}"))
             return ""
