@@ -93,6 +93,10 @@ class Seconds:
         for column, value in enumerate(row):
             self._cells[at + column] += value
 
+    def sums(self) -> list[int]:
+        """Each column over all seconds."""
+        return [sum(self._cells[column :: self.width]) for column in range(self.width)]
+
     def items(self) -> Iterator[tuple[int, array[int]]]:
         """(second, row) in order of time, without the rows that are all zero."""
         for index in range(len(self._cells) // self.width):

@@ -1,14 +1,15 @@
 """Latency rules: every request due counts, also the one that had no answer.
 
 An ok request counts at its latency. A timeout is slower than any limit, and so is a request that was still
-unfinished when it was older than the limit. One that we ended ourselves while it was younger says nothing:
-it is left out and counted. Failed requests belong to `error_ratio`; a fast refusal is not a fast answer.
+unfinished when it was older than the limit, and a start of an open plan that was dropped. One that we ended
+ourselves while it was younger says nothing: it is left out and counted. Failed requests belong to
+`error_ratio`; a fast refusal is not a fast answer.
 With `outcome=` in the selector a rule looks at that outcome alone, in the same way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, inf
@@ -39,6 +40,10 @@ class Counted:
     over: int
     left_out: int
 
+    def forgiven(self, slow: int) -> Counted:
+        """The same with so many that are over it taken as fast."""
+        return replace(self, over=self.over - slow)
+
     def kept(self, quantile: Fraction, bound: Bound, fast: int = 0) -> bool:
         """Whether the quantile keeps the bound if `fast` more requests had been fast. Exact.
 
@@ -55,11 +60,14 @@ class Latencies:
 
     def __init__(self, case: Case, selection: Selection) -> None:
         self.limits_us = case.evidence.limits_us
+        self._stop_timeout_us = case.evidence.stop_timeout_us
         self._requests: Requests = case.requests(selection)
         chosen = selection.outcome
         self._answered = tuple(known for known in _ANSWERED if known is (chosen or Outcome.OK))
         self._timeouts = (Outcome.TIMEOUT,) if chosen in {None, Outcome.TIMEOUT} else ()
         self._unfinished = (Outcome.UNFINISHED,) if chosen in {None, Outcome.UNFINISHED} else ()
+        self.dropped: dict[int, int] = self._requests.dropped if chosen is None else {}
+        """Second -> starts that were dropped in it."""
 
     @cached_property
     def answered(self) -> Histogram:
@@ -75,15 +83,24 @@ class Latencies:
 
     @property
     def total(self) -> int:
-        return self.answered.count + self.timeouts.count + self.unfinished.count
+        return self.answered.count + self.timeouts.count + self.unfinished.count + self.dropped_count
+
+    @cached_property
+    def dropped_count(self) -> int:
+        return sum(self.dropped.values())
+
+    def dropped_us(self, us: int) -> int:
+        """What a dropped start counts in a mean that is held against `us`: as one unfinished at the stop timeout."""
+        return max(us + 1, self._stop_timeout_us)
 
     def counted(self, us: int) -> tuple[Counted, Counted]:
         """The counts against a latency with the fewest and with the most requests over it."""
         found = []
+        without_answer = self.timeouts.count + self.dropped_count
         for end in (0, 1):
             old = self._requests.over(self._unfinished, us)[end]
-            over = self._requests.over(self._answered, us)[end] + self.timeouts.count + old
-            n = self.answered.count + self.timeouts.count + old
+            over = self._requests.over(self._answered, us)[end] + without_answer + old
+            n = self.answered.count + without_answer + old
             found.append(Counted(n, over, self.unfinished.count - old))
         return found[0], found[1]
 
@@ -121,6 +138,8 @@ class Latencies:
             old = row[OVER + index]
             young_us = (row[COUNT] - old) * (slower - 1)
             add(second, old, old, max(row[TOTAL] - young_us, old * slower))
+        for second, count in self.dropped.items():
+            add(second, count, count, count * self.dropped_us(slower - 1))
         return table
 
     def seconds(self, index: int) -> tuple[list[int], list[int]]:
@@ -131,7 +150,7 @@ class Latencies:
 
     @property
     def seconds_with_samples(self) -> int:
-        return len({*self._answered_rows, *self._timeout_rows})
+        return len({*self._answered_rows, *self._timeout_rows, *self.dropped})
 
     def effect_at(self, us: int) -> Fraction:
         """Design effect of the share over a latency; 1 where nothing, or all, is over it.

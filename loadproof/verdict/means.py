@@ -21,7 +21,8 @@ LEFT_OUT: Final = Fraction(1, 100)
 def measure_mean(rule: Rule, case: Case) -> Measured:
     """The mean latency of every request due.
 
-    A request without an answer counts with its age, at least with the limit; that bounds the mean from below.
+    A request without an answer counts with its age, at least with the limit, and a dropped start as if it had been
+    given up at the stop timeout; that bounds the mean from below.
     From above it is bounded as if each had taken the whole run.
     """
     selection = case.selection(rule)
@@ -38,10 +39,11 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
         us = bound.counted_us
         high = latencies.counted(us)[1]
         unanswered = high.n - latencies.answered.count
-        old = unanswered - latencies.timeouts.count
+        old = unanswered - latencies.timeouts.count - latencies.dropped_count
         slower = us + 1
         ages = max(latencies.timeouts.total, latencies.timeouts.count * slower)
         ages += max(latencies.unfinished.total - high.left_out * us, old * slower)
+        ages += latencies.dropped_count * latencies.dropped_us(us)
         return (
             high.n,
             latencies.answered.total + ages,
@@ -55,7 +57,8 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
 
     def stands(bound: Bound) -> bool:
         n, least, _ = ends(bound)
-        return not bound.holds(Fraction(least, n + case.missing(latencies.completed, selection)))
+        fast = least - latencies.dropped_count * latencies.dropped_us(bound.counted_us)
+        return not bound.holds(Fraction(fast, n + case.missing(latencies.completed, selection)))
 
     n, least, _ = ends(rule.limit)
     value = least / n

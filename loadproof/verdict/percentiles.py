@@ -49,7 +49,8 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
 
     def stands(bound: Bound) -> bool:
         missing = case.missing(latencies.completed, selection)
-        return not any(end.kept(quantile, bound, missing) for end in latencies.counted(bound.counted_us))
+        ends = [end.forgiven(latencies.dropped_count) for end in latencies.counted(bound.counted_us)]
+        return not any(end.kept(quantile, bound, missing) for end in ends)
 
     def is_close(bound: Bound) -> bool:
         if not has_interval:
@@ -84,6 +85,8 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
         f"{rule.statistic} is {shown(Unit.DURATION, value)}, with {format_count(beyond)} of "
         f"{format_count(most.n)} requests beyond the limit"
     )
+    if latencies.dropped_count:
+        text += f", where {format_count(latencies.dropped_count)} starts were dropped"
     if most.left_out:
         text += f" and {format_count(most.left_out)} left out that we ended ourselves"
     return Measured(

@@ -69,7 +69,7 @@ def measure_peak_rate(rule: Rule, case: Case) -> Measured:
 
     def stands(bound: Bound) -> bool:
         filled = [
-            ceil(case.shortfall.user_us(begin, begin + PEAK_SECONDS, selection.region) * best) + count
+            ceil(case.shortfall.load(begin, begin + PEAK_SECONDS, selection.region) * best) + count
             for begin, count in windows(Timeline(case.plan, None))
         ]
         spare = case.shortfall.in_flight(selection.region)
@@ -120,7 +120,7 @@ def measure_users(rule: Rule, case: Case) -> Measured:
 
 
 def completed(case: Case, selection: Selection, *, any_phase: bool = False) -> dict[int, int] | None:
-    """Second -> requests of the selection's outcome (default ok) that ended in it; None without any request.
+    """Second -> requests of the selection's outcome (default ok) that ended in it; None without any that is due.
 
     `any_phase` counts by the time of the end alone, as a throughput within seconds wants it; else only
     requests that began in the selection's phases count, whenever they ended.
@@ -129,7 +129,7 @@ def completed(case: Case, selection: Selection, *, any_phase: bool = False) -> d
         everywhere = {*case.timeline.every, *(key.series.phase for key in case.evidence.totals)}
         selection = selection.in_phases(frozenset(everywhere))
     requests = case.requests(selection)
-    if requests.ended == 0:
+    if requests.ended == 0 and not requests.dropped:
         return None
     rows = requests.rows((selection.outcome or Outcome.OK,))
     return {second: row[COUNT] for second, row in rows.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import isfinite
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Final
 
 from loadproof.measure.histogram import Histogram
@@ -130,8 +130,41 @@ def measure_lag(rule: Rule, case: Case) -> Measured:
 
 
 def measure_user_wait(rule: Rule, case: Case) -> Measured:
-    del case
-    return no_data(f"{rule.statistic} exists in the open model only, which has arrivals in place of users")
+    """The P99 of how long the starts of an open plan waited for a user; who got none waited longer than any limit."""
+    if not case.plan.open:
+        return no_data(
+            f"{rule.statistic} exists in the open model only, which has arrivals in place of users"
+        )
+    selection = case.selection(rule)
+    merged = Histogram()
+    for (region, phase), histogram in case.evidence.user_waits.items():
+        if phase in selection.phases and selection.region in {None, region}:
+            merged += histogram
+    endless = sum(
+        seconds.sums()[1]
+        for key, seconds in case.evidence.arrivals.items()
+        if selection.region in {None, key.region} and key.arrival.phase in selection.phases
+    )
+    n = merged.count + endless
+    if n == 0:
+        return no_data(f"{rule.statistic} was not measured")
+
+    def holds(bound: Bound, endless: int = endless) -> bool | None:
+        kept = {
+            Counted(n, merged.count - at_most + endless, 0).kept(LAG_QUANTILE, bound)
+            for at_most in merged.count_at_most(bound.counted_us)
+        }
+        return kept.pop() if len(kept) == 1 else None
+
+    def stands(bound: Bound) -> bool:
+        return holds(bound, 0) is False and not case.shortfall.has_absent_workers
+
+    rank = ceil(LAG_QUANTILE * n)
+    value = merged.quantile(Fraction(rank, merged.count)) if rank <= merged.count else inf
+    text = f"P99 of {rule.statistic} is {shown(Unit.DURATION, value)}"
+    if endless:
+        text += f", where {format_count(endless)} starts found no user"
+    return Measured(text, value, n, holds, stands)
 
 
 def _covered_us(samples: Iterable[Sample], stretches: Iterable[tuple[int, int]]) -> int:

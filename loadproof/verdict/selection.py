@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
@@ -73,6 +74,7 @@ class Requests:
 
     def __init__(self, evidence: Evidence, selection: Selection) -> None:
         self._evidence = evidence
+        self._selection = selection
         self._keys = [key for key in evidence.totals if selection.takes(key)]
         self._rows: dict[frozenset[Outcome], dict[int, list[int]]] = {}
 
@@ -83,6 +85,21 @@ class Requests:
     @property
     def errors(self) -> int:
         return sum(self._evidence.totals[key].errors for key in self._keys)
+
+    @cached_property
+    def dropped(self) -> dict[int, int]:
+        """Second -> starts of an open plan that were dropped in it; they never came to a name or a method."""
+        chosen = self._selection
+        if chosen.name is not None or chosen.method is not None:
+            return {}
+        found: dict[int, int] = {}
+        for key, seconds in self._evidence.arrivals.items():
+            start = key.arrival
+            if chosen.takes_users(key.region, start.scenario) and start.phase in chosen.phases:
+                for second, (_, no_user, late) in seconds.items():
+                    if no_user + late:
+                        found[second] = found.get(second, 0) + no_user + late
+        return found
 
     def histogram(self, outcomes: Iterable[Outcome]) -> Histogram:
         merged = Histogram()

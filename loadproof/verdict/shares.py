@@ -16,28 +16,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadproof.verdict.rule import Bound, Rule
-    from loadproof.verdict.selection import Selection
+    from loadproof.verdict.selection import Requests, Selection
 
 SKIPPED: Final = Fraction(1, 100)
 """Largest share of checks that may be skipped without a doubt."""
 
 
 def measure_error_ratio(rule: Rule, case: Case) -> Measured:
-    """Failed, timed out or unfinished past the stop timeout, over all requests that ended."""
+    """Failed, timed out, unfinished past the stop timeout or dropped, over all requests that ended or were dropped."""
     selection = case.selection(rule)
     requests = case.requests(selection)
-    ended, errors = requests.ended, requests.errors
-    if ended == 0:
+    dropped = sum(requests.dropped.values())
+    due, errors = requests.ended + dropped, requests.errors + dropped
+    if due == 0:
         return case.nothing(rule)
-    rows = requests.rows(Outcome)
-    counts = {second: row[COUNT] for second, row in rows.items()}
+    ended = {second: row[COUNT] for second, row in requests.rows(Outcome).items()}
 
     def stands(bound: Bound) -> bool:
-        return not bound.holds(Fraction(errors, ended + case.missing(counts, selection)))
+        # Whether a start was dropped for the target's sake is open in a run that is INVALID.
+        return not bound.holds(Fraction(errors - dropped, due + case.missing(ended, selection)))
 
-    text = f"error ratio is {format_ratio(errors / ended)}: {format_count(errors)} of {format_count(ended)} requests"
-    errors_by_second = {second: row[ERRORS] for second, row in rows.items()}
-    return _share(rule, text, errors, ended, errors_by_second, counts, stands)
+    text = (
+        f"error ratio is {format_ratio(errors / due)}: {format_count(errors)} of {format_count(due)} requests"
+    )
+    if dropped:
+        text += f", with {format_count(dropped)} starts that were dropped"
+    by_second = errors_by_second(requests)
+    errors_alone = {second: cell[0] for second, cell in by_second.items()}
+    counts = {second: cell[1] for second, cell in by_second.items()}
+    return _share(rule, text, errors, due, errors_alone, counts, stands)
+
+
+def errors_by_second(requests: Requests) -> dict[int, tuple[int, int]]:
+    """Second -> (errors, requests), with the starts that were dropped in both."""
+    table = {second: (row[ERRORS], row[COUNT]) for second, row in requests.rows(Outcome).items()}
+    for second, dropped in requests.dropped.items():
+        errors, count = table.get(second, (0, 0))
+        table[second] = (errors + dropped, count + dropped)
+    return dict(sorted(table.items()))
 
 
 def executed_checks(rule: Rule, case: Case, selection: Selection) -> dict[int, list[int]]:

@@ -2,7 +2,8 @@
 
 A closed model plans users, not requests. Missing requests are therefore the missing time of active users,
 times the most requests that a user made per unit of time in any full 10 s that had at least half of its
-planned load: as if the missing ones had met the target at its best.
+planned load: as if the missing ones had met the target at its best. An open model plans starts: missing are
+those that the plan has and no interval counted, times the most requests that a start made.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from itertools import accumulate
 from math import ceil
 from typing import TYPE_CHECKING
 
+from loadproof.plan.arrivals import arrivals_before, volume_before
+from loadproof.plan.model import ArrivalProcess
 from loadproof.plan.profile import user_us_between
 from loadproof.verdict.evidence import SECOND_US
 
@@ -26,7 +29,7 @@ WINDOW: int = 10
 
 
 class Shortfall:
-    """Planned minus seen user time; seconds past the plan's end have neither."""
+    """Planned minus seen load; seconds past the plan's end have neither."""
 
     def __init__(self, plan: Plan, evidence: Evidence, facts: RunFacts) -> None:
         self._plan = plan
@@ -34,6 +37,7 @@ class Shortfall:
         self._facts = facts
         self._seconds = -(-plan.duration_us // SECOND_US)
         self._tables: dict[str | None, tuple[list[int], list[int]]] = {}
+        self._starts: dict[str | None, Starts] = {}
 
     def user_us(self, from_second: int, to_second: int, region: str | None) -> int:
         """Missing user time in [from_second, to_second), never below 0."""
@@ -42,6 +46,22 @@ class Shortfall:
         if first >= last:
             return 0
         return max(0, planned[last] - planned[first] - (seen[last] - seen[first]))
+
+    def load(self, from_second: int, to_second: int, region: str | None) -> int:
+        """Missing load, never below 0: user time in a closed plan, starts in an open one."""
+        if not self._plan.open:
+            return self.user_us(from_second, to_second, region)
+        seconds = range(max(0, from_second), min(self._seconds, to_second))
+        if not seconds:
+            return 0
+        starts = self.starts(region)
+        return max(0, ceil(starts.planned(seconds)) - starts.fewest(seconds))
+
+    def starts(self, region: str | None) -> Starts:
+        """Those of an open plan."""
+        if region not in self._starts:
+            self._starts[region] = Starts(self._plan, self._evidence, self._seconds, region)
+        return self._starts[region]
 
     def in_flight(self, region: str | None) -> int:
         """Requests that torn epochs had begun and never told the end of."""
@@ -53,8 +73,8 @@ class Shortfall:
         )
 
     def best_rate(self, counts: Mapping[int, int], region: str | None) -> Fraction:
-        """The most of something that was counted per user-microsecond; 0 if nothing was."""
-        planned, seen = self._table(region)
+        """The most of something that was counted per user-microsecond, or per start; 0 if nothing was."""
+        planned, seen = self.starts(region).by_count if self._plan.open else self._table(region)
         sums = [0, *accumulate(counts.get(second, 0) for second in range(self._seconds))]
         length = min(WINDOW, self._seconds)
         best = Fraction(0)
@@ -66,8 +86,8 @@ class Shortfall:
 
     def count(self, counts: Mapping[int, int], seconds: Iterable[range], region: str | None) -> int:
         """How many more of what `counts` holds by second there would be, had nothing been missing."""
-        user_us = sum(self.user_us(part.start, part.stop, region) for part in seconds)
-        return ceil(user_us * self.best_rate(counts, region)) + self.in_flight(region)
+        missing = sum(self.load(part.start, part.stop, region) for part in seconds)
+        return ceil(missing * self.best_rate(counts, region)) + self.in_flight(region)
 
     @property
     def has_absent_workers(self) -> bool:
@@ -89,21 +109,81 @@ class Shortfall:
         return self._tables[region]
 
 
+class Starts:
+    """Intended starts of an open plan and those that the workers tell of, in the seconds before `seconds`."""
+
+    def __init__(self, plan: Plan, evidence: Evidence, seconds: int, region: str | None) -> None:
+        share, _ = _share(plan, region)
+        self._planned = [share * volume for volume in _volumes(plan, seconds)]
+        dues = [due for home, due in evidence.due.items() if region in {None, home}]
+        self._earliest = _running((due.earliest for due in dues), seconds)
+        self._latest = _running((due.latest for due in dues), seconds)
+        counted = _running(
+            (
+                {second: sum(row) for second, row in table.items()}
+                for key, table in evidence.arrivals.items()
+                if region in {None, key.region}
+            ),
+            seconds,
+        )
+        self.by_count = ([ceil(volume) for volume in self._planned], counted)
+        """Running sums (planned, seen in the second that counted them) up to each second."""
+
+    def planned(self, seconds: range) -> Fraction:
+        """Exact for constant arrivals, expected for Poisson's."""
+        return self._planned[seconds.stop] - self._planned[seconds.start]
+
+    def fewest(self, seconds: range) -> int:
+        """Starts that can only have been due in these seconds."""
+        return max(0, self._latest[seconds.stop] - self._earliest[seconds.start])
+
+    def most(self, seconds: range) -> int:
+        """Starts that can have been due in these seconds."""
+        return self._earliest[seconds.stop] - self._latest[seconds.start]
+
+
+def _volumes(plan: Plan, seconds: int) -> list[Fraction]:
+    """Starts that the plan has before each second."""
+    if plan.arrival_process is ArrivalProcess.POISSON:
+        return [Fraction(volume_before(plan.load, second * SECOND_US)) for second in range(seconds + 1)]
+    return [Fraction(arrivals_before(plan.load, second * SECOND_US)) for second in range(seconds + 1)]
+
+
+def _running(tables: Iterable[Mapping[int, int]], seconds: int) -> list[int]:
+    """Sums over all before each second, from 0 to `seconds`."""
+    found = [0] * seconds
+    before = 0
+    for table in tables:
+        for second, count in table.items():
+            if second < 0:
+                before += count
+            elif second < seconds:
+                found[second] += count
+    return list(accumulate(found, initial=before))
+
+
 def planned_user_us(plan: Plan, seconds: int, region: str | None = None) -> list[int]:
     """User time that the plan asks for in each second; of one region by its weight, up to its `max_users`."""
     load = plan.load
     table = [user_us_between(load, second * SECOND_US, (second + 1) * SECOND_US) for second in range(seconds)]
     if region is None:
         return table
+    share, cap = _share(plan, region)
+    parts = [int(user_us * share) for user_us in table]
+    return parts if cap is None else [min(part, cap * SECOND_US) for part in parts]
+
+
+def _share(plan: Plan, region: str | None) -> tuple[Fraction, int | None]:
+    """A region's part of the load by its weight, and its `max_users`; all of it for None."""
+    if region is None:
+        return Fraction(1), None
     weights = {
         known.name: Fraction(known.workers if known.weight is None else known.weight)
         for known in plan.regions
     }
     total = sum(weights.values())
     share = weights.get(region, Fraction(0)) / total if total else Fraction(0)
-    cap = next((known.max_users for known in plan.regions if known.name == region), None)
-    parts = [int(user_us * share) for user_us in table]
-    return parts if cap is None else [min(part, cap * SECOND_US) for part in parts]
+    return share, next((known.max_users for known in plan.regions if known.name == region), None)
 
 
 def seen_user_us(evidence: Evidence, seconds: int, region: str | None = None) -> list[int]:

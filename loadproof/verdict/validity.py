@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.accounting import gap_text
+from loadproof.verdict.arrived import arrival_mix_reasons, arrival_reasons
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import generator_reasons
 from loadproof.verdict.offered import NOT_OFFERED, offered_reasons
@@ -27,8 +28,8 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
     found = list(_evidence_reasons(case, books))
     # A smoke run runs every task once: it follows no plan's load.
     if not case.facts.smoke:
-        found += offered_reasons(case)
-    found += _mix_reasons(case)
+        found += arrival_reasons(case) if case.plan.open else offered_reasons(case)
+    found += arrival_mix_reasons(case) if case.plan.open else _mix_reasons(case)
     found += generator_reasons(case, rules)
     found += (Reason(Verdict.INVALID, "books_open", text) for text in books.differences)
     if case.facts.target_count_lost is not None:

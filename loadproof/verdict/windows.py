@@ -7,20 +7,19 @@ ended after it still counts: the seconds after a stretch belong to it until the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
 from math import ceil
 from typing import TYPE_CHECKING
 
-from loadproof.measure.interval import Outcome
 from loadproof.units import duration_text, format_count
 from loadproof.verdict.case import Case, Measured, no_data, shown
-from loadproof.verdict.evidence import COUNT, ERRORS, SECOND_US
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.latencies import Counted, Latencies
 from loadproof.verdict.rates import active_user_us, completed
 from loadproof.verdict.rule import Bound, Rule, Unit, WindowKind
-from loadproof.verdict.shares import executed_checks
+from loadproof.verdict.shares import errors_by_second, executed_checks
 from loadproof.verdict.stall import merged_flow
 
 if TYPE_CHECKING:
@@ -45,6 +44,10 @@ class _Series:
     """A window with so many more requests that are ok and fast."""
     counts: dict[int, int]
     """What is missing is measured in these."""
+    dropped: dict[int, int] = field(default_factory=dict)
+    """Second -> starts that were dropped in it, which the cells hold."""
+    forgiven: Callable[[Bound, _Pair, int], _Pair] = lambda bound, cell, dropped: cell  # noqa: ARG005 nothing to forgive
+    """A window with so many of its dropped starts taken as ok and fast."""
     is_throughput: bool = False
     """Every second counts, also an empty one, and only as far as it lies in the judged phases."""
 
@@ -114,7 +117,7 @@ class _Windows:
         inside = [
             stretch.full_seconds if series.is_throughput else stretch.touched_seconds for stretch in stretches
         ]
-        last = max(series.counts, default=0)
+        last = max((*series.counts, *series.dropped), default=0)
         self.stretches: list[tuple[range, range]] = []
         """(seconds inside, the same with those after it that still belong to it); only full windows' worth."""
         for index, seconds in enumerate(inside):
@@ -136,11 +139,15 @@ class _Windows:
         kept = []
         for window in self.of(bound):
             seconds = window.seconds
-            missing_us = case.shortfall.user_us(seconds.start, seconds.stop, region)
             if self._rule.statistic.name == "users":
+                missing_us = case.shortfall.user_us(seconds.start, seconds.stop, region)
                 filled = self._series.filled(window.cell, missing_us)
             else:
-                filled = self._series.filled(window.cell, ceil(missing_us * best) + spare)
+                missing = ceil(case.shortfall.load(seconds.start, seconds.stop, region) * best)
+                dropped = sum(self._series.dropped.get(second, 0) for second in seconds)
+                filled = self._series.filled(
+                    self._series.forgiven(bound, window.cell, dropped), missing + spare
+                )
             is_stuck = any(
                 self._is_stuck(second, bound) and self._flow[second].workers >= planned for second in seconds
             )
@@ -236,14 +243,14 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
             is_throughput=True,
         )
     is_check = name == "check"
+    dropped = {} if is_check else case.requests(selection).dropped
     if is_check:
         table = {
             second: (row[0], row[0] + row[1])
             for second, row in executed_checks(rule, case, selection).items()
         }
     else:
-        rows = case.requests(selection).rows(Outcome)
-        table = {second: (row[ERRORS], row[COUNT]) for second, row in rows.items()}
+        table = errors_by_second(case.requests(selection))
     what = f"{rule.statistic} passed" if is_check else "errors were"
     if not table:
         return None
@@ -253,7 +260,9 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
         lambda cell: Fraction(*cell) if cell[1] else None,
         lambda cell: f"{what} {format_count(cell[0])} of {format_count(cell[1])}",
         lambda cell, more: (cell[0] + more if is_check else cell[0], cell[1] + more),
-        {second: cell[1] for second, cell in table.items()},
+        {second: cell[1] - dropped.get(second, 0) for second, cell in table.items()},
+        dropped,
+        lambda _, cell, dropped: (cell[0] - dropped, cell[1]),
     )
 
 
@@ -278,6 +287,10 @@ def _latency_series(rule: Rule, case: Case, selection: Selection) -> _Series | N
             return bound.holds(Fraction(amount, n))
         return Counted(n, amount, 0).kept(quantile, bound)
 
+    def forgiven(bound: Bound, cell: _Pair, dropped: int) -> _Pair:
+        each = 1 if quantile is not None else latencies.dropped_us(bound.counted_us)
+        return cell[0], cell[1] - dropped * each
+
     def describe(cell: _Pair) -> str:
         n, amount = cell
         if quantile is None:
@@ -292,4 +305,6 @@ def _latency_series(rule: Rule, case: Case, selection: Selection) -> _Series | N
         describe,
         lambda cell, more: (cell[0] + more, cell[1]),
         latencies.completed,
+        latencies.dropped,
+        forgiven,
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
     CheckCounts,
     CheckKey,
     Endpoint,
@@ -19,7 +21,8 @@ from loadproof.measure.interval import (
     Series,
     SeriesKey,
 )
-from loadproof.plan.model import Phase, Plan, Region, RuleText, Tolerate
+from loadproof.plan.arrivals import arrivals_before
+from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Phase, Plan, Region, RuleText, Tolerate
 from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import Epoch, RunFacts
@@ -46,6 +49,14 @@ def phase(name="steady", seconds=60, users=100, users_to=None, *, warmup=False):
     )
 
 
+def open_phase(name="steady", seconds=60, rate=20, rate_to=None, *, users=100, warmup=False):
+    """A phase with so many starts a second, or a straight line of them."""
+    last = rate if rate_to is None else rate_to
+    return phase(name, seconds, users, warmup=warmup).model_copy(
+        update={"arrivals_from": round(rate * RATE_PERIOD_S), "arrivals_to": round(last * RATE_PERIOD_S)}
+    )
+
+
 def plan_of(
     *rules: str,
     load: Sequence[Phase] | None = None,
@@ -53,6 +64,8 @@ def plan_of(
     optional: Iterable[str] = (),
     torn_epochs: int = 0,
     stop_timeout_us: int | None = None,
+    process: ArrivalProcess = ArrivalProcess.CONSTANT,
+    scenarios: dict[str, float] | None = None,
 ) -> Plan:
     """A plan of one phase of 60 s with 100 users, unless told otherwise."""
     texts = [RuleText(text=text) for text in rules]
@@ -64,11 +77,12 @@ def plan_of(
         locustfile=None,
         target="embedded",
         load=tuple(load) if load is not None else (phase(),),
-        scenarios=None,
+        scenarios=scenarios,
         regions=tuple(regions),
         rules=tuple(texts),
         stop_timeout_us=stop_timeout_us,
         tolerate=Tolerate(torn_epochs=torn_epochs),
+        arrival_process=process,
     )
 
 
@@ -175,12 +189,23 @@ class Run:
         found = phase_at(self.plan.load, second * SECOND)
         return self.plan.load[-1].name if found is None else found.name
 
+    def _starts(self, worker: str, second: int) -> int:
+        """Every so-many-th start of an open plan that is due in the second."""
+        names = [name for name, _ in self.workers]
+        load = self.plan.load
+        due = range(arrivals_before(load, second * SECOND), arrivals_before(load, (second + 1) * SECOND))
+        return sum(number % len(names) == names.index(worker) for number in due)
+
     def _interval(self, worker: str, second: int) -> Interval:
         start = second * SECOND
         interval = Interval(second, start, SECOND)
         share = user_us_between(self.plan.load, start, start + SECOND) // len(self.workers)
         if share:
             interval.user_us = {SCENARIO: share}
+        starts = self._starts(worker, second)
+        if starts:
+            interval.arrivals = {ArrivalKey(SCENARIO, self._phase(second)): Arrivals(starts)}
+            interval.user_wait.record(10, starts)
         ended = self.requests.get(worker, {}).get(second, [])
         interval.started = len(ended)
         for us, outcome, extra in ended:
