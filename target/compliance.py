@@ -91,7 +91,7 @@ class VerifyQuery(Struct, frozen=True, forbid_unknown_fields=True):
     hash: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class VerifyAnswer(Struct, frozen=True):
+class HashAnswer(Struct, frozen=True):
     hash: str
     valid: bool
     """Whether `hash` is that of the constitution in force."""
@@ -167,7 +167,7 @@ async def verify(request: Request) -> Response:
     query = read_query(request, VerifyQuery)
     served: str = request.app.state.constitutional_hash
     known = await request.app.state.principles.all()
-    return answer(VerifyAnswer(query.hash, query.hash == served, len(known), served))
+    return answer(HashAnswer(query.hash, query.hash == served, len(known), served))
 
 
 ROUTES: Final = (
@@ -188,7 +188,7 @@ ROUTES: Final = (
         "/constitution/verify",
         verify,
         query=VerifyQuery,
-        answers={200: VerifyAnswer},
+        answers={200: HashAnswer},
         needs_hash=False,
     ),
 )

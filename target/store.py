@@ -227,5 +227,8 @@ def prepare(path: str, schema: Iterable[str]) -> None:
                 connection.execute(statement)
         finally:
             connection.close()
+    except UnicodeDecodeError as error:
+        # What sqlite3 makes of a schema whose bytes are damaged.
+        raise UsageError(f"the store {path} cannot be opened: its schema is damaged") from error
     except sqlite3.Error as error:
         raise UsageError(f"the store {path} cannot be opened: {error}") from error

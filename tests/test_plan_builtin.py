@@ -91,6 +91,7 @@ def test_the_enterprise_plan_asks_for_what_it_must():
         "check(compliance) >= 95%",
         "check(hash_consistency) >= 100%",
         "check(isolation) >= 100%",
+        "check(tenant_data) >= 100%",
         "check(proof) >= 100%",
         "check(audit_chain) >= 100%",
         "resource(target.cpu) <= 80%",

@@ -332,3 +332,33 @@ def test_another_store_url_is_refused(tmp_path, url):
     """Every other URL is a mistake that the message quotes."""
     with pytest.raises(UsageError, match="sqlite:///"):
         store_path(url, tmp_path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(damage=st.dictionaries(st.integers(0, 4095), st.integers(0, 255), min_size=1, max_size=8))
+def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_factory, damage):
+    """Whatever bytes of the first page are others, `prepare` ends in order or with UsageError that names the file."""
+    path = tmp_path_factory.mktemp("damaged") / "store.sqlite3"
+    prepare(str(path), SCHEMA)
+    page = bytearray(path.read_bytes())
+    for position, byte in damage.items():
+        page[position] = byte
+    path.write_bytes(page)
+
+    told = ""
+    try:
+        prepare(str(path), SCHEMA)
+    except UsageError as error:
+        told = str(error)
+
+    assert not told or str(path) in told
+
+
+def test_a_schema_that_is_no_text_is_refused_in_words(tmp_path):
+    """SQLite's own message would not be text either, so the store has one of its own."""
+    path = tmp_path / "store.sqlite3"
+    prepare(str(path), SCHEMA)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE notes", b"\xff\xfeEATE TABLE notes"))
+
+    with pytest.raises(UsageError, match="its schema is damaged"):
+        prepare(str(path), SCHEMA)
