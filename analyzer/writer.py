@@ -30,18 +30,26 @@ def write(report: Report, folder: Path, charts_dir: Path | None) -> list[Path]:
     """Every report file into the run folder and the charts below `charts_dir`; returns what was written.
 
     None draws no PNG charts. RunFolderError, with the path and what to do, when a place cannot be written;
-    what was there before stays then.
+    what was there before stays then. Charts come last: a place that takes none has every other file.
     """
     written = [_put(folder / name, render(report)) for name, render in FILES.items()]
-    if charts_dir is not None and report.timeline:
-        for chart in charts.CHARTS:
-            picture = charts.to_png(chart.spec(report, charts.WIDE))
-            written.append(_put(charts_dir / folder.name / f"{chart.name}.png", picture))
     if report.manifest:
         # An unreadable manifest stays as it is: whoever repairs it needs the bytes.
         text = json.dumps(report.manifest, indent=1, ensure_ascii=False)
         written.append(_put(folder / "manifest.json", f"{text}\n".encode()))
+    if charts_dir is not None:
+        written += write_charts(report, charts_dir / folder.name)
     return written
+
+
+def write_charts(report: Report, place: Path) -> list[Path]:
+    """The PNG charts of a report, none where it has no timeline; RunFolderError as in `write`."""
+    if not report.timeline:
+        return []
+    return [
+        _put(place / f"{chart.name}.png", charts.to_png(chart.spec(report, charts.WIDE)))
+        for chart in charts.CHARTS
+    ]
 
 
 def _put(path: Path, content: bytes | Iterable[bytes]) -> Path:

@@ -26,12 +26,17 @@ def report(
 
     from analyzer.report import analyse
     from analyzer.text import Style, lines
-    from analyzer.writer import write
-    from loadproof.errors import ExitCode
+    from analyzer.writer import write, write_charts
+    from loadproof.errors import ExitCode, RunFolderError
     from loadproof.verdict.result import Verdict
 
     analysed = analyse(run, extra_rules=tuple(rule or ()))
-    write(analysed, run, charts)
+    write(analysed, run, None)
+    try:
+        write_charts(analysed, charts / run.name)
+    except RunFolderError as error:
+        # The verdict stands without pictures: whoever waits for its exit code gets it.
+        print(f"loadproof: warning: there are no charts: {error}", file=sys.stderr)
     if json_output:
         sys.stdout.write((run / "results.json").read_text(encoding="utf-8"))
     else:

@@ -70,6 +70,9 @@ def run(
         changes += (f"stop_timeout={stop_timeout}",)
     if test_name is not None:
         changes += (f"name={test_name}",)
+    if json_output:
+        # A locustfile prints what it likes, and standard output is for the results alone.
+        sys.stdout = sys.stderr
     overrides = Overrides(
         users=users,
         duration=duration,
@@ -95,7 +98,7 @@ def run(
         raise UsageError(
             f"cannot write charts to {charts}: {error.strerror}; name another with --charts"
         ) from error
-    console = Console(file=sys.stderr if json_output else sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False)
     if not quiet:
         for note in (_headline(asked), *notes):
             console.print(note, markup=False, soft_wrap=True)
