@@ -358,7 +358,7 @@ def test_a_schema_that_is_no_text_is_refused_in_words(tmp_path):
     """SQLite's own message would not be text either, so the store has one of its own."""
     path = tmp_path / "store.sqlite3"
     prepare(str(path), SCHEMA)
-    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE notes", b"\xff\xfeEATE TABLE notes"))
+    path.write_bytes(path.read_bytes().replace(b"tablenotes", b"tabl\xff\xfe\xfdtes"))
 
     with pytest.raises(UsageError, match="its schema is damaged"):
         prepare(str(path), SCHEMA)
