@@ -203,7 +203,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         phases = [(span.phase.name, span.end_us) for span in spans]
         limits = limits_us(self.plan)
         # What a suite does in `test_start` comes before zero, and counts as the first second's.
-        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases)
+        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns)
         start_recording(self.environment, recorder, begin.run)
         journal = self._open_journal(begin.run, limits)
         random.seed(f"{self.plan.seed}:{self.seat.worker}")

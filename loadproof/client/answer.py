@@ -67,7 +67,18 @@ class AnswerReader:
     Raises MalformedAnswerError for bytes that are no HTTP, and no other error but those that `eof` names.
     """
 
-    __slots__ = ("_buffer", "_chunks", "_left", "_method", "_tail", "head", "leftover", "pieces", "received")
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_left",
+        "_method",
+        "_tail",
+        "complete",
+        "head",
+        "leftover",
+        "pieces",
+        "received",
+    )
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -81,6 +92,7 @@ class AnswerReader:
         self.leftover = False
         """Whether bytes followed the answer: nobody asked for them, and the connection cannot be trusted."""
         self.received = 0
+        self.complete = False
 
     @property
     def status(self) -> int:
@@ -120,12 +132,12 @@ class AnswerReader:
                 self._chunks = _Chunks(self.pieces)
                 self._chunks.begin(head.raw)
         if self._left >= 0:
-            return self._take_known(data)
-        if self._chunks is not None:
-            return self._take_chunks(data)
-        if data:
+            self.complete = self._take_known(data)
+        elif self._chunks is not None:
+            self.complete = self._take_chunks(data)
+        elif data:
             self.pieces.append(data)
-        return False
+        return self.complete
 
     def eof(self) -> None:
         """The connection ended: so does an answer without another end; else ConnectionLostError."""
@@ -134,6 +146,7 @@ class AnswerReader:
             raise ConnectionLostError(f"the connection was closed {where}")
         if self._left != _UNTIL_CLOSE:
             raise ConnectionLostError("the connection was closed in the middle of the body")
+        self.complete = True
 
     def _take_head(self, data: bytes) -> Head | None:
         end = data.find(_END) + 4

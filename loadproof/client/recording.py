@@ -1,4 +1,4 @@
-"""Records the requests of every Locust user, ours and stock ones, through their sessions and `events.request`.
+"""Records the requests of stock Locust users through their sessions and `events.request`.
 
 Locust tells of a request only when it has ended, so one that hangs at the stop would vanish. The sessions of
 `FastHttpUser` and `HttpUser` are therefore wrapped: a request is counted when it starts, and whatever ends it
@@ -17,6 +17,7 @@ from gevent.timeout import Timeout
 from locust import clients
 from locust.contrib import fasthttp
 
+from loadproof.client.books import RUN_HEADER, books
 from loadproof.measure.interval import Outcome
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from loadproof.measure.recorder import Recorder, Ticket
 
-RUN_HEADER: Final = "Loadproof-Run"
 _TICKET: Final = "loadproof_ticket"
 ERROR_LENGTH: Final = 300
 LONGEST_US: Final = 10**15
@@ -34,30 +34,15 @@ _TIMEOUTS: Final = (TimeoutError, socket.timeout, Timeout, requests.exceptions.T
 _NO_EXCHANGE: Final = (ConnectionRefusedError, socket.gaierror, requests.exceptions.ConnectTimeout)
 
 
-class _Active:
-    """The one recording of this process; sessions are wrapped per class, so it cannot belong to a session."""
-
-    recorder: Recorder | None = None
-    run: str = ""
-
-
-def active_recorder() -> Recorder | None:
-    """The recorder of the loadproof run in this process; None in plain Locust."""
-    return _Active.recorder
-
-
 def start_recording(environment: Environment, recorder: Recorder, run: str) -> None:
     """Record every request of this process from now on; once a process."""
-    if _Active.recorder is not None:
-        raise RuntimeError("a process records one run")
-    _Active.recorder = recorder
-    _Active.run = run
+    books.begin(recorder, run)
     for session in (fasthttp.FastHttpSession, clients.HttpSession):
         session.request = _counted(session.request)
     for response in (fasthttp.ResponseContextManager, clients.ResponseContextManager):
         response.__exit__ = _closing(response.__exit__)
-    # First of all: a locustfile's listener may raise StopUser, and must not find our ticket in its context.
-    environment.events.request._handlers.insert(0, functools.partial(_on_request, recorder))  # noqa: SLF001 no other way
+    books.listener = functools.partial(_on_request, recorder)
+    environment.events.request.add_listener(books.listener)
     environment.events.user_error.add_listener(functools.partial(_on_user_error, recorder))
 
 
@@ -66,11 +51,11 @@ def _counted(original: Callable[..., Any]) -> Callable[..., Any]:
     def request(
         session: Any, method: str, url: str, name: str | None = None, *args: Any, **options: Any
     ) -> Any:
-        recorder = _Active.recorder
+        recorder = books.recorder
         assert recorder is not None
         label = name or session.request_name or url
         scenario = type(session.user).__name__ if session.user is not None else "–"  # noqa: RUF001
-        options["headers"] = {**(options.get("headers") or {}), RUN_HEADER: _Active.run}
+        options["headers"] = {**(options.get("headers") or {}), RUN_HEADER: books.run}
         ticket = recorder.begin(scenario, str(method).upper(), str(label))
         options["context"] = {**(options.get("context") or {}), _TICKET: ticket}
         try:
@@ -91,7 +76,7 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def leave(response: Any, kind: Any, value: Any, traceback: Any) -> Any:
-        recorder = _Active.recorder
+        recorder = books.recorder
         # The event takes the ticket out of the context.
         ticket: Ticket | None = response.request_meta["context"].get(_TICKET)
         swallowed = original(response, kind, value, traceback)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from locust import FastHttpUser
-from locust.exception import StopUser
+from gevent import GreenletExit
+from locust import User
+from locust.exception import StopTest, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+from locust.user.users import RestMixin
 
-from loadproof.client.recording import active_recorder
+from loadproof.client.books import active_recorder
 from loadproof.client.rows import Rows, UserRows
+from loadproof.client.session import HttpSession
+from loadproof.client.settings import settings_of
+from loadproof.client.tasks import UserTasks
 from loadproof.errors import UndeclaredNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +38,14 @@ class Answer(Protocol):
     def status_code(self) -> int: ...
 
 
-class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not typed
+class Starts(Protocol):
+    """Says when a user may begin its next task."""
+
+    def take(self) -> int:
+        """Wait, and return when the task was due, on CLOCK_MONOTONIC in nanoseconds."""
+
+
+class LoadUser(User, RestMixin):  # type: ignore[misc]  # Locust's classes are not typed
     """A Locust user whose requests, checks and metrics are recorded exactly.
 
     Declare every check and metric by name, so that a rule on one that never ran is told from a misspelt one.
@@ -36,6 +53,25 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
     """
 
     abstract = True
+    network_timeout: float = 60.0
+    """Seconds to wait for the next bytes of an answer."""
+    connection_timeout: float = 60.0
+    """Seconds for name, connection and TLS together."""
+    total_timeout: float | None = None
+    """Seconds for a whole request with its redirects; None for no limit."""
+    max_redirects: int = 30
+    insecure: bool = False
+    """Take any certificate. FastHttpUser does so by default; a target with a bad one would pass unseen."""
+    authorities: str | None = None
+    """File or folder of certificate authorities, in place of the system's."""
+    client_certificate: str | tuple[str, str] | None = None
+    """A PEM file with certificate and key, or a file of each."""
+    default_headers: Mapping[str, str] | None = None
+    proxy_host: str | None = None
+    """An HTTP proxy, in place of what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say."""
+    proxy_port: int | None = None
+    source_addresses: tuple[str, ...] = ()
+    """Local addresses to connect from, one a user in turn: each has its own 28,000 ports to one destination."""
     checks: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = ()
     expected_health: ClassVar[Mapping[str, str]] = {}
@@ -46,7 +82,49 @@ class LoadUser(FastHttpUser):  # type: ignore[misc]  # Locust's classes are not 
     """Which of the run's users this is, unique over all workers; None in plain Locust."""
     slots: int | None = None
     """How many users the run has at its peak."""
+    starts: Starts | None = None
+    """Set by whoever plans this user's tasks; None where they follow `wait_time`."""
     _own_rows: UserRows | None = None
+    _made = itertools.count()
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        if self.host is None:
+            self.host: str | None = environment.host
+        sources = self.source_addresses
+        source = sources[next(LoadUser._made) % len(sources)] if sources else None
+        self.client = HttpSession(environment, settings_of(self), self.context, source)
+
+    def run(self) -> None:
+        """What Locust's `User.run` does, with tasks that do not sleep without a need."""
+        self._state = LOCUST_STATE_RUNNING
+        self._taskset_instance = UserTasks(self)
+        try:
+            try:
+                self.on_start()
+            except Exception as error:
+                logger.error("%s\n%s", error, traceback.format_exc())  # noqa: TRY400 as Locust words it
+                if not isinstance(error, StopUser | StopTest):
+                    self.environment.events.user_error.fire(
+                        user_instance=self, exception=error, tb=error.__traceback__
+                    )
+                raise
+            self._taskset_instance.run()
+        except (GreenletExit, StopUser, StopTest):
+            self.on_stop()
+        finally:
+            self.client.close()
+
+    def await_start(self) -> None:
+        """Wait for the next task's turn, as one that may be stopped meanwhile."""
+        assert self.starts is not None
+        if self._state == LOCUST_STATE_STOPPING:
+            raise StopUser
+        self._state = LOCUST_STATE_WAITING
+        self.client.intended_ns = self.starts.take()
+        if self._state == LOCUST_STATE_STOPPING:
+            raise StopUser
+        self._state = LOCUST_STATE_RUNNING
 
     def check(
         self,

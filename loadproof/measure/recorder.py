@@ -37,7 +37,6 @@ NAMES = 2_000
 """Endpoints that one worker tells apart: names are templates, and raw URLs must not fill the journal."""
 NAME_LENGTH = 500
 OTHER = "other"
-LATEST_US = 2**62
 
 
 @dataclass(slots=True, eq=False)
@@ -72,11 +71,17 @@ class Recorder:
     """
 
     def __init__(
-        self, limits_us: Sequence[int], clock: Callable[[], int], phases: Sequence[tuple[str, int]]
+        self,
+        limits_us: Sequence[int],
+        clock: Callable[[], int],
+        phases: Sequence[tuple[str, int]],
+        zero_ns: int = 0,
     ) -> None:
         self.limits = tuple(limits_us)
         self.lowest_limit: float = self.limits[0] if self.limits else inf
         self.clock = clock
+        self.zero_ns = zero_ns
+        """CLOCK_MONOTONIC at run time 0, for whoever cannot afford to call `clock`."""
         self.started = 0
         """Requests ever begun."""
         self.open: dict[Hashable, int] = {}
@@ -99,7 +104,8 @@ class Recorder:
         self._started_before = 0
         self._interval = Interval(0, 0, 0)
         self.pacer_lag = Histogram()
-        self.receive_lag = Histogram()
+        self.lags: dict[int, int] = {}
+        """Microseconds -> how many answers lay so long in the kernel before their user saw them."""
         self.user_wait = Histogram()
 
     @property
@@ -111,12 +117,13 @@ class Recorder:
         """Where the requests of an endpoint that start at `at_us` are counted."""
         position = bisect_right(self._ends, at_us)
         phase = self._phases[position]
-        until_us = self._ends[position] if position < len(self._ends) else LATEST_US
+        since_us = self._ends[position - 1] if position else -inf
+        until_us = self._ends[position] if position < len(self._ends) else inf
         name = self._bounded(name)
         key = (scenario, method, name, phase)
         found = self._tallies.get(key)
         if found is None:
-            found = self._tallies[key] = Tally(self, scenario, method, name, phase, until_us)
+            found = self._tallies[key] = Tally(self, scenario, method, name, phase, since_us, until_us)
         return found
 
     def begin(self, scenario: str, method: str, name: str) -> Ticket:
@@ -174,7 +181,7 @@ class Recorder:
     def record_lag(self, us: int) -> None:
         """How long an answer lay in the kernel before its user saw it."""
         self.stamped += 1
-        self.receive_lag.record(us)
+        self.lags[us] = self.lags.get(us, 0) + 1
 
     def error(self, tally: Tally, text: str) -> None:
         """Count one more failure of an endpoint under its text."""
@@ -287,7 +294,9 @@ class Recorder:
         closed.stamped, self.stamped = self.stamped, 0
         closed.unstamped, self.unstamped = self.unstamped, 0
         closed.pacer_lag, self.pacer_lag = self.pacer_lag, Histogram()
-        closed.receive_lag, self.receive_lag = self.receive_lag, Histogram()
+        for us, count in self.lags.items():
+            closed.receive_lag.record(us, count)
+        self.lags.clear()
         closed.user_wait, self.user_wait = self.user_wait, Histogram()
         closed.cpu_us = cpu_us
         closed.throttled_us = throttled_us

@@ -19,47 +19,59 @@ class Tally:
 
     __slots__ = (
         "_over",
-        "_recorder",
         "exchanges",
         "method",
         "name",
         "phase",
         "received",
+        "recorder",
         "scenario",
         "sent",
         "series",
+        "since_us",
         "until_us",
         "whole",
     )
 
     def __init__(
-        self, recorder: Recorder, scenario: str, method: str, name: str, phase: str, until_us: int
+        self,
+        recorder: Recorder,
+        scenario: str,
+        method: str,
+        name: str,
+        phase: str,
+        since_us: float,
+        until_us: float,
     ) -> None:
-        self._recorder = recorder
+        self.recorder = recorder
         self.scenario = scenario
         self.method = method
         self.name = name
         self.phase = phase
+        self.since_us = since_us
         self.until_us = until_us
-        """Run time from which requests belong to another phase, and so to another tally."""
+        """Requests that start in [since_us, until_us) belong here; others to another phase's tally."""
         self.begin()
 
     def begin(self) -> None:
         """Start anew, for the next interval."""
         self.whole = Histogram()
-        self._over = [0] * len(self._recorder.limits)
+        self._over = [0] * len(self.recorder.limits)
         self.received = 0
         self.sent = 0
         self.series: dict[Outcome, Series] = {}
         self.exchanges = Exchanges()
 
-    def record_whole(self, us: int, received: int, sent: int, now_us: int) -> None:
-        """An ok answer in one read at run time `now_us`: its latency and the bytes of both bodies.
+    def record_whole(self, us: int, received: int, sent: int, now_us: int, lag_us: int) -> None:
+        """An ok answer in one read at run time `now_us`: its latency, the bytes of both bodies, our own lag.
 
         `Histogram.record` without its call: every request of a fast generator passes here.
         """
-        recorder = self._recorder
+        recorder = self.recorder
         recorder.last_done_us = now_us
+        recorder.stamped += 1
+        lags = recorder.lags
+        lags[lag_us] = lags.get(lag_us, 0) + 1
         histogram = self.whole
         if not histogram.count:
             recorder.touched[self] = None
@@ -96,10 +108,10 @@ class Tally:
         unconnected: int = 0,
     ) -> None:
         """Any other end of a request; `first_byte_us` None where it came with the rest or not at all."""
-        self._recorder.touched[self] = None
+        self.recorder.touched[self] = None
         one = Histogram()
         one.record(us)
-        limits = self._recorder.limits
+        limits = self.recorder.limits
         first_byte = None
         if first_byte_us is not None:
             first_byte = Histogram()
@@ -124,7 +136,7 @@ class Tally:
         return series, exchanges
 
     def _count_over(self, us: int) -> None:
-        for index, limit in enumerate(self._recorder.limits):
+        for index, limit in enumerate(self.recorder.limits):
             if us <= limit:
                 break
             self._over[index] += 1

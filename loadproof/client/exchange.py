@@ -1,0 +1,492 @@
+"""The long way of a request: connecting, retrying, redirects, big and broken answers, everything that fails."""
+
+from __future__ import annotations
+
+from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from greenlet import getcurrent
+
+from loadproof.client.answer import AnswerReader
+from loadproof.client.books import books
+from loadproof.client.coding import decoded
+from loadproof.client.request import build, redirected
+from loadproof.client.response import Response
+from loadproof.client.stamps import BUFFERED, arrived
+from loadproof.client.stream import StreamedResponse
+from loadproof.client.tls import TlsConnection
+from loadproof.errors import (
+    ConnectionLostError,
+    HttpStatusError,
+    MalformedAnswerError,
+    RequestError,
+    RequestTimeoutError,
+    TooManyRedirectsError,
+)
+from loadproof.measure.interval import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.client.connection import Connection
+    from loadproof.client.headers import Headers
+    from loadproof.client.request import Request
+    from loadproof.client.session import HttpSession
+    from loadproof.client.settings import Settings
+    from loadproof.measure.interval import Timed
+    from loadproof.measure.recorder import Recorder
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+CONTINUE_NS: Final = 1_000_000_000
+"""How long a body waits for `100 Continue`; RFC 9110, 10.1.1 says: not indefinitely."""
+
+
+class Options:
+    """What one call asks beside the usual; None means as the user class has it."""
+
+    __slots__ = ("allow_redirects", "connect_ns", "context", "held", "read_ns", "stream")
+
+    def __init__(self) -> None:
+        self.connect_ns: int | None = None
+        self.read_ns: int | None = None
+        self.allow_redirects = True
+        self.stream = False
+        self.held = False
+        """Whether a `with` block of the scenario will say what the answer counts as."""
+        self.context: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        timeout: float | tuple[float | None, float | None] | None,
+        *,
+        allow_redirects: bool,
+        stream: bool,
+        held: bool,
+        context: Mapping[str, Any] | None,
+    ) -> Options:
+        """From the arguments of `request`; ValueError for a time-out that is no time."""
+        options = cls()
+        pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        if len(pair) != 2 or any(seconds is not None and seconds <= 0 for seconds in pair):
+            raise ValueError(f"timeout is {timeout!r}: give seconds above 0, or a pair (connect, read)")
+        options.connect_ns, options.read_ns = (
+            None if seconds is None else round(seconds * 1e9) for seconds in pair
+        )
+        options.allow_redirects = allow_redirects
+        options.stream = stream
+        options.held = held
+        options.context = context
+        return options
+
+
+USUAL: Final = Options()
+
+
+class Exchange:
+    """One request of a scenario, over as many hops and connections as it takes; recorded once, at its end."""
+
+    def __init__(
+        self,
+        session: HttpSession,
+        request: Request,
+        message: bytes,
+        body: bytes | None,
+        options: Options,
+        start_ns: int,
+        real_ns: int,
+        late_ns: int,
+    ) -> None:
+        self._session = session
+        self._settings: Settings = session.settings
+        self._options = options
+        self._first = request
+        """What the scenario asked for, and what the books know."""
+        self._request = request
+        """The hop that is under way."""
+        self._message = message
+        self._body = body
+        self._start_ns = start_ns
+        self._real_ns = real_ns
+        self._late_ns = late_ns
+        self._sent_real_ns = real_ns
+        self._recorder: Recorder | None = books.recorder
+        self._open: dict[Any, int] = books.deadlines.open
+        self._start_us = 0
+        if self._recorder is not None:
+            self._start_us = max(0, (start_ns - late_ns - self._recorder.zero_ns) // 1_000)
+        self._connection: Connection | None = None
+        self._history: list[Response] = []
+        self._sent_bytes = 0
+        self._received_bytes = 0
+        self._answered = 0
+        self._unanswered = 0
+        self._unconnected = 0
+        self._on_wire = False
+        """Whether a hop is out without its answer."""
+        self._end_us: int | None = None
+        self._lag_us: int | None = None
+        self._first_byte_us: int | None = None
+
+    def run(self) -> Response:
+        """From the beginning."""
+        if self._recorder is not None:
+            self._recorder.started += 1
+        return self._go(None)
+
+    def run_after(
+        self, connection: Connection, data: bytes, error: ConnectionLostError | None, *, sent: bool = True
+    ) -> Response:
+        """Go on after the session has sent, and has received `data` or met `error`."""
+        self._connection = connection
+        self._on_wire = True
+        self._sent_bytes = len(self._body or b"")
+        return self._go((data, error, sent))
+
+    def end_by(self, connection: Connection, error: BaseException) -> Response:
+        """End it after the session has sent and something else than an answer came."""
+        self._connection = connection
+        self._on_wire = True
+        self._sent_bytes = len(self._body or b"")
+        return self._end_by(error)
+
+    def _go(self, met: tuple[bytes, ConnectionLostError | None, bool] | None) -> Response:
+        try:
+            while True:
+                reader = self._hop(met)
+                met = None
+                assert reader.head is not None
+                headers = reader.head.headers
+                if "set-cookie" in headers:
+                    self._session.cookies.take(self._request.url, headers)
+                if self._options.stream and not self._is_redirect(reader):
+                    return self._finish(reader, None, None)
+                content = decoded(reader.body, headers)
+                if not self._is_redirect(reader):
+                    return self._finish(reader, content, None)
+                self._history.append(Response(self._request, self._body, reader.head, content, 0))
+                self._follow(reader.status, headers)
+        except BaseException as error:  # noqa: BLE001 raised again unless it is the network's or the target's
+            return self._end_by(error)
+
+    def _end_by(self, error: BaseException) -> Response:
+        self._drop()
+        if self._on_wire:
+            self._unanswered += 1
+            self._on_wire = False
+        if isinstance(error, RequestError):
+            return self._finish(None, None, error)
+        self._record(Outcome.UNFINISHED if not isinstance(error, Exception) else Outcome.FAILED, str(error))
+        raise error
+
+    def _is_redirect(self, reader: AnswerReader) -> bool:
+        assert reader.head is not None
+        return (
+            reader.status in REDIRECTS and self._options.allow_redirects and "location" in reader.head.headers
+        )
+
+    def _hop(self, met: tuple[bytes, ConnectionLostError | None, bool] | None) -> AnswerReader:
+        """One request and its answer; once more on a new connection if a kept one turns out to be closed."""
+        retried = False
+        while True:
+            if met is None:
+                connection = None if retried else self._session.take(self._request.origin)
+                self._connection = connection or self._connect()
+                self._use(self._connection)
+            connection = self._connection
+            assert connection is not None
+            reader = AnswerReader(self._request.method)
+            kept = not connection.fresh
+            try:
+                self._ask(connection, reader, met)
+            except ConnectionLostError:
+                self._drop()
+                self._unanswered += 1
+                self._on_wire = False
+                if not kept or reader.received or retried or not self._request.idempotent:
+                    raise
+                retried = True
+                met = None
+                continue
+            if kept and reader.leftover:
+                # Which of both is the answer to this request, nobody can tell.
+                raise MalformedAnswerError("more came than one answer")
+            return reader
+
+    def _ask(
+        self,
+        connection: Connection,
+        reader: AnswerReader,
+        met: tuple[bytes, ConnectionLostError | None, bool] | None,
+    ) -> None:
+        connection.doing = "read"
+        self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
+        if met is None:
+            self._sent_real_ns = time_ns()
+            self._on_wire = True
+            data, sent = self._send(connection)
+        else:
+            data, error, sent = met
+            if error is not None:
+                raise error
+        first = True
+        reads = 0
+        while True:
+            if data is None:
+                data = connection.receive()
+            reads += 1
+            if first and data and 0 < connection.stamp_ns < self._sent_real_ns and self._clock_is_steady():
+                raise ConnectionLostError("the connection brought what nobody had asked for")
+            first = False
+            if not data:
+                reader.eof()
+                connection.stamp_ns = 0
+                break
+            if reads == 1:
+                self._note_end(connection, reader)
+                self._first_byte_us = self._end_us
+            self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
+            if reader.feed(data) or (self._options.stream and reader.head is not None):
+                break
+            data = None
+        self._note_end(connection, reader)
+        if reads == 1:
+            self._first_byte_us = None
+        self._received_bytes += sum(map(len, reader.pieces))
+        self._answered += 1
+        self._on_wire = False
+        if self._options.stream and not self._is_redirect(reader):
+            return
+        if connection.fresh and isinstance(connection, TlsConnection):
+            self._session.remember_tls(self._request.origin, connection)
+        self._open.pop(connection, None)
+        if reader.keep_alive and sent:
+            connection.fresh = False
+            self._session.keep(self._request.origin, connection)
+            self._connection = None
+        else:
+            self._drop()
+
+    def _send(self, connection: Connection) -> tuple[bytes | None, bool]:
+        """Send the request; what came meanwhile, if that is known, and whether all of it was sent."""
+        self._sent_bytes += len(self._body or b"")
+        if self._request.plain or not self._body:
+            return None, connection.send(self._message)
+        # Expect: 100-continue.
+        head = self._message[: len(self._message) - len(self._body)]
+        connection.send(head)
+        self._set_deadline(connection, min(CONTINUE_NS, self._options.read_ns or self._settings.read_ns))
+        try:
+            data = connection.receive()
+        except RequestTimeoutError:
+            data = b""
+        else:
+            probe = AnswerReader(self._request.method)
+            if not data or probe.feed(data) or probe.head is not None:
+                # It has made up its mind without the body, or has gone.
+                return data, False
+        self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
+        sent = connection.send(self._body)
+        return data or None, sent
+
+    def _connect(self) -> Connection:
+        origin = self._request.origin
+        connection = origin.new_connection()
+        connection.doing = "connect"
+        self._connection = connection
+        self._set_deadline(connection, self._options.connect_ns or self._settings.connect_ns)
+        self._use(connection)
+        try:
+            origin.connect(
+                connection, self._session.source, self._session.tls_session(origin), self._tell_duration
+            )
+        except BaseException:
+            self._unconnected += 1
+            raise
+        return connection
+
+    def _tell_duration(self, timed: Timed, name: str, us: int) -> None:
+        if self._recorder is not None:
+            self._recorder.duration(self._settings.scenario, timed, name, us)
+
+    def _use(self, connection: Connection) -> None:
+        connection.waiter = getcurrent()
+        connection.stamp_ns = 0
+        self._open[connection] = self._start_us
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._open.pop(connection, None)
+            connection.waiter = None
+            connection.close()
+
+    def _set_deadline(self, connection: Connection, wait_ns: int) -> None:
+        deadline = monotonic_ns() + wait_ns
+        if self._settings.total_ns is not None:
+            deadline = min(deadline, self._start_ns + self._settings.total_ns)
+        connection.deadline_ns = deadline
+
+    def _clock_is_steady(self) -> bool:
+        now = time_ns()
+        return arrived(now, self._real_ns, now, self._start_ns, monotonic_ns())
+
+    def _note_end(self, connection: Connection, reader: AnswerReader) -> None:
+        now_ns, now_real_ns = monotonic_ns(), time_ns()
+        stamp_ns = connection.stamp_ns
+        believed = (
+            reader.received <= BUFFERED
+            and arrived(stamp_ns, self._real_ns, now_real_ns, self._start_ns, now_ns)
+            and stamp_ns >= self._sent_real_ns
+        )
+        if believed:
+            self._end_us = (stamp_ns - self._real_ns + self._late_ns) // 1_000
+            self._lag_us = (now_real_ns - stamp_ns) // 1_000
+        else:
+            self._end_us = (now_ns - self._start_ns + self._late_ns) // 1_000
+            self._lag_us = None
+
+    def _follow(self, status: int, headers: Headers) -> None:
+        """Make the next hop's request."""
+        if len(self._history) > self._settings.max_redirects:
+            raise TooManyRedirectsError(f"more than {self._settings.max_redirects} redirects")
+        before = self._request
+        try:
+            method, url = redirected(before.method, status, before.url, headers["location"])
+            dropped = {"host", "proxy-authorization", "cookie"}
+            if method != before.method:
+                self._body = None
+                dropped |= {"content-type", "content-length", "expect"}
+            fields = {key: value for key, value in before.fields.items() if key.lower() not in dropped}
+            following = build(
+                method,
+                url,
+                None,
+                name=self._first.name,
+                fields=fields,
+                verify=before.origin.verify,
+                certificate=before.origin.certificate,
+                proxy=self._settings.proxy,
+            )
+            if following.origin.host != before.origin.host:
+                fields = {key: value for key, value in fields.items() if key.lower() != "authorization"}
+                following = following.with_fields(fields)
+        except ValueError as error:
+            raise MalformedAnswerError("the redirect leads to what is no URL") from error
+        line = self._session.cookie_line(following)
+        if self._body is None:
+            self._message = b"%b%b\r\n" % (following.head, line)
+        else:
+            content_type = self._content_type
+            self._message = following.with_body(self._body, content_type, line)
+        self._request = following
+
+    @property
+    def _content_type(self) -> str | None:
+        """Of the body that is sent again; it stands in the message alone, where the session put it."""
+        head, _, _ = self._message.partition(b"\r\n\r\n")
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-type:") and not self._request.has_content_type:
+                return line.partition(b":")[2].strip().decode("latin-1")
+        return None
+
+    def _finish(
+        self, reader: AnswerReader | None, content: bytes | None, error: RequestError | None
+    ) -> Response:
+        if self._end_us is None or error is not None:
+            self._end_us = (monotonic_ns() - self._start_ns + self._late_ns) // 1_000
+        head = None if reader is None or error is not None else reader.head
+        if self._options.stream and error is None:
+            assert reader is not None
+            assert self._connection is not None
+            response: Response = StreamedResponse(
+                self._request,
+                self._body,
+                head,
+                self._end_us,
+                tuple(self._history),
+                self._session,
+                self._connection,
+                reader,
+                self._options.read_ns or self._settings.read_ns,
+            )
+            self._open.pop(self._connection, None)
+            self._connection = None
+        else:
+            response = Response(
+                self._request, self._body, head, content, self._end_us, error, tuple(self._history)
+            )
+        failure: Exception | None = error
+        if failure is None and response.status_code >= 400:
+            failure = HttpStatusError(response.status_code)
+        if self._options.held:
+            return self._hold(response)
+        self._settle(response, failure)
+        return response
+
+    def _hold(self, response: Response) -> Response:
+        """Let the scenario's `with` block say what it counts as."""
+        token = object()
+        start_real_ns = self._real_ns - self._late_ns
+        meta = self._session.meta(self._first, response, response.error, self._options, start_real_ns)
+
+        def settle(failure: Exception | None, abandoned: bool) -> None:
+            if self._recorder is not None and self._recorder.held.pop(token, None) is None:
+                return
+            if abandoned:
+                self._record(Outcome.UNFINISHED, None)
+                return
+            renamed = meta.get("name")
+            if isinstance(renamed, str):
+                self._name = renamed
+            self._settle(caught, failure)
+
+        caught = self._session.caught(response, settle, meta)
+        if self._recorder is not None:
+            self._recorder.held[token] = lambda: settle(None, True)
+        return caught
+
+    _name: str | None = None
+
+    def _settle(self, response: Response, failure: Exception | None) -> None:
+        if failure is None:
+            self._record(Outcome.OK, None)
+        elif isinstance(failure, RequestTimeoutError):
+            self._record(Outcome.TIMEOUT, str(failure))
+        else:
+            self._record(Outcome.FAILED, str(failure))
+        environment = self._session.environment
+        if books.listened(environment):
+            start_real_ns = self._real_ns - self._late_ns
+            meta = self._session.meta(self._first, response, failure, self._options, start_real_ns)
+            if self._name is not None:
+                meta["name"] = self._name
+            books.tell(environment, meta)
+
+    def _record(self, outcome: Outcome, error: str | None) -> None:
+        recorder = self._recorder
+        if recorder is None:
+            return
+        now_ns = monotonic_ns()
+        if self._end_us is None or outcome is Outcome.UNFINISHED:
+            self._end_us = (now_ns - self._start_ns + self._late_ns) // 1_000
+        first = self._first
+        tally = recorder.tally(first.scenario, first.method, self._name or first.name, self._start_us)
+        tally.record(
+            outcome,
+            max(0, self._end_us),
+            first_byte_us=self._first_byte_us,
+            received=self._received_bytes,
+            sent=self._sent_bytes,
+            answered=self._answered,
+            unanswered=self._unanswered,
+            unconnected=self._unconnected,
+        )
+        if self._answered:
+            recorder.done(max(0, (now_ns - recorder.zero_ns) // 1_000))
+            if self._lag_us is None:
+                recorder.unstamped += 1
+            else:
+                recorder.record_lag(self._lag_us)
+        if error is not None:
+            recorder.error(tally, error)
