@@ -45,6 +45,8 @@ class Work:
     users: int
     path: str
     tls: bool = False
+    left_out: str | None = None
+    """A generator that cannot do it, which the results say."""
 
     @property
     def posts(self) -> bool:
@@ -63,7 +65,7 @@ def locust(file: str) -> Command:
     return command
 
 
-def stock_locust(scenario: Path, url: str) -> list[str]:
+def stock_locust(scenario: Path | str, url: str) -> list[str]:
     """Plain headless Locust in one process, without the number of users."""
     return [
         *(sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"),

@@ -114,19 +114,15 @@ def nginx(*, workers: int = 1, core: int | None = processes.TARGET_CORE, ports: 
             accepted=ACCEPTED,
         )
         (folder / "nginx.conf").write_text(config)
-        log = folder / "nginx.log"
         command = ["nginx", "-p", name, "-e", "stderr", "-c", str(folder / "nginx.conf")]
-        with processes.running(command, core=core, output=log) as process:
+        with processes.running(command, core=core, output=folder / "nginx.log") as process:
             served = Nginx(
                 process,
                 [f"http://127.0.0.1:{port}" for port in plain],
                 f"https://127.0.0.1:{tls}",
                 folder / "certificate.pem",
             )
-            try:
-                processes.wait_until("nginx answers", lambda: _answers(served.url), process, 10)
-            except RuntimeError as error:
-                raise RuntimeError(f"{error}\n{log.read_text()}") from error
+            processes.wait_until("nginx answers", lambda: _answers(served.url), process, 10)
             served._asked = served.requests() + served._asked  # noqa: SLF001 from here on only its own
             yield served
 

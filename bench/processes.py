@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ def running(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[psutil.Popen]:
     """A process on one core (None: on all), its output in a file; at the end it and its descendants are gone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     pinned = command if core is None else ["taskset", "-c", str(core), *command]
     with output.open("wb") as file:
         process = psutil.Popen(
@@ -43,6 +46,10 @@ def running(
         )
     try:
         yield process
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        if said := output.read_text(errors="replace")[-2_000:]:
+            error.add_note(f"the end of what {command[0]} said:\n{said}")
+        raise
     finally:
         end(process)
 

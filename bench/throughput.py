@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 HEADING = "## Requests per CPU-second of the generator"
 WORKS = (
     Work("get-50", "GET of 120 bytes, 50 users", "get", 50, "/small"),
-    Work("get-1000", "GET of 120 bytes, 1,000 users", "get", 1_000, "/small"),
+    # Artillery's own loop starves the arrival of its users: it has not connected 1,000 within a minute.
+    Work("get-1000", "GET of 120 bytes, 1,000 users", "get", 1_000, "/small", left_out="artillery"),
     Work(
         "post-50",
         "POST of 1 KB JSON with a cookie, answer parsed and checked twice, 50 users",
@@ -70,9 +71,14 @@ def main() -> int:
     parts = []
     for work in WORKS:
         if arguments.only is None or work.name in arguments.only:
-            figures = compare(work, names, arguments.rounds, arguments.seconds)
+            able = [name for name in names if name != work.left_out]
+            figures = compare(work, able, arguments.rounds, arguments.seconds)
             rates = {name: [figure.per_cpu_second for figure in found] for name, found in figures.items()}
             table = results.compared(rates, "requests per CPU-second", BASE)
+            if work.left_out in names:
+                table += (
+                    f"\n\nLeft out is {work.left_out}, which does not connect so many users within a minute."
+                )
             print(f"\n{work.title}\n\n{table}\n", flush=True)
             parts.append(f"### {work.title}\n\n{table}")
     if arguments.only is None and arguments.peers is None:
