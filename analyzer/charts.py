@@ -106,11 +106,38 @@ def users(report: Report, size: Size) -> Spec:
     )
 
 
+def starts(report: Report, size: Size) -> Spec:
+    """Intended starts of an open plan: those of the plan, those that a user took, and those dropped."""
+    step, seconds = _downsampled(report.timeline, size.points)
+    values = [
+        _point(row, name, _mean([getattr(second, f"starts_{name}") for second in row]))
+        for row in seconds
+        for name in ("planned", "taken", "dropped")
+    ]
+    return layered(
+        report,
+        size,
+        title="Starts",
+        subtitle=_note("intended starts of tasks against the plan", "mean", step),
+        y_title="starts a second",
+        values=values,
+        colours={"taken": GREEN, "dropped": RED, "planned": FAINT},
+        filled="planned",
+        dashed="planned",
+    )
+
+
 CHARTS: Final = (
     Chart("throughput", "Throughput", throughput),
     Chart("latency", "Latency", latency),
     Chart("users", "Users", users),
 )
+STARTS: Final = Chart("starts", "Starts", starts)
+
+
+def charts_of(report: Report) -> tuple[Chart, ...]:
+    """The charts that a run has something to show for."""
+    return (*CHARTS, STARTS) if report.plan.open else CHARTS
 
 
 def to_svg(spec: Spec) -> str:

@@ -17,6 +17,7 @@ from analyzer.rows import MetricRow, RowPacker
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Interval, Outcome, Series, SeriesKey, Timed
 from loadproof.measure.merge import add_into
+from loadproof.plan.arrivals import volume_before
 from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import Evidence, RegionSeries
 
@@ -127,6 +128,7 @@ class Fold:
                 ok += series.histogram
         p50, p95, p99 = quantiles(ok, P50, P95, P99) if ok.count else (None, None, None)
         start = second * _SECOND_US
+        taken, dropped = _starts(intervals)
         phase = phase_at(self.plan.load, start)
         self.timeline.append(
             Second(
@@ -142,8 +144,22 @@ class Fold:
                 p50_us=p50,
                 p95_us=p95,
                 p99_us=p99,
+                starts_planned=_planned_starts(self.plan, start) if self.plan.open else None,
+                starts_taken=taken if self.plan.open and intervals else None,
+                starts_dropped=dropped if self.plan.open and intervals else None,
             )
         )
+
+
+def _starts(intervals: Sequence[Interval]) -> tuple[int, int]:
+    """(taken, dropped) of an open plan."""
+    counts = [counts for interval in intervals for counts in interval.arrivals.values()]
+    return sum(one.taken for one in counts), sum(one.no_user + one.late for one in counts)
+
+
+def _planned_starts(plan: Plan, start_us: int) -> float:
+    """The integral of the rate over one second: no whole number where the next start is due later."""
+    return volume_before(plan.load, start_us + _SECOND_US) - volume_before(plan.load, start_us)
 
 
 def _by_second(sources: Iterable[Source]) -> Iterator[tuple[int, list[tuple[Source, Interval]]]]:

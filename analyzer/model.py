@@ -103,6 +103,10 @@ class Second:
     p50_us: int | None
     p95_us: int | None
     p99_us: int | None
+    starts_planned: float | None = None
+    """Of an open plan, as the two below; what was taken or dropped in the second, whenever it was due."""
+    starts_taken: int | None = None
+    starts_dropped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ class ResourceTotals:
 
 @dataclass(frozen=True)
 class Share:
-    """A part of all active user time; `planned` is None where the plan leaves it to the suite."""
+    """A part of all active user time, of an open plan of all starts; `planned` is None where the plan leaves it to the suite."""
 
     name: str
     planned: float | None
@@ -274,6 +278,10 @@ class PhaseOffered:
     start_us: int | None
     planned_user_us: int
     offered_user_us: int
+    planned_starts: float | None = None
+    """Of an open plan, as the two below: those that were due in the phase."""
+    starts_taken: int | None = None
+    starts_dropped: int | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def render(report: Report) -> bytes:
             "wide": Markup(charts.to_svg(chart.spec(report, charts.WIDE))),  # noqa: S704 vl-convert escapes its text
             "narrow": Markup(charts.to_svg(chart.spec(report, charts.NARROW))),  # noqa: S704 as above
         }
-        for chart in charts.CHARTS
+        for chart in charts.charts_of(report)
         if report.timeline
     ]
     return page(report, drawn)

@@ -50,6 +50,9 @@ def document(report: Report) -> dict[str, Any]:
                     "start_s": None if phase.start_us is None else real(phase.start_us / 1_000_000),
                     "planned_user_s": real(phase.planned_user_us / 1_000_000),
                     "offered_user_s": real(phase.offered_user_us / 1_000_000),
+                    "planned_starts": real(phase.planned_starts),
+                    "taken_starts": phase.starts_taken,
+                    "dropped_starts": phase.starts_dropped,
                 }
                 for phase in report.offered.phases
             },

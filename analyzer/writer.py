@@ -48,7 +48,7 @@ def write_charts(report: Report, place: Path) -> list[Path]:
         return []
     return [
         _put(place / f"{chart.name}.png", charts.to_png(chart.spec(report, charts.WIDE)))
-        for chart in charts.CHARTS
+        for chart in charts.charts_of(report)
     ]
 
 
