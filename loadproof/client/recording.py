@@ -41,8 +41,7 @@ def start_recording(environment: Environment, recorder: Recorder, run: str) -> N
         session.request = _counted(session.request)
     for response in (fasthttp.ResponseContextManager, clients.ResponseContextManager):
         response.__exit__ = _closing(response.__exit__)
-    books.listener = functools.partial(_on_request, recorder)
-    environment.events.request.add_listener(books.listener)
+    books.listen(environment, functools.partial(_on_request, recorder))
     environment.events.user_error.add_listener(functools.partial(_on_user_error, recorder))
 
 
