@@ -177,6 +177,7 @@ class _Run:
             master.begin_load(self.run, clock)
             sampler = gevent.spawn(sample_resources, self.folder, clock, self._processes(url))
             self._watch(clock)
+            master.tell_stopping()
             sampler.kill()
         return self._close(clock, url)
 

@@ -29,6 +29,10 @@ def stretches(shape: Any, options: Any) -> tuple[Stretch, ...]:
     for a shape that fails, never ends, or changes the user classes.
     """
     seconds = _seconds(shape, options)
+    if not any(users for second in seconds for users in second):
+        raise UsageError(
+            f"the load shape {type(shape).__name__} asks for no users: its first tick gives None or 0"
+        )
     tolerance = 0
     while len(found := _straightened(seconds, tolerance)) > MOST_STRETCHES:
         tolerance = max(1, 2 * tolerance)
