@@ -20,7 +20,7 @@ _CHUNKED: Final = -2
 class Head:
     """Status line and header fields of one answer, and how its body ends; shared by answers of equal heads."""
 
-    __slots__ = ("headers", "keep_alive", "length", "raw", "reason", "special", "status")
+    __slots__ = ("headers", "keep_alive", "length", "raw", "reason", "size", "special", "status")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Head:
         keep_alive: bool,
     ) -> None:
         self.raw = raw
+        self.size = len(raw)
         self.status = status
         self.reason = reason
         self.headers = headers
@@ -52,13 +53,17 @@ _heads: dict[bytes, Head] = {}
 """Heads of known length by their bytes: equal bytes mean an equal head, and most servers repeat themselves."""
 
 
-def whole_answer(data: bytes) -> tuple[Head, bytes] | None:
-    """Head and body, if `data` is one whole answer with a head that was met before; not for HEAD requests."""
-    end = data.find(_END) + 4
-    head = _heads.get(data[:end])
-    if head is None or len(data) != end + head.length:
-        return None
-    return head, data[end:]
+def known_head(data: bytes, size: int) -> Head | None:
+    """The head of one whole answer, if it was met before; not for HEAD requests.
+
+    `size` is a guess at the head's size, that of the answer before: a search for its end is what costs most.
+    """
+    head = _heads.get(data[:size])
+    if head is None:
+        head = _heads.get(data[: data.find(_END) + 4])
+        if head is None:
+            return None
+    return head if len(data) == head.size + head.length else None
 
 
 class AnswerReader:

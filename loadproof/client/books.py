@@ -38,6 +38,7 @@ class Books:
         self.run: str | None = None
         self.listener: Callable[..., None] | None = None
         """Our own listener of `events.request`, which hears of stock users."""
+        self.own_listeners = 0
         self.deadlines = Deadlines()
 
     def begin(self, recorder: Recorder, run: str) -> None:
@@ -48,6 +49,15 @@ class Books:
         self.run = run
         self.deadlines.open = recorder.open
 
+    def listen(self, environment: Environment, listener: Callable[..., None]) -> None:
+        """Hear of the requests of stock users, before any listener of a locustfile.
+
+        Such a one may raise StopUser, and must not find our ticket in its context.
+        """
+        self.listener = listener
+        self.own_listeners = 1
+        environment.events.request._handlers.insert(0, listener)  # noqa: SLF001 there is no other way to be first
+
     def end(self) -> None:
         """Count no more, as tests do that record one run after another."""
         self.__init__()  # type: ignore[misc]
@@ -55,7 +65,7 @@ class Books:
     def listened(self, environment: Environment) -> bool:
         """Whether somebody else wants to hear of each request."""
         handlers = environment.events.request._handlers  # noqa: SLF001 there is no other way to know
-        return len(handlers) > (self.listener is not None and self.listener in handlers)
+        return len(handlers) > self.own_listeners
 
     def tell(self, environment: Environment, meta: dict[str, Any]) -> None:
         """Fire `events.request` for all but ourselves, who know already."""

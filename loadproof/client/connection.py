@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 READ: Final = 1
 WRITE: Final = 2
-RECEIVE_SIZE: Final = 65_536
+RECEIVE_SIZE: Final = 32_768
+"""Small enough for malloc to give and take without tidying up its heap each time (glibc does from 64 KiB on)."""
 REAP_S: Final = 0.05
 """How often deadlines are looked at, and so how late a time-out may come."""
 SOON_NS: Final = 1_000_000
@@ -132,7 +133,7 @@ class Connection:
         It waits before it tries: the answer is never there yet, and a try in vain costs an exception.
         """
         watcher = self._watcher
-        watcher.start(getcurrent().switch, self)
+        watcher.start(self.waiter.switch, self)
         try:
             while self._hub.switch() is not self:
                 pass

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import gevent
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from loadproof.client.flow_answers import Body, capturer, expectation, shown
+from loadproof.client.books import active_recorder
+from loadproof.client.flow_answers import Body, Received, capturer, expectation, shown
 from loadproof.client.flow_texts import json_filler, text_filler, texts_filler
-from loadproof.client.recording import active_recorder
 from loadproof.client.rows import Rows
 from loadproof.client.user import LoadUser
 from loadproof.errors import RequestError, UsageError
@@ -164,20 +164,28 @@ def _request(step: Request, flow_headers: Mapping[str, str]) -> _Play:
         url = path(at)
         if url is None:
             _refuse(user, method, label)
-            return capture(at, None)
-        options: dict[str, Any] = {"headers": headers(values), "allow_redirects": follow}
+            capture(at, None)
+            return False
+        fields = headers(values)
+        options: dict[str, Any] = {} if follow else {"allow_redirects": False}
         if step.params:
             url += ("&" if "?" in url else "?") + urlencode(params(values), errors="replace")
         if json is not None:
             options["json"] = json(values)
         elif form is not None:
-            options["headers"].setdefault("Content-Type", "application/x-www-form-urlencoded")
+            fields.setdefault("Content-Type", "application/x-www-form-urlencoded")
             options["data"] = urlencode(form(values), errors="replace").encode()
         elif body is not None:
             options["data"] = body(values).encode("utf-8", "replace")
+        if fields:
+            options["headers"] = fields
         try:
-            with user.client.request(method, url, name=label, catch_response=True, **options) as response:
-                ok = _judged(response, statuses)
+            if statuses:
+                with user.client.request(method, url, label, catch_response=True, **options) as response:
+                    ok = _judged(response, statuses)
+            else:
+                response = user.client.request(method, url, label, **options)
+                ok = response.ok
         except (ValueError, TypeError):
             # What a value makes of a header or an address may be refused; that is a failed request already.
             ok = False
@@ -185,7 +193,7 @@ def _request(step: Request, flow_headers: Mapping[str, str]) -> _Play:
             if problem is not None:
                 user.check(check, False, on=_NO_ANSWER)
             return capture(at, None)
-        answer = Body(response.text or "", response.headers)
+        answer = Body(response)
         if problem is not None:
             lacks = problem(answer, values)
             user.check(check, lacks is None, detail=lacks)
@@ -195,14 +203,13 @@ def _request(step: Request, flow_headers: Mapping[str, str]) -> _Play:
 
 
 def _judged(response: Any, statuses: tuple[int, ...]) -> bool:
-    """Make the request ok or failed by its status, and say which."""
-    status = response.status_code
-    if not status or not statuses:
-        return bool(status and response.ok)
-    if status in statuses:
+    """Make the request ok or failed by its status, and say which; an answer that is not whole has failed."""
+    if response.error is not None:
+        return False
+    if response.status_code in statuses:
         response.success()
         return True
-    response.failure(f"HTTP {status}, expected {' or '.join(map(str, statuses))}")
+    response.failure(f"HTTP {response.status_code}, expected {' or '.join(map(str, statuses))}")
     return False
 
 
@@ -278,8 +285,13 @@ def _message(step: Message) -> _Play:
             assert send is not None
             at.socket.send(send(at.values))
             return True
-        message = at.socket.receive() if send is None else at.socket.round_trip(send(at.values))
-        answer = Body(message if isinstance(message, str) else bytes(message).decode("utf-8", "replace"))
+        try:
+            message = at.socket.receive() if send is None else at.socket.round_trip(send(at.values))
+        except RequestError:
+            at.user.check(step.check, False, on=_NO_ANSWER)
+            capture(at, None)
+            raise
+        answer = Body(Received(message))
         wanted = receive(at.values)
         at.user.check(step.check, wanted in answer.text, detail=f"no {shown(wanted)} in {shown(answer.text)}")
         return capture(at, answer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadproof.client.flow_texts import json_filler, text_filler, texts_filler
 
@@ -18,21 +19,50 @@ SHOWN: Final = 120
 """Characters of a body or value in the evidence of a failed check."""
 
 
-class Body:
-    """The body of an answer, or a message, and the headers that came with it; read as JSON at most once."""
+class Answer(Protocol):
+    """The part of a response that is looked at."""
 
-    def __init__(self, text: str, headers: Mapping[str, str] | None = None) -> None:
-        self.text = text
-        self.headers = {} if headers is None else headers
-        self._parsed: tuple[Any, str | None] | None = None
+    @property
+    def text(self) -> str | None: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def json(self) -> Any: ...
+
+
+class Received:
+    """A message of a WebSocket, looked at as an answer."""
+
+    headers: Final[Mapping[str, str]] = {}
+
+    def __init__(self, message: str | bytes) -> None:
+        self.text = message if isinstance(message, str) else bytes(message).decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Body:
+    """An answer whose text is decoded, and whose JSON is read, at most once and only if asked for."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.headers = answer.headers
+
+    @cached_property
+    def text(self) -> str:
+        return self._answer.text or ""
+
+    @cached_property
+    def _parsed(self) -> tuple[Any, str | None]:
+        try:
+            return self._answer.json(), None
+        except (ValueError, RecursionError):
+            return None, f"the answer is no JSON: {shown(self.text)}"
 
     def json(self, path: str) -> tuple[Any, str | None]:
         """The value at a path such as `items.0.id`; else what is wrong, in words."""
-        if self._parsed is None:
-            try:
-                self._parsed = json.loads(self.text), None
-            except (ValueError, RecursionError):
-                self._parsed = None, f"the answer is no JSON: {shown(self.text)}"
         found, problem = self._parsed
         if problem is not None:
             return None, problem
@@ -62,8 +92,11 @@ def expectation(expect: Expect) -> Callable[[Body, Values], str | None]:
             if not same(found, value := fill(values)):
                 return f"{path} is {as_json(found)}, not {as_json(value)}"
         for name, value in headers(values).items():
-            if body.headers.get(name) != value:
-                return f"header {name} is {shown(str(body.headers.get(name)))}, not {shown(value)}"
+            found = body.headers.get(name)
+            if found is None:
+                return f"the answer has no header {name}"
+            if found != value:
+                return f"header {name} is {shown(found)}, not {shown(value)}"
         return None
 
     return problem
@@ -110,10 +143,14 @@ def same(found: Any, wanted: Any) -> bool:
 
 
 def as_json(value: Any) -> str:
-    return shown(json.dumps(value, ensure_ascii=False))
+    return _line(json.dumps(value, ensure_ascii=False))
 
 
 def shown(text: str) -> str:
-    """On one line, and shortened."""
+    """In quotes, on one line, and shortened."""
+    return f"`{_line(text)}`"
+
+
+def _line(text: str) -> str:
     line = "".join(letter if letter.isprintable() else " " for letter in text[: SHOWN + 1])
-    return repr(line) if len(line) <= SHOWN else repr(line[:SHOWN]) + "..."
+    return line if len(line) <= SHOWN else line[:SHOWN] + "..."

@@ -39,6 +39,7 @@ class Request:
         "fields",
         "has_content_type",
         "head",
+        "head_size",
         "idempotent",
         "method",
         "name",
@@ -66,6 +67,8 @@ class Request:
         self.plain = method != "HEAD" and "expect" not in names
         """Whether it goes out in one piece and an answer is read by its own head alone."""
         self.scenario = ""
+        self.head_size = 0
+        """Of the answer before."""
         self.tally: Tally | None = None
         """Where it was counted last."""
         target = url if origin.forwarded else path

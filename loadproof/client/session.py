@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent
 
-from loadproof.client.answer import whole_answer
+from loadproof.client.answer import known_head
 from loadproof.client.books import books
 from loadproof.client.connection import SOON_NS, Connection
 from loadproof.client.cookies import Cookies, merged
@@ -46,6 +46,7 @@ class HttpSession:
 
     __slots__ = (
         "_context",
+        "_event",
         "_idle",
         "_jar",
         "_tls_sessions",
@@ -65,6 +66,7 @@ class HttpSession:
         source: str | None = None,
     ) -> None:
         self.environment = environment
+        self._event = environment.events.request
         self._context = context
         self._idle: dict[Origin, list[Connection]] = {}
         self._jar: Cookies | None = None
@@ -282,20 +284,20 @@ class HttpSession:
             return exchange.end_by(connection, error)
         now_ns = monotonic_ns()
         now_real_ns = time_ns()
-        answer = whole_answer(data)
+        head = known_head(data, request.head_size)
         stamp_ns = connection.stamp_ns
         drift = (now_real_ns - now_ns) - (real_ns - start_ns)
         # `stamps.arrived`, without its call.
         if (
-            answer is None
-            or answer[0].special
+            head is None
+            or head.special
             or not sent
             or not real_ns <= stamp_ns <= now_real_ns
             or not -DRIFT_NS <= drift - (now_ns - start_ns) // DRIFT_SHARE <= DRIFT_NS
         ):
             exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
             return exchange.run_after(connection, data, None, sent=sent)
-        head, content = answer
+        request.head_size = head.size
         connection.waiter = None
         connection.idle_since_ns = now_ns
         idle.append(connection)
@@ -311,8 +313,8 @@ class HttpSession:
             (now_ns - recorder.zero_ns) // 1_000,
             (now_real_ns - stamp_ns) // 1_000,
         )
-        response = Response(request, body, head, content, latency_us)
-        if books.listened(self.environment):
+        response = Response(request, body, head, data[head.size :], latency_us)
+        if len(self._event._handlers) > books.own_listeners:  # noqa: SLF001 there is no other way to know
             books.tell(self.environment, self.meta(request, response, None, options, real_ns - late_ns))
         return response
 

@@ -45,13 +45,16 @@ class UserTasks(DefaultTaskSet):  # type: ignore[misc]  # Locust's classes are n
                 if user.starts is not None:
                     user.await_start()
                 try:
-                    self.execute_task(task)
+                    if isinstance(task, type):
+                        task(user).run()
+                    else:
+                        task(user)
                 except RescheduleTaskImmediately:
                     continue
                 except RescheduleTask:
                     pass
                 if user.starts is None:
-                    seconds = self.wait_time()
+                    seconds = (user.wait_time or self.wait_time)()
                     if seconds > 0 or session.waits == waits:
                         self._rest(user, seconds)
                     elif user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
