@@ -119,7 +119,7 @@ def resolve(host: str, port: int) -> tuple[list[tuple[Any, Any]], bool]:
         return known, False
     try:
         numeric = _getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except OSError:
+    except (OSError, UnicodeError):
         pass
     else:
         return [(family, address) for family, _, _, _, address in numeric], False
