@@ -368,7 +368,7 @@ class Exchange:
                 certificate=before.origin.certificate,
                 proxy=self._settings.proxy,
             )
-            if following.origin.host != before.origin.host:
+            if not before.origin.shares_credentials(following.origin):
                 fields = {key: value for key, value in fields.items() if key.lower() != "authorization"}
                 following = following.with_fields(fields)
         except ValueError as error:
