@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httptools
@@ -13,6 +14,7 @@ HEAD_LIMIT: Final = 256 * 1024
 """Bytes of one head. Servers send a few hundred; whoever sends more than this never ends it."""
 REMEMBERED: Final = 512
 _END: Final = b"\r\n\r\n"
+_FOLD: Final = re.compile(rb"\r\n[ \t]+")
 _UNTIL_CLOSE: Final = -1
 _CHUNKED: Final = -2
 
@@ -135,7 +137,7 @@ class AnswerReader:
             data = data[len(head.raw) :]
             if head.length == _CHUNKED:
                 self._chunks = _Chunks(self.pieces)
-                self._chunks.begin(head.raw)
+                self._chunks.begin()
         if self._left >= 0:
             self.complete = self._take_known(data)
         elif self._chunks is not None:
@@ -199,13 +201,14 @@ class _Chunks:
         self.more = False
         self._parser = httptools.HttpResponseParser(self)
 
-    def begin(self, head: bytes) -> None:
-        self._parser.feed_data(head)
+    def begin(self) -> None:
+        # The fields of the real head are read, and mean nothing to the chunks.
+        self._parser.feed_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 
     def feed(self, data: bytes) -> bool:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # What follows a whole answer may be anything.
             if not self._whole:
                 raise MalformedAnswerError(f"the answer is no HTTP: {error}") from error
@@ -245,10 +248,14 @@ class _Fields:
 
 
 def _parse_head(raw: bytes, method: str) -> Head:
+    # llhttp skips line ends before a status line, and takes a NUL in its reason.
+    _check_start(raw)
+    if b"\0" in raw:
+        raise MalformedAnswerError("the answer is no HTTP: there is a NUL in its head")
     fields = _Fields()
     parser = httptools.HttpResponseParser(fields)
     try:
-        parser.feed_data(raw)
+        parser.feed_data(_unfolded(raw))
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
@@ -271,6 +278,12 @@ def _parse_head(raw: bytes, method: str) -> Head:
             _heads.clear()
         _heads[raw] = head
     return head
+
+
+def _unfolded(head: bytes) -> bytes:
+    """With each value in one line: RFC 9112, 5.2 has a client take folded ones, which llhttp refuses."""
+    start = head.index(b"\r\n") + 2
+    return head[:start] + _FOLD.sub(b" ", head[start:])
 
 
 def _body_length(status: int, headers: Headers, method: str) -> int:
