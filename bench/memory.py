@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import generators
 import plans
 import processes
@@ -40,12 +41,14 @@ class Crowd:
     title: str
     users: int
     tls: bool = False
+    verified: bool = False
 
 
 CROWDS = (
     Crowd("1000", "1,000 users", 1_000),
     Crowd("10000", "10,000 users", 10_000),
-    Crowd("tls-1000", "1,000 users over TLS", 1_000, tls=True),
+    Crowd("tls-1000", "1,000 users over TLS, certificate not verified", 1_000, tls=True),
+    Crowd("verified-1000", "1,000 users over TLS, certificate verified", 1_000, tls=True, verified=True),
 )
 
 
@@ -86,6 +89,10 @@ def measure(name: str, crowd: Crowd, target: Nginx) -> float:
     url = target.tls_url if crowd.tls else target.url
     environment = {**generators.ENVIRONMENT, "SSL_CERT_FILE": str(target.certificate)}
     with tempfile.TemporaryDirectory() as folder:
+        if crowd.verified:
+            bundle = Path(folder) / "bundle.pem"
+            bundle.write_bytes(Path(certifi.where()).read_bytes() + target.certificate.read_bytes())
+            environment["BENCH_CA_BUNDLE"] = str(bundle)
         if name == OURS:
             command = plans.run_command(our_plan(Path(folder), crowd, url))
         else:

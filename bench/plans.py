@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import processes
 
+from loadproof.measure.histogram import Histogram
 from loadproof.measure.journal import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import psutil
 
     from loadproof.measure.interval import Interval, Outcome
@@ -74,3 +78,20 @@ def count(intervals: list[Interval], *outcomes: Outcome) -> int:
         for key, series in interval.series.items()
         if key.outcome in outcomes
     )
+
+
+def quantiles_ms(histograms: Iterable[Histogram], *shares: float) -> list[float]:
+    """Of all histograms together, in milliseconds; nan of none."""
+    total = Histogram()
+    for histogram in histograms:
+        total += histogram
+    found = [total.quantile(share) for share in shares]
+    return [math.nan if one is None else one / 1_000 for one in found]
+
+
+def latencies(intervals: list[Interval], *outcomes: Outcome) -> Iterator[Histogram]:
+    """Of the requests that ended so."""
+    for interval in intervals:
+        for key, series in interval.series.items():
+            if key.outcome in outcomes:
+                yield series.histogram

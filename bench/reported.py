@@ -1,0 +1,115 @@
+"""Runs whose latencies are of interest: what the generator reports of them, and what it used."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import generators
+import plans
+import processes
+from plans import SCENARIOS
+
+from loadproof.measure.interval import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import psutil
+
+    from loadproof.measure.interval import Interval
+
+WARM_UP_S = 3
+"""At the beginning of every run; nobody reports it."""
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a generator says when its run is over."""
+
+    requests: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    cpu: float
+    """Share of its core that it used, by the kernel's count."""
+
+
+def run_ours(
+    scenario: str,
+    url: str,
+    load: Mapping[str, Any],
+    seconds: int,
+    started: Callable[[], bool],
+    **environment: str,
+) -> tuple[Reported, list[Interval]]:
+    """`loadproof run` with this load (`users` or `arrivals`) for so long, and the intervals judged."""
+    with tempfile.TemporaryDirectory() as folder:
+        phases = [
+            {"phase": "warm-up", "duration": f"{WARM_UP_S}s", "warmup": True, **load},
+            {"phase": "steady", "duration": f"{seconds}s", **load},
+        ]
+        plan = plans.write_plan(Path(folder), f"{scenario}_load_user", url, phases)
+
+        def charged(process: psutil.Popen) -> list[psutil.Process]:
+            return plans.workers(process)
+
+        cpu = _run(plans.run_command(plan), Path(folder), environment, seconds, started, charged)
+        judged = plans.intervals(plan, WARM_UP_S, WARM_UP_S + seconds)
+    p50, p90, p95, p99 = plans.quantiles_ms(plans.latencies(judged, Outcome.OK), 0.5, 0.9, 0.95, 0.99)
+    failed = plans.count(judged, Outcome.FAILED, Outcome.TIMEOUT)
+    if failed:
+        raise RuntimeError(f"{failed} requests of loadproof failed")
+    return Reported(plans.count(judged, Outcome.OK), p50, p90, p95, p99, cpu), judged
+
+
+def run_stock(
+    scenario: str, url: str, users: int, seconds: int, started: Callable[[], bool], **environment: str
+) -> Reported:
+    """Headless Locust with the scenario file of that name, its statistics without the warm-up."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = f"{SCENARIOS / scenario}.py,{SCENARIOS / 'reset_statistics.py'}"
+        command = [
+            *generators.stock_locust(files, url),
+            *("--users", str(users), "--spawn-rate", str(users), "--csv", f"{folder}/stock"),
+            *("--run-time", f"{WARM_UP_S + seconds}s"),
+        ]
+        more = {**environment, "BENCH_RESET_S": str(WARM_UP_S)}
+        cpu = _run(command, Path(folder), more, seconds, started, lambda process: [process])
+        with Path(folder, "stock_stats.csv").open() as file:
+            total = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
+    if int(total["Failure Count"]):
+        raise RuntimeError(f"{total['Failure Count']} requests of {scenario} failed")
+    percentiles = [float(total[name]) for name in ("50%", "90%", "95%", "99%")]
+    return Reported(int(total["Request Count"]), *percentiles, cpu)
+
+
+def _run(
+    command: list[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    seconds: int,
+    started: Callable[[], bool],
+    charged: Callable[[psutil.Popen], list[psutil.Process]],
+) -> float:
+    """Run it to its end; returns the share of a core within its judged seconds."""
+    output = folder / "output"
+    env = {**generators.ENVIRONMENT, **environment}
+    with processes.running(command, core=processes.GENERATOR_CORE, output=output, env=env) as process:
+        processes.wait_until("the first request", started, process, START_S)
+        time.sleep(WARM_UP_S)
+        family = charged(process)
+        begun, spent = time.monotonic(), processes.cpu_seconds(family)
+        # Not to the very end: writing results is no load.
+        time.sleep(seconds - 0.5)
+        share = (processes.cpu_seconds(family) - spent) / (time.monotonic() - begun)
+        process.wait(timeout=START_S)
+        if process.returncode not in {0, 1}:
+            raise RuntimeError(f"it ended with status {process.returncode}")
+    return share
