@@ -267,12 +267,10 @@ def _parse_head(raw: bytes, method: str) -> Head:
     if status < 100:
         raise MalformedAnswerError(f"the answer is no HTTP: there is no status {status:03}")
     length = _body_length(status, headers, method)
-    keep_alive = parser.should_keep_alive() and length != _UNTIL_CLOSE and status != 101
-    if length == 0 and not keep_alive:
-        keep_alive = _asks_to_keep(headers, parser.get_http_version())
-    head = Head(
-        raw, status, fields.reason.decode("latin-1"), headers, length, keep_alive=keep_alive and status != 101
+    keep_alive = (
+        length != _UNTIL_CLOSE and status != 101 and _asks_to_keep(headers, parser.get_http_version())
     )
+    head = Head(raw, status, fields.reason.decode("latin-1"), headers, length, keep_alive=keep_alive)
     if length >= 0 and status >= 200 and method != "HEAD":
         if len(_heads) >= REMEMBERED:
             _heads.clear()
@@ -299,7 +297,7 @@ def _body_length(status: int, headers: Headers, method: str) -> int:
 
 
 def _asks_to_keep(headers: Headers, version: str) -> bool:
-    """What RFC 9112, 9.3 says where llhttp thinks that a body without a length must follow."""
+    """What RFC 9112, 9.3 says. llhttp's word is of no use: it has forgotten the fields of an answer without a body."""
     options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
     return "close" not in options and (version >= "1.1" or "keep-alive" in options)
 
