@@ -71,7 +71,9 @@ class Origin:
     def shares_credentials(self, other: Origin) -> bool:
         """Whether a redirect there may carry Authorization: not to another port, nor from https to http."""
         ours, theirs = (self.scheme, self.port), (other.scheme, other.port)
-        return self.host == other.host and (ours == theirs or (ours, theirs) == (("http", 80), ("https", 443)))
+        return self.host == other.host and (
+            ours == theirs or (ours, theirs) == (("http", 80), ("https", 443))
+        )
 
     def new_connection(self) -> Connection:
         return TlsConnection() if self.scheme == "https" else Connection()
