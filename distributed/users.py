@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -27,6 +28,8 @@ TICK_S = 0.05
 """Longest sleep between two looks at the plan, so that a stop is felt at once."""
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
+BURST = 32
+"""Users made before the others get a turn."""
 
 
 class Users:
@@ -50,8 +53,14 @@ class Users:
         self._load = load
         self._total = max((max(phase.users_from, phase.users_to) for phase in load), default=0)
         self._slots = sorted(slots, key=lambda slot: slot.index)
-        self._keepers: list[gevent.Greenlet] = []
+        self._begun = 0
+        """How many of the slots, from the first, have been asked for."""
         self._running: dict[int, Any] = {}
+        """Position among the slots -> its user."""
+        self._returning: dict[int, gevent.Greenlet] = {}
+        """Position -> what brings its next user, after a pause."""
+        self._pauses: dict[int, float] = {}
+        """Position -> seconds to wait after the next failure, where there was one."""
         self._stopping = False
         self.group: Group = environment.runner.user_greenlets
 
@@ -63,10 +72,13 @@ class Users:
             if now >= total_us:
                 return
             wanted = users_at(self._load, now)
-            while len(self._keepers) < len(self._slots) and self._slots[len(self._keepers)].index < wanted:
-                slot = self._slots[len(self._keepers)]
-                self._keepers.append(gevent.spawn(self._keep, slot))
-            while self._keepers and self._slots[len(self._keepers) - 1].index >= wanted:
+            while self._begun < len(self._slots) and self._slots[self._begun].index < wanted:
+                self._begun += 1
+                self._bring(self._begun - 1, None)
+                if self._begun % BURST == 0:
+                    # Making many users must not hold up those that run.
+                    gevent.sleep(0)
+            while self._begun and self._slots[self._begun - 1].index >= wanted:
                 self._release()
             change = next_change_us(self._load, now)
             pause = TICK_S if change is None else min(TICK_S, self._clock.seconds_until(change))
@@ -75,7 +87,7 @@ class Users:
     def stop(self) -> None:
         """Let every user end after its current task; does not wait."""
         self._stopping = True
-        while self._keepers:
+        while self._begun:
             self._release()
 
     def drain(self, seconds: float) -> bool:
@@ -87,10 +99,13 @@ class Users:
         self.group.kill(block=True, timeout=5)
 
     def _release(self) -> None:
-        position = len(self._keepers) - 1
-        keeper = self._keepers.pop()
-        keeper.kill(block=False)
-        user = self._running.pop(self._slots[position].index, None)
+        self._begun -= 1
+        position = self._begun
+        returning = self._returning.pop(position, None)
+        if returning is not None:
+            returning.kill(block=False)
+        self._pauses.pop(position, None)
+        user = self._running.pop(position, None)
         if user is not None:
             self._let_go(user)
 
@@ -106,37 +121,50 @@ class Users:
             # At once, so that one which has not begun never does; and without waiting for its `on_stop`.
             self.group.killone(user.greenlet, block=False)
 
-    def _keep(self, slot: Slot) -> None:
+    def _bring(self, position: int, rows: Any) -> None:
+        """Start the user of a slot. A greenlet that waits for its end would double what an idle user costs."""
+        self._returning.pop(position, None)
+        slot = self._slots[position]
         user_class = self._environment.user_classes_by_name[slot.scenario]
-        backoff = FIRST_BACKOFF_S
-        user = None
-        while True:
-            # A replacement plays the same user, so it goes on with the same share of the rows.
-            rows = getattr(user, "_own_rows", None)
-            try:
-                user = user_class(self._environment)
-            except Exception as error:  # noqa: BLE001 a scenario's constructor may raise anything
-                self._count_failed_start(slot.scenario, error, self._clock.now_us())
-                gevent.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
-                continue
-            user.slot, user.slots, user._own_rows = slot.index, self._total, rows  # noqa: SLF001
-            started = self._clock.now_us()
-            greenlet = user.start(self.group)
-            self._running[slot.index] = user
-            self._recorder.user_started(slot.scenario)
-            greenlet.join()
-            if self._running.pop(slot.index, None) is None:
-                # Let go in the same instant as it ended: it is counted as stopped already.
-                return
-            self._recorder.user_stopped(slot.scenario)
-            if greenlet.exception is not None:
-                self._count_failed_start(slot.scenario, greenlet.exception, started)
-            if self._clock.now_us() - started > LONGEST_BACKOFF_S * 1_000_000:
-                backoff = FIRST_BACKOFF_S
-            elif greenlet.exception is not None or self._clock.now_us() - started < 1_000_000:
-                gevent.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+        begun_us = self._clock.now_us()
+        try:
+            user = user_class(self._environment)
+        except Exception as error:  # noqa: BLE001 a scenario's constructor may raise anything
+            self._count_failed_start(slot.scenario, error, begun_us)
+            self._bring_later(position, rows, failed=True)
+            return
+        user.slot, user.slots = slot.index, self._total
+        # A replacement plays the same user, so it goes on with the same share of the rows.
+        user._own_rows = rows  # noqa: SLF001
+        user._begun_us = begun_us  # noqa: SLF001
+        user._position = position  # noqa: SLF001
+        self._running[position] = user
+        self._recorder.user_started(slot.scenario)
+        user.start(self.group).rawlink(partial(self._ended, user))
+
+    def _ended(self, user: Any, greenlet: gevent.Greenlet) -> None:
+        position = user._position  # noqa: SLF001
+        if position not in self._running or self._running[position] is not user:
+            # Let go, perhaps in the same instant as it ended: it is counted as stopped already.
+            return
+        del self._running[position]
+        scenario = self._slots[position].scenario
+        self._recorder.user_stopped(scenario)
+        failed = greenlet.exception is not None
+        if failed:
+            self._count_failed_start(scenario, greenlet.exception, user._begun_us)  # noqa: SLF001
+        lived_us = self._clock.now_us() - user._begun_us  # noqa: SLF001
+        if lived_us > LONGEST_BACKOFF_S * 1_000_000:
+            self._pauses.pop(position, None)
+        self._bring_later(position, getattr(user, "_own_rows", None), failed=failed or lived_us < 1_000_000)
+
+    def _bring_later(self, position: int, rows: Any, *, failed: bool) -> None:
+        """Replace a user: at once, or after a pause that doubles with each failure."""
+        pause = 0.0
+        if failed:
+            pause = self._pauses.get(position, FIRST_BACKOFF_S)
+            self._pauses[position] = min(pause * 2, LONGEST_BACKOFF_S)
+        self._returning[position] = gevent.spawn_later(pause, self._bring, position, rows)
 
     def _count_failed_start(self, scenario: str, error: BaseException, started_us: int) -> None:
         ticket = self._recorder.begin(scenario, "USER", "on_start")
