@@ -78,6 +78,8 @@ class Users:
                 if self._begun % BURST == 0:
                     # Making many users must not hold up those that run.
                     gevent.sleep(0)
+                    if self._stopping:
+                        return
             while self._begun and self._slots[self._begun - 1].index >= wanted:
                 self._release()
             change = next_change_us(self._load, now)
