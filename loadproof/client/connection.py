@@ -105,27 +105,28 @@ class Connection:
         if status:
             raise OSError(status, os.strerror(status))
 
-    def send(self, data: bytes) -> bool:
-        """Send all of it; False if the other end spoke before it was all sent."""
+    def send(self, data: bytes) -> memoryview | None:
+        """Send all of it; what is left, when the other end speaks before it is all sent."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             raise _lost(error) from error
-        return sent == len(data) or self._send_rest(memoryview(data)[sent:])
+        return None if sent == len(data) else self.send_rest(memoryview(data)[sent:])
 
-    def _send_rest(self, rest: memoryview) -> bool:
+    def send_rest(self, rest: memoryview) -> memoryview | None:
+        """Go on after `send` with what it left."""
         while rest:
             if self._wait(READ | WRITE) & READ:
-                return False
+                return rest
             try:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise _lost(error) from error
-        return True
+        return None
 
     def receive(self) -> bytes:
         """What came, at least a byte, after waiting for it; empty when the other end has closed.
@@ -152,6 +153,10 @@ class Connection:
         else:
             self.stamp_ns = 0
         return data  # type: ignore[no-any-return]
+
+    def receive_once(self) -> bytes | None:
+        """As `receive`, but None when what came was no data."""
+        return self.receive()
 
     def is_stale(self) -> bool:
         """Whether something has come that nobody asked for, an end included."""

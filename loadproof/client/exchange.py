@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from loadproof.measure.recorder import Recorder
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+Met = tuple[bytes | None, ConnectionLostError | None, memoryview | None]
+"""What the session has received or run into, and what it could not send."""
 CONTINUE_NS: Final = 1_000_000_000
 """How long a body waits for `100 Continue`; RFC 9110, 10.1.1 says: not indefinitely."""
 
@@ -135,13 +137,17 @@ class Exchange:
         return self._go(None)
 
     def run_after(
-        self, connection: Connection, data: bytes, error: ConnectionLostError | None, *, sent: bool = True
+        self,
+        connection: Connection,
+        data: bytes | None,
+        error: ConnectionLostError | None,
+        rest: memoryview | None = None,
     ) -> Response:
-        """Go on after the session has sent, and has received `data` or met `error`."""
+        """Go on after the session has sent all but `rest`, and has received `data` or met `error`."""
         self._connection = connection
         self._on_wire = True
         self._sent_bytes = len(self._body or b"")
-        return self._go((data, error, sent))
+        return self._go((data, error, rest))
 
     def end_by(self, connection: Connection, error: BaseException) -> Response:
         """End it after the session has sent and something else than an answer came."""
@@ -150,7 +156,7 @@ class Exchange:
         self._sent_bytes = len(self._body or b"")
         return self._end_by(error)
 
-    def _go(self, met: tuple[bytes, ConnectionLostError | None, bool] | None) -> Response:
+    def _go(self, met: Met | None) -> Response:
         try:
             while True:
                 reader = self._hop(met)
@@ -185,7 +191,7 @@ class Exchange:
             reader.status in REDIRECTS and self._options.allow_redirects and "location" in reader.head.headers
         )
 
-    def _hop(self, met: tuple[bytes, ConnectionLostError | None, bool] | None) -> AnswerReader:
+    def _hop(self, met: Met | None) -> AnswerReader:
         """One request and its answer; once more on a new connection if a kept one turns out to be closed."""
         retried = False
         while True:
@@ -213,27 +219,25 @@ class Exchange:
                 raise MalformedAnswerError("more came than one answer")
             return reader
 
-    def _ask(
-        self,
-        connection: Connection,
-        reader: AnswerReader,
-        met: tuple[bytes, ConnectionLostError | None, bool] | None,
-    ) -> None:
+    def _ask(self, connection: Connection, reader: AnswerReader, met: Met | None) -> None:
         connection.doing = "read"
         self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
         if met is None:
             self._sent_real_ns = time_ns()
             self._on_wire = True
-            data, sent = self._send(connection)
+            data, rest = self._send(connection)
         else:
-            data, error, sent = met
+            data, error, rest = met
             if error is not None:
                 raise error
         first = True
         reads = 0
         while True:
             if data is None:
-                data = connection.receive()
+                data = connection.receive_once() if rest else connection.receive()
+                if data is None:
+                    rest = rest and connection.send_rest(rest)
+                    continue
             reads += 1
             if first and data and 0 < connection.stamp_ns < self._sent_real_ns and self._clock_is_steady():
                 raise ConnectionLostError("the connection brought what nobody had asked for")
@@ -249,6 +253,9 @@ class Exchange:
             if reader.feed(data) or (self._options.stream and reader.head is not None):
                 break
             data = None
+            if rest and reader.head is None:
+                # So far an interim answer: the body is still wanted.
+                rest = connection.send_rest(rest)
         self._note_end(connection, reader)
         if reads == 1:
             self._first_byte_us = None
@@ -260,15 +267,15 @@ class Exchange:
         if connection.fresh and isinstance(connection, TlsConnection):
             self._session.remember_tls(self._request.origin, connection)
         self._open.pop(connection, None)
-        if reader.keep_alive and sent:
+        if reader.keep_alive and not rest:
             connection.fresh = False
             self._session.keep(self._request.origin, connection)
             self._connection = None
         else:
             self._drop()
 
-    def _send(self, connection: Connection) -> tuple[bytes | None, bool]:
-        """Send the request; what came meanwhile, if that is known, and whether all of it was sent."""
+    def _send(self, connection: Connection) -> tuple[bytes | None, memoryview | None]:
+        """Send the request; what came meanwhile, if that is known, and what was not sent because of it."""
         self._sent_bytes += len(self._body or b"")
         if self._request.plain or not self._body:
             return None, connection.send(self._message)
@@ -284,10 +291,10 @@ class Exchange:
             probe = AnswerReader(self._request.method)
             if not data or probe.feed(data) or probe.head is not None:
                 # It has made up its mind without the body, or has gone.
-                return data, False
+                return data, memoryview(self._body)
         self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
-        sent = connection.send(self._body)
-        return data or None, sent
+        rest = connection.send(self._body)
+        return data or None, rest
 
     def _connect(self) -> Connection:
         origin = self._request.origin

@@ -274,14 +274,17 @@ class HttpSession:
         connection.deadline_ns = start_ns + self.settings.read_ns
         connection.stamp_ns = 0
         try:
-            sent = connection.send(message)
-            data = connection.receive()
+            rest = connection.send(message)
+            data = None if rest else connection.receive()
         except ConnectionLostError as error:
             exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
             return exchange.run_after(connection, b"", error)
         except BaseException as error:  # noqa: BLE001 raised again unless it is a time-out of ours
             exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
             return exchange.end_by(connection, error)
+        if data is None:
+            exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
+            return exchange.run_after(connection, None, None, rest)
         now_ns = monotonic_ns()
         now_real_ns = time_ns()
         head = known_head(data, request.head_size)
@@ -291,12 +294,11 @@ class HttpSession:
         if (
             head is None
             or head.special
-            or not sent
             or not real_ns <= stamp_ns <= now_real_ns
             or not -DRIFT_NS <= drift - (now_ns - start_ns) // DRIFT_SHARE <= DRIFT_NS
         ):
             exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
-            return exchange.run_after(connection, data, None, sent=sent)
+            return exchange.run_after(connection, data, None)
         request.head_size = head.size
         connection.waiter = None
         connection.idle_since_ns = now_ns

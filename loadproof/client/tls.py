@@ -89,21 +89,23 @@ class TlsConnection(Connection):
         session = None if self._tls is None else self._tls.session
         return session if session is not None and session.has_ticket else None
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes) -> memoryview | None:
         self._tls.write(data)
         return super().send(self._outgoing.read())
 
     def receive(self) -> bytes:
         while True:
-            data = super().receive()
-            if not data:
-                return b""
-            self._incoming.write(data)
-            plain = self._decrypted()
-            if plain is None:
-                return b""
-            if plain:
-                return plain
+            data = self.receive_once()
+            if data is not None:
+                return data
+
+    def receive_once(self) -> bytes | None:
+        data = super().receive()
+        if not data:
+            return b""
+        self._incoming.write(data)
+        plain = self._decrypted()
+        return b"" if plain is None else plain or None
 
     def is_stale(self) -> bool:
         """A server may send session tickets at any time: only what is data or an end makes a connection stale."""
