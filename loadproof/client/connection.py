@@ -25,8 +25,6 @@ RECEIVE_SIZE: Final = 32_768
 """Small enough for malloc to give and take without tidying up its heap each time (glibc does from 64 KiB on)."""
 REAP_S: Final = 0.05
 """How often deadlines are looked at, and so how late a time-out may come."""
-SOON_NS: Final = 1_000_000
-"""A connection that was quiet for longer than this is looked at before it is used again."""
 _SO_TIMESTAMPNS: Final = 35
 """asm-generic/socket.h of Linux; the standard library does not name it."""
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -50,7 +48,6 @@ class Connection:
         "deadline_ns",
         "doing",
         "fresh",
-        "idle_since_ns",
         "stamp_ns",
         "waiter",
     )
@@ -67,7 +64,6 @@ class Connection:
         self.doing = "connect"
         self.fresh = True
         """No request has been answered on it."""
-        self.idle_since_ns = 0
         self.stamp_ns = 0
         """When the kernel received the last bytes that `receive` gave, on CLOCK_REALTIME; 0 if it did not say."""
 

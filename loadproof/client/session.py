@@ -10,7 +10,7 @@ from greenlet import getcurrent
 
 from loadproof.client.answer import known_head
 from loadproof.client.books import books
-from loadproof.client.connection import SOON_NS, Connection
+from loadproof.client.connection import Connection
 from loadproof.client.cookies import Cookies, merged
 from loadproof.client.exchange import USUAL, Exchange, Options
 from loadproof.client.origin import basic_authorization
@@ -264,7 +264,7 @@ class HttpSession:
         if not idle or options is not USUAL or not request.plain or recorder is None:
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         connection = idle.pop()
-        if start_ns - connection.idle_since_ns > SOON_NS and connection.is_stale():
+        if connection.is_stale():
             connection.close()
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         run_us = (start_ns - late_ns - recorder.zero_ns) // 1_000
@@ -301,7 +301,6 @@ class HttpSession:
             return exchange.run_after(connection, data, None)
         request.head_size = head.size
         connection.waiter = None
-        connection.idle_since_ns = now_ns
         idle.append(connection)
         del recorder.open[connection]
         tally = request.tally
@@ -385,7 +384,6 @@ class HttpSession:
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Put a connection aside for the next request."""
         connection.waiter = None
-        connection.idle_since_ns = monotonic_ns()
         idle = self._idle.setdefault(origin, [])
         if len(idle) < KEPT:
             idle.append(connection)
