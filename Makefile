@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 USERS ?= 1000
 DURATION ?= 90s
 
-.PHONY: help run test test-long lint bench lock clean
+.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show these lines.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 32
 
 run: $(VENV)/.run  ## Run the enterprise plan, shortened, against the embedded target (about 2 minutes, 1 more at first).
 	@echo "make run: the enterprise plan with $(USERS) users for $(DURATION) against the embedded target"
@@ -32,8 +32,19 @@ lint: $(VENV)/.test  ## ruff and mypy.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.run  ## Measure, and write bench/RESULTS.md (about 6 minutes).
+bench: $(VENV)/.run  ## Measure beside stock Locust and other tools, into bench/RESULTS.md (about 20 minutes, idle machine).
+	@bench/packages
+	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/truth.py
+	$(BIN)/python bench/arrivals.py
+
+bench-enterprise: $(VENV)/.run  ## Measure what the enterprise plan holds, target included (about 6 minutes).
 	$(BIN)/python bench/enterprise.py
+
+bench-hundred-thousand: $(VENV)/.run  ## Hold 100,000 users with a connection each (about 7 minutes, 8 GB).
+	@bench/packages
+	$(BIN)/python bench/hundred_thousand.py
 
 lock: $(VENV)/.test  ## Resolve the dependencies anew.
 	.ci/lock $(BIN)

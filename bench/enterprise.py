@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
+import results
+from results import Spread
+
 HEADING = "## The enterprise plan, target included"
 
 
@@ -30,7 +28,7 @@ def main() -> int:
     rounds = [measure(arguments.users, arguments.duration) for _ in range(arguments.rounds)]
     text = table(rounds, arguments.users, arguments.duration)
     print(text)
-    write_section(HEADING, text)
+    results.write_section(HEADING, text)
     return 0
 
 
@@ -47,54 +45,28 @@ def measure(users: int, duration: str) -> dict[str, Any]:
             stderr=subprocess.DEVNULL,
             check=False,
         )
-    results: dict[str, Any] = json.loads(ran.stdout)
-    totals = results["totals"]
+    found: dict[str, Any] = json.loads(ran.stdout)
+    totals = found["totals"]
     print(
-        f"{results['verdict']}: {totals['rate_per_s']:.0f} ok/s, P95 {totals['latency_ms']['p95']:.1f} ms",
+        f"{found['verdict']}: {totals['rate_per_s']:.0f} ok/s, P95 {totals['latency_ms']['p95']:.1f} ms",
         flush=True,
     )
-    return results
+    return found
 
 
 def table(rounds: list[dict[str, Any]], users: int, duration: str) -> str:
-    """Minimum, median and maximum of what matters over the rounds."""
-    manifest = rounds[0]["manifest"]
-    machine, versions = manifest["machine"], manifest["versions"]
+    """What matters over the rounds."""
     figures = {
         "ok requests/s": [found["totals"]["rate_per_s"] for found in rounds],
         "P95, ms": [found["totals"]["latency_ms"]["p95"] for found in rounds],
         "P99, ms": [found["totals"]["latency_ms"]["p99"] for found in rounds],
         "busiest worker, share of a core": [found["generator"]["cpu_ratio_max"] for found in rounds],
     }
-    lines = [
-        f"{users:,} users for {duration}, {len(rounds)} rounds, {datetime.now(UTC):%Y-%m-%d}: "
-        + ", ".join(found["verdict"] for found in rounds)
-        + ".",
-        "",
-        (
-            f"{machine['processors']} processors ({platform.machine()}), "
-            f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}; "
-            f"Python {versions['python']}, Locust {versions['locust']}."
-        ),
-        "",
-        "| figure | min | median | max |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {name} | {min(values):,.2f} | {statistics.median(values):,.2f} | {max(values):,.2f} |"
-        for name, values in figures.items()
-    ]
-    return "\n".join(lines)
-
-
-def write_section(heading: str, text: str) -> None:
-    """Put the text under its heading, in place of what stood there."""
-    old = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Measured\n"
-    sections = old.split("\n## ")
-    title = heading.removeprefix("## ")
-    kept = [section for section in sections[1:] if not section.startswith(title)]
-    RESULTS.write_text(
-        "\n## ".join([sections[0].rstrip() + "\n", *kept, f"{title}\n\n{text}\n"]), encoding="utf-8"
+    verdicts = ", ".join(found["verdict"] for found in rounds)
+    rows = [[name, Spread.of(values).text(2)] for name, values in figures.items()]
+    return (
+        f"{results.conditions(len(rounds))}\n\n{users:,} users for {duration}: {verdicts}.\n\n"
+        f"{results.markdown(['figure', 'median (least to most)'], rows)}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Reported:
     p99_ms: float
     cpu: float
     """Share of its core that it used, by the kernel's count."""
+    offered_per_s: float
+    """What the target counted within the judged seconds; nan if it does not count."""
 
 
 def run_ours(
@@ -47,6 +50,7 @@ def run_ours(
     load: Mapping[str, Any],
     seconds: int,
     started: Callable[[], bool],
+    counted: Callable[[], float] = lambda: math.nan,
     **environment: str,
 ) -> tuple[Reported, list[Interval]]:
     """`loadproof run` with this load (`users` or `arrivals`) for so long, and the intervals judged."""
@@ -60,17 +64,25 @@ def run_ours(
         def charged(process: psutil.Popen) -> list[psutil.Process]:
             return plans.workers(process)
 
-        cpu = _run(plans.run_command(plan), Path(folder), environment, seconds, started, charged)
+        cpu, offered = _run(
+            plans.run_command(plan), Path(folder), environment, seconds, started, counted, charged
+        )
         judged = plans.intervals(plan, WARM_UP_S, WARM_UP_S + seconds)
     p50, p90, p95, p99 = plans.quantiles_ms(plans.latencies(judged, Outcome.OK), 0.5, 0.9, 0.95, 0.99)
     failed = plans.count(judged, Outcome.FAILED, Outcome.TIMEOUT)
     if failed:
         raise RuntimeError(f"{failed} requests of loadproof failed")
-    return Reported(plans.count(judged, Outcome.OK), p50, p90, p95, p99, cpu), judged
+    return Reported(plans.count(judged, Outcome.OK), p50, p90, p95, p99, cpu, offered), judged
 
 
 def run_stock(
-    scenario: str, url: str, users: int, seconds: int, started: Callable[[], bool], **environment: str
+    scenario: str,
+    url: str,
+    users: int,
+    seconds: int,
+    started: Callable[[], bool],
+    counted: Callable[[], float] = lambda: math.nan,
+    **environment: str,
 ) -> Reported:
     """Headless Locust with the scenario file of that name, its statistics without the warm-up."""
     with tempfile.TemporaryDirectory() as folder:
@@ -81,13 +93,13 @@ def run_stock(
             *("--run-time", f"{WARM_UP_S + seconds}s"),
         ]
         more = {**environment, "BENCH_RESET_S": str(WARM_UP_S)}
-        cpu = _run(command, Path(folder), more, seconds, started, lambda process: [process])
+        cpu, offered = _run(command, Path(folder), more, seconds, started, counted, lambda process: [process])
         with Path(folder, "stock_stats.csv").open() as file:
             total = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
     if int(total["Failure Count"]):
         raise RuntimeError(f"{total['Failure Count']} requests of {scenario} failed")
     percentiles = [float(total[name]) for name in ("50%", "90%", "95%", "99%")]
-    return Reported(int(total["Request Count"]), *percentiles, cpu)
+    return Reported(int(total["Request Count"]), *percentiles, cpu, offered)
 
 
 def _run(
@@ -96,20 +108,22 @@ def _run(
     environment: Mapping[str, str],
     seconds: int,
     started: Callable[[], bool],
+    counted: Callable[[], float],
     charged: Callable[[psutil.Popen], list[psutil.Process]],
-) -> float:
-    """Run it to its end; returns the share of a core within its judged seconds."""
+) -> tuple[float, float]:
+    """Run it to its end; share of a core, and requests a second, within its judged seconds."""
     output = folder / "output"
     env = {**generators.ENVIRONMENT, **environment}
     with processes.running(command, core=processes.GENERATOR_CORE, output=output, env=env) as process:
         processes.wait_until("the first request", started, process, START_S)
         time.sleep(WARM_UP_S)
         family = charged(process)
-        begun, spent = time.monotonic(), processes.cpu_seconds(family)
+        spent, count, begun = processes.cpu_seconds(family), counted(), time.monotonic()
         # Not to the very end: writing results is no load.
         time.sleep(seconds - 0.5)
-        share = (processes.cpu_seconds(family) - spent) / (time.monotonic() - begun)
+        count, length = counted() - count, time.monotonic() - begun
+        share = (processes.cpu_seconds(family) - spent) / length
         process.wait(timeout=START_S)
         if process.returncode not in {0, 1}:
             raise RuntimeError(f"it ended with status {process.returncode}")
-    return share
+    return share, count / length

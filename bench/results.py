@@ -47,9 +47,12 @@ def conditions(rounds: int, *more: str) -> str:
     )
     packages = ", ".join(f"{name} {version(name)}" for name in ("locust", "gevent", "geventhttpclient"))
     others = "".join(f", {name}" for name in more)
+    # Everything that we started has ended by now.
+    strangers = psutil.cpu_percent(interval=2)
+    disturbed = f" NOT IDLE: other processes used {strangers:.0f} % of the machine." if strangers > 5 else ""
     return (
-        f"{rounds} rounds, {datetime.now(UTC):%Y-%m-%d}. {machine}; Python {platform.python_version()}, "
-        f"{packages}{others}."
+        f"{rounds} round{'s'[: rounds != 1]}, {datetime.now(UTC):%Y-%m-%d}. {machine}; "
+        f"Python {platform.python_version()}, {packages}{others}.{disturbed}"
     )
 
 
@@ -58,13 +61,24 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def compared(figures: Mapping[str, Sequence[float]], unit: str, base: str, digits: int = 0) -> str:
-    """A row a generator: median and spread, and its ratio to the base's, which must have as many rounds."""
+def compared(
+    figures: Mapping[str, Sequence[float]],
+    unit: str,
+    base: str,
+    digits: int = 0,
+    **more: Mapping[str, str],
+) -> str:
+    """A row a generator: median and spread, and its ratio to the base's, which must have as many rounds.
+
+    `more` are further columns: the head, with `_` for a space, and each generator's cell.
+    """
     rows = []
     for name, values in figures.items():
         ratio = ratios(values, figures[base]).text(2) if base in figures else "-"
-        rows.append([name, Spread.of(values).text(digits), ratio])
-    return markdown(["generator", unit, f"ratio to {base}"], rows)
+        cells = [column[name] for column in more.values()]
+        rows.append([name, Spread.of(values).text(digits), ratio, *cells])
+    heads = [head.replace("_", " ") for head in more]
+    return markdown(["generator", unit, f"ratio to {base}", *heads], rows)
 
 
 def write_section(heading: str, text: str) -> None:

@@ -45,7 +45,7 @@ WORKS = (
     Work("tls-50", "GET of 120 bytes over TLS, 50 users", "get", 50, "/small", tls=True),
 )
 SETTLE_S = 1.0
-RAMP_S = 3
+RAMP_S = 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--only", choices=[work.name for work in WORKS], action="append")
     parser.add_argument("--peers", help=f"some of {', '.join(generators.SHORT)}, with commas; default all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=3)
     arguments = parser.parse_args()
     names = generators.chosen(arguments.peers)
     parts = []
@@ -74,7 +74,16 @@ def main() -> int:
             able = [name for name in names if name != work.left_out]
             figures = compare(work, able, arguments.rounds, arguments.seconds)
             rates = {name: [figure.per_cpu_second for figure in found] for name, found in figures.items()}
-            table = results.compared(rates, "requests per CPU-second", BASE)
+            table = results.compared(
+                rates,
+                "requests per CPU-second",
+                BASE,
+                requests_a_second={
+                    name: f"{typical(found).per_second:,.0f}" for name, found in figures.items()
+                },
+                its_core={name: f"{typical(found).generator:.0%}" for name, found in figures.items()},
+                the_core_of_nginx={name: f"{typical(found).target:.0%}" for name, found in figures.items()},
+            )
             if work.left_out in names:
                 table += (
                     f"\n\nLeft out is {work.left_out}, which does not connect so many users within a minute."
@@ -85,6 +94,11 @@ def main() -> int:
         text = f"{results.conditions(arguments.rounds, *generators.versions())}\n\n" + "\n\n".join(parts)
         results.write_section(HEADING, text)
     return 0
+
+
+def typical(figures: list[Figure]) -> Figure:
+    """The round with the median figure."""
+    return sorted(figures, key=lambda figure: figure.per_cpu_second)[len(figures) // 2]
 
 
 def compare(work: Work, names: list[str], rounds: int, seconds: int) -> dict[str, list[Figure]]:
@@ -124,7 +138,7 @@ def measure_ours(name: str, work: Work, target: Nginx, seconds: int) -> Figure:
         folder = Path(name_of_folder)
         load = [
             {"phase": "ramp", "duration": f"{RAMP_S}s", "users": f"1..{work.users}", "warmup": True},
-            {"phase": "steady", "duration": f"{seconds + 3}s", "users": work.users},
+            {"phase": "steady", "duration": f"{seconds + 2}s", "users": work.users},
         ]
         url = target.tls_url if work.tls else target.url
         plan = plans.write_plan(folder, f"{work.scenario}_load_user", url, load)
