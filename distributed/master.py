@@ -19,7 +19,7 @@ from distributed import locust_statistics, locustfile_messages, messages
 from distributed.live import LiveTotals
 from distributed.placement import Seat, interleave, place
 from distributed.replication import Receiver
-from loadproof.errors import JournalError
+from loadproof.errors import JournalError, RunFolderError
 from loadproof.measure.interval import Fin, Interval
 from loadproof.measure.journal import read_records
 
@@ -242,7 +242,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         wish = self.environment.process_exit_code
         if wish is not None:
             note = f"the locustfile set the exit code {wish}; the exit code of a run is its verdict's"
-            self.folder.event(None, "note", note)
+            with contextlib.suppress(RunFolderError):
+                self.folder.event(None, "note", note)
         for admitted in self.admitted.values():
             admitted.receiver.copy.close()
         self.greenlet.kill(block=False)

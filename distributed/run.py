@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import shutil
@@ -27,7 +28,7 @@ from distributed.resources import sample_resources
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import UsageError
+from loadproof.errors import RunFolderError, UsageError
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.profile import phase_at, users_at
 from loadproof.plan.writer import dump_plan
@@ -92,7 +93,7 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
     raise_file_limit()
     folder = RunFolder(options.reports, plan.name, utc_now())
     run = _Run(plan, suite, options, show, folder)
-    log = logging.FileHandler(folder.log, encoding="utf-8")
+    log = _Log(folder.log, encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s master %(levelname)s %(name)s: %(message)s"))
     log.setLevel(options.log_level)
     root = logging.getLogger()
@@ -104,6 +105,17 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
         run.clear()
         root.removeHandler(log)
         log.close()
+
+
+class _Log(logging.FileHandler):
+    """The run's log; a full disk must not fill the terminal with what it could not take."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 the name is the library's
+        """Say nothing: the run itself soon ends for the same reason, in words."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class _Run:
@@ -124,6 +136,7 @@ class _Run:
         self.signals: list[Any] = []
         self.complete = False
         self.showing = True
+        self.unwritable: RunFolderError | None = None
 
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
@@ -175,7 +188,7 @@ class _Run:
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
             master.begin_load(self.run, clock)
-            sampler = gevent.spawn(sample_resources, self.folder, clock, self._processes(url))
+            sampler = gevent.spawn(self._sample, clock, self._processes(url))
             self._watch(clock)
             master.tell_stopping()
             sampler.kill()
@@ -259,6 +272,8 @@ class _Run:
         patience_us = stop_timeout_us(self.plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
         while not all(admitted.settled for admitted in master.admitted.values()):
+            if self.unwritable is not None:
+                raise self.unwritable
             now = clock.now_us()
             current = phase_at(self.plan.load, now) if now >= 0 else None
             if current is not None and current.name != phase and asked_us is None:
@@ -280,6 +295,12 @@ class _Run:
                         master.lose(worker, "its journal did not end in time")
             self._show(clock, draining=asked_us is not None)
             self.stop.asked.wait(timeout=TICK_S)
+
+    def _sample(self, clock: RunClock, processes: dict[str, list[int]]) -> None:
+        try:
+            sample_resources(self.folder, clock, processes)
+        except RunFolderError as error:
+            self.unwritable = error
 
     def _show(self, clock: RunClock, *, draining: bool) -> None:
         if not self.showing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
@@ -21,18 +22,22 @@ class Stretch(NamedTuple):
     users_to: int
 
 
-def stretches(shape: Any, options: Any) -> tuple[Stretch, ...]:
+def stretches(shape: Any, options: Any, shorten_to: int | None = None) -> tuple[Stretch, ...]:
     """The load that a shape asks for, from 0 until its `tick` gives None.
 
     Users come and go on a straight line at the tick's spawn rate, and at once where that takes less than a second.
-    `options` are what a shape with `use_common_options` finds as its runner's parsed options. Raises UsageError
-    for a shape that fails, never ends, or changes the user classes.
+    With `shorten_to` the whole curve is played in so many seconds, if it lasts longer. `options` are what a shape
+    with `use_common_options` finds as its runner's parsed options. Raises UsageError for a shape that fails, never
+    ends, asks for no users, or changes the user classes.
     """
     seconds = _seconds(shape, options)
     if not any(users for second in seconds for users in second):
         raise UsageError(
             f"the load shape {type(shape).__name__} asks for no users: its first tick gives None or 0"
         )
+    if shorten_to is not None and 0 < shorten_to < len(seconds):
+        cuts = [second * len(seconds) // shorten_to for second in range(shorten_to + 1)]
+        seconds = [(seconds[first][0], seconds[end - 1][1]) for first, end in itertools.pairwise(cuts)]
     tolerance = 0
     while len(found := _straightened(seconds, tolerance)) > MOST_STRETCHES:
         tolerance = max(1, 2 * tolerance)

@@ -197,6 +197,21 @@ def test_a_shape_or_host_that_cannot_be_honoured_is_refused_in_words(change, wor
     assert "Traceback" not in done.stderr
 
 
+def test_a_long_curve_is_played_in_less_time(tmp_path):
+    """`--duration` shortens a shape as a whole, ramps of a second included, and a curve becomes few phases."""
+    tick = "t = self.get_run_time(); return (round(50 + 40 * math.sin(t / 200)), 100) if t < 3600 else None"
+    (tmp_path / "shaped.py").write_text(
+        "import math\n" + SHAPES.format(host="pass", tick=tick, common=False).replace("First", "Tide")
+    )
+    long = loadproof("validate", "-f", "shaped.py", cwd=tmp_path)
+    short = loadproof("validate", "-f", "shaped.py", "--duration", "60s", cwd=tmp_path)
+
+    assert (long.returncode, short.returncode) == (0, 0), long.stderr + short.stderr
+    assert 10 <= long.stdout.count("shape-") <= 60
+    assert 5 <= short.stdout.count("shape-") <= 60
+    assert "60 s  end" in short.stdout
+
+
 def test_a_shape_may_take_the_common_options(tmp_path):
     """With `use_common_options` the flags are for the shape to read, and nothing is scaled by them again."""
     tick = (

@@ -73,7 +73,7 @@ def _bare(locustfile: Path, overrides: Overrides) -> Asked:
         options = SimpleNamespace(
             num_users=overrides.users, spawn_rate=overrides.spawn_rate, run_time=seconds
         )
-        load = stretches(shape, options)
+        load = stretches(shape, options, None if shape.use_common_options else seconds)
         if shape.use_common_options:
             overrides = replace(overrides, users=None, spawn_rate=None, duration=None)
     return fit(bare_plan(locustfile, overrides, host=next(iter(suite.hosts), None), stretches=load), suite)
