@@ -10,7 +10,6 @@ from greenlet import getcurrent
 
 from loadproof.client.answer import known_head
 from loadproof.client.books import books
-from loadproof.client.connection import Connection
 from loadproof.client.cookies import Cookies, merged
 from loadproof.client.exchange import USUAL, Exchange, Options
 from loadproof.client.origin import basic_authorization
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
+    from loadproof.client.connection import Connection
     from loadproof.client.origin import Origin
     from loadproof.client.request import Request
     from loadproof.client.settings import Settings
