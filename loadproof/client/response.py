@@ -173,7 +173,8 @@ class Response:
     def iter_lines(self, *, decode_unicode: bool = False, delimiter: bytes = b"\n") -> Iterator[Any]:
         """The body's lines without their ends; with `stream=True` as they come."""
         rest = b""
-        for piece in self.iter_content(65_536):
+        # Pieces of no set size: a line must not wait for the ones after it.
+        for piece in self.iter_content(None):
             *lines, rest = (rest + piece).split(delimiter)
             for line in lines:
                 clean = line.removesuffix(b"\r")
