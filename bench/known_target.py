@@ -5,7 +5,7 @@
 The true latency of a request is from the kernel's receipt of it (SO_TIMESTAMPNS, however late this process reads)
 to the return of `send` for its answer. Only `GET /small` counts, from `--skip-s` after the first one on. With
 `--stall` it neither reads nor answers in the last second of every ten. It prints `begun` at the first request, and
-on SIGTERM `{"requests": ..., "p50_ms": ..., "p90_ms": ..., "p95_ms": ..., "p99_ms": ..., "max_ms": ...}`.
+on SIGTERM `{"requests": ..., "unstamped": ..., "p50_ms": ..., "p90_ms": ..., "p95_ms": ..., "p99_ms": ..., "max_ms": ...}`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class KnownTarget:
         self.stall = stall
         self.first_ns: int | None = None
         self.latencies_ns = array("q")
+        self.unstamped_ns = array("q")
         self.due: deque[tuple[int, socket.socket, int]] = deque()
         self.connections: dict[int, socket.socket] = {}
         self.listener = socket.create_server(("127.0.0.1", port), backlog=4096)
         self.listener.setblocking(False)
+        self.listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
 
@@ -107,8 +109,13 @@ class KnownTarget:
         elif not data.startswith(b"GET /small "):
             connection.send(UNKNOWN)
         else:
-            seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
-            stamp_ns = seconds * 1_000_000_000 + nanoseconds
+            if ancillary:
+                seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
+                stamp_ns = seconds * 1_000_000_000 + nanoseconds
+            else:
+                # It had come before the socket was accepted and asked to stamp.
+                stamp_ns = time.time_ns()
+                self.unstamped_ns.append(stamp_ns)
             if self.first_ns is None:
                 self.first_ns = stamp_ns
                 print("begun", flush=True)
@@ -130,9 +137,12 @@ class KnownTarget:
         found = np.frombuffer(self.latencies_ns, dtype=np.int64) / 1e6
         if not len(found):
             return {"requests": 0}
+        assert self.first_ns is not None
+        unstamped = sum(stamp_ns - self.first_ns >= self.skip_ns for stamp_ns in self.unstamped_ns)
         p50, p90, p95, p99 = np.quantile(found, (0.5, 0.9, 0.95, 0.99), method="inverted_cdf")
         return {
             "requests": len(found),
+            "unstamped": unstamped,
             "p50_ms": float(p50),
             "p90_ms": float(p90),
             "p95_ms": float(p95),
@@ -166,6 +176,8 @@ def known_target(*options: str) -> Iterator[Known]:
             processes.wait_until("the target listens", lambda: _listens(port), process)
             yield known
         known.truth.update(json.loads(output.read_text().splitlines()[-1]))
+    if known.truth.get("unstamped"):
+        raise RuntimeError(f"{known.truth['unstamped']} requests came without a kernel stamp")
 
 
 def _listens(port: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import math
 import tempfile
 import time
@@ -89,17 +89,27 @@ def run_stock(
         files = f"{SCENARIOS / scenario}.py,{SCENARIOS / 'reset_statistics.py'}"
         command = [
             *generators.stock_locust(files, url),
-            *("--users", str(users), "--spawn-rate", str(users), "--csv", f"{folder}/stock"),
+            *("--users", str(users), "--spawn-rate", str(users), "--json-file", f"{folder}/stock"),
             *("--run-time", f"{WARM_UP_S + seconds}s"),
         ]
         more = {**environment, "BENCH_RESET_S": str(WARM_UP_S)}
         cpu, offered = _run(command, Path(folder), more, seconds, started, counted, lambda process: [process])
-        with Path(folder, "stock_stats.csv").open() as file:
-            total = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
-    if int(total["Failure Count"]):
-        raise RuntimeError(f"{total['Failure Count']} requests of {scenario} failed")
-    percentiles = [float(total[name]) for name in ("50%", "90%", "95%", "99%")]
-    return Reported(int(total["Request Count"]), *percentiles, cpu, offered)
+        (said,) = json.loads(Path(folder, "stock.json").read_text())
+    if said["num_failures"]:
+        raise RuntimeError(f"{said['num_failures']} requests of {scenario} failed")
+    percentiles = [locust_percentile(said, share) for share in (0.5, 0.9, 0.95, 0.99)]
+    return Reported(said["num_requests"], *percentiles, cpu, offered)
+
+
+def locust_percentile(said: Mapping[str, Any], share: float) -> float:
+    """Milliseconds, as `locust.stats.calculate_response_time_percentile` has it; importing that would patch us."""
+    counts = {float(value): count for value, count in said["response_times"].items()}
+    wanted, above = int(said["num_requests"] * share), 0
+    for value in sorted(counts, reverse=True):
+        above += counts[value]
+        if said["num_requests"] - above <= wanted:
+            return value
+    return math.nan
 
 
 def _run(
