@@ -13,12 +13,13 @@ from loadproof.measure.interval import Outcome
 from loadproof.plan.profile import next_change_us, users_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gevent.pool import Group
 
     from distributed.clock import RunClock
     from distributed.placement import Slot
+    from loadproof.client.user import Starts
     from loadproof.measure.recorder import Recorder
     from loadproof.plan.model import Phase
 
@@ -46,7 +47,10 @@ class Users:
         clock: RunClock,
         load: Sequence[Phase],
         slots: Sequence[Slot],
+        starts: Callable[[Any], Starts] | None = None,
     ) -> None:
+        """`starts` says for a user when it begins its tasks; None where they follow `wait_time`."""
+        self._starts = starts
         self._environment = environment
         self._recorder = recorder
         self._clock = clock
@@ -72,14 +76,16 @@ class Users:
             if now >= total_us:
                 return
             wanted = users_at(self._load, now)
-            while self._begun < len(self._slots) and self._slots[self._begun].index < wanted:
+            while (
+                not self._stopping
+                and self._begun < len(self._slots)
+                and self._slots[self._begun].index < wanted
+            ):
                 self._begun += 1
                 self._bring(self._begun - 1, None)
                 if self._begun % BURST == 0:
                     # Making many users must not hold up those that run.
                     gevent.sleep(0)
-                    if self._stopping:
-                        return
             while self._begun and self._slots[self._begun - 1].index >= wanted:
                 self._release()
             change = next_change_us(self._load, now)
@@ -140,6 +146,8 @@ class Users:
         user._own_rows = rows  # noqa: SLF001
         user._begun_us = begun_us  # noqa: SLF001
         user._position = position  # noqa: SLF001
+        if self._starts is not None:
+            user.starts = self._starts(user)
         self._running[position] = user
         self._recorder.user_started(slot.scenario)
         user.start(self.group).rawlink(partial(self._ended, user))

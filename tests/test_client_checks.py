@@ -3,7 +3,7 @@
 import pytest
 from locust.env import Environment
 
-from loadproof.client import recording
+from loadproof.client.books import books
 from loadproof.client.user import LoadUser
 from loadproof.errors import UndeclaredNameError
 from loadproof.measure.interval import CheckKey
@@ -25,7 +25,7 @@ class Answer:
 @pytest.fixture
 def recorder(monkeypatch):
     recorder = Recorder((), lambda: 5, [("steady", 0)])
-    monkeypatch.setattr(recording._Active, "recorder", recorder)
+    monkeypatch.setattr(books, "recorder", recorder)
     return recorder
 
 

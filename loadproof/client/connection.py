@@ -6,13 +6,14 @@ import errno
 import os
 import socket as constants
 from _socket import socket as Socket  # noqa: N812 the class that neither ssl nor gevent has wrapped
+from functools import lru_cache
 from struct import Struct
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from gevent import monkey
 from gevent.hub import get_hub
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 from loadproof.errors import ConnectError, ConnectionLostError, RequestTimeoutError
 
@@ -25,6 +26,8 @@ RECEIVE_SIZE: Final = 32_768
 """Small enough for malloc to give and take without tidying up its heap each time (glibc does from 64 KiB on)."""
 REAP_S: Final = 0.05
 """How often deadlines are looked at, and so how late a time-out may come."""
+SOON_NS: Final = 1_000_000
+"""A connection that was quiet for longer than this is looked at before any request goes out on it."""
 _SO_TIMESTAMPNS: Final = 35
 """asm-generic/socket.h of Linux; the standard library does not name it."""
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -41,6 +44,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_give_way",
         "_hub",
         "_socket",
         "_watcher",
@@ -48,12 +52,14 @@ class Connection:
         "deadline_ns",
         "doing",
         "fresh",
+        "idle_since_ns",
         "stamp_ns",
         "waiter",
     )
 
     def __init__(self) -> None:
         self._hub = get_hub()
+        self._give_way = _switch_to(self._hub)
         self._socket: Any = None
         self._watcher: Any = None
         self.address: Any = None
@@ -64,6 +70,7 @@ class Connection:
         self.doing = "connect"
         self.fresh = True
         """No request has been answered on it."""
+        self.idle_since_ns = 0
         self.stamp_ns = 0
         """When the kernel received the last bytes that `receive` gave, on CLOCK_REALTIME; 0 if it did not say."""
 
@@ -131,8 +138,9 @@ class Connection:
         """
         watcher = self._watcher
         watcher.start(self.waiter.switch, self)
+        give_way = self._give_way
         try:
-            while self._hub.switch() is not self:
+            while give_way() is not self:
                 pass
         finally:
             watcher.stop()
@@ -190,6 +198,12 @@ class Connection:
             watcher.stop()
             watcher.close()
         return happened[-1]
+
+
+@lru_cache(maxsize=8)
+def _switch_to(hub: Any) -> Any:
+    """The switch of greenlet itself: that of gevent asks each greenlet for a hook that none of ours has."""
+    return greenlet.switch.__get__(hub)
 
 
 class Deadlines:

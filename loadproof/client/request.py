@@ -41,6 +41,7 @@ class Request:
         "head",
         "head_size",
         "idempotent",
+        "json_head",
         "method",
         "name",
         "origin",
@@ -76,6 +77,9 @@ class Request:
         self.head = ("\r\n".join(lines) + "\r\n").encode("latin-1")
         """Request line and fields, without the empty line after them."""
         self.bare = self.head + b"\r\n"
+        self.json_head = self.head
+        if not self.has_content_type:
+            self.json_head += b"Content-Type: application/json\r\n"
 
     def with_fields(self, fields: Mapping[str, Any]) -> Request:
         """The same with other fields beside those that the origin asks for."""

@@ -10,6 +10,7 @@ from greenlet import getcurrent
 
 from loadproof.client.answer import known_head
 from loadproof.client.books import books
+from loadproof.client.connection import SOON_NS
 from loadproof.client.cookies import Cookies, merged
 from loadproof.client.exchange import USUAL, Exchange, Options
 from loadproof.client.origin import basic_authorization
@@ -117,14 +118,26 @@ class HttpSession:
         message = request.bare if self._jar is None else b"%b%b\r\n" % (request.head, self._jar.line(request))
         return self._perform(request, message, None, USUAL)
 
-    def post(self, url: str, data: Any = None, json: Any = None, **options: Any) -> Any:
-        return self.request("POST", url, data=data, json=json, **options)
+    def post(
+        self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Any
+    ) -> Any:
+        if options or json is None or data is not None:
+            return self.request("POST", url, name, data=data, json=json, **options)
+        return self._send_json("POST", url, name, json)
 
-    def put(self, url: str, data: Any = None, **options: Any) -> Any:
-        return self.request("PUT", url, data=data, **options)
+    def put(
+        self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Any
+    ) -> Any:
+        if options or json is None or data is not None:
+            return self.request("PUT", url, name, data=data, json=json, **options)
+        return self._send_json("PUT", url, name, json)
 
-    def patch(self, url: str, data: Any = None, **options: Any) -> Any:
-        return self.request("PATCH", url, data=data, **options)
+    def patch(
+        self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Any
+    ) -> Any:
+        if options or json is None or data is not None:
+            return self.request("PATCH", url, name, data=data, json=json, **options)
+        return self._send_json("PATCH", url, name, json)
 
     def delete(self, url: str, **options: Any) -> Any:
         return self.request("DELETE", url, **options)
@@ -193,7 +206,7 @@ class HttpSession:
                     context=context,
                 )
         except Exception as error:
-            self._refuse(str(method).upper(), str(label or url), error)
+            self.refuse(str(method).upper(), str(label or url), error)
             raise
         message = (
             b"%b%b\r\n" % (request.head, line)
@@ -201,6 +214,19 @@ class HttpSession:
             else request.with_body(body, content_type, line)
         )
         return self._perform(request, message, body, options)
+
+    def _send_json(self, method: str, url: str, name: str | None, json: Any) -> Any:
+        request = self.settings.requests.get((method, url, name or self.request_name))
+        try:
+            if request is None:
+                return self.request(method, url, name, json=json)
+            body = encode_json(json)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            # It fails there too, where failures of the scenario are counted.
+            return self.request(method, url, name, json=json)
+        cookies = b"" if self._jar is None else self._jar.line(request)
+        message = b"%b%bContent-Length: %d\r\n\r\n%b" % (request.json_head, cookies, len(body), body)
+        return self._perform(request, message, body, USUAL)
 
     def _prepare(
         self,
@@ -264,7 +290,9 @@ class HttpSession:
         if not idle or options is not USUAL or not request.plain or recorder is None:
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         connection = idle.pop()
-        if connection.is_stale():
+        # What may be sent twice may also meet a close: within a moment the look costs more than it finds.
+        looked = not request.idempotent or start_ns - connection.idle_since_ns > SOON_NS
+        if looked and connection.is_stale():
             connection.close()
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         run_us = (start_ns - late_ns - recorder.zero_ns) // 1_000
@@ -301,6 +329,7 @@ class HttpSession:
             return exchange.run_after(connection, data, None)
         request.head_size = head.size
         connection.waiter = None
+        connection.idle_since_ns = now_ns
         idle.append(connection)
         del recorder.open[connection]
         tally = request.tally
@@ -355,7 +384,7 @@ class HttpSession:
                 self._tls_sessions = {}
             self._tls_sessions[origin] = session
 
-    def _refuse(self, method: str, name: str, error: Exception) -> None:
+    def refuse(self, method: str, name: str, error: Exception) -> None:
         """Count a request that the scenario has got wrong: nothing went over the wire."""
         recorder = books.recorder
         if recorder is not None:
@@ -384,6 +413,7 @@ class HttpSession:
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Put a connection aside for the next request."""
         connection.waiter = None
+        connection.idle_since_ns = monotonic_ns()
         idle = self._idle.setdefault(origin, [])
         if len(idle) < KEPT:
             idle.append(connection)

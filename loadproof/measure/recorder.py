@@ -191,9 +191,11 @@ class Recorder:
             key = key._replace(message=OTHER)
         errors[key] = errors.get(key, 0) + 1
 
-    def duration(self, scenario: str, timed: Timed, name: str, us: int) -> None:
-        """Record what else took time; `name` is a host and port, or a WebSocket's name."""
-        key = DurationKey(scenario, timed, self._bounded(name), self._phase_at(self.clock()))
+    def duration(self, scenario: str, timed: Timed, name: str, us: int, at_us: int | None = None) -> None:
+        """Record what else took time; `name` is a host and port, or a WebSocket's name; `at_us` its beginning, else now."""
+        key = DurationKey(
+            scenario, timed, self._bounded(name), self._phase_at(self.clock() if at_us is None else at_us)
+        )
         durations = self._interval.durations
         histogram = durations.get(key)
         if histogram is None:
@@ -211,9 +213,10 @@ class Recorder:
     def check(self, scenario: str, check: str, passed: bool | None, detail: str | None = None) -> None:
         """Count one check; `passed` None means skipped, because its request failed."""
         now = self.clock()
-        key = CheckKey(scenario, check, self._phase_at(now))
-        counts = self._interval.checks.get(key)
+        # A tuple finds what a CheckKey is the key of, and costs a third.
+        counts = self._interval.checks.get((scenario, check, self._phase_at(now)))  # type: ignore[call-overload]
         if counts is None:
+            key = CheckKey(scenario, check, self._phase_at(now))
             counts = self._interval.checks[key] = CheckCounts()
         if passed is None:
             counts.skipped += 1
