@@ -16,6 +16,7 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerNode
 
 from distributed import locust_statistics, locustfile_messages, messages
+from distributed.arrivals import period_of, place_turns
 from distributed.live import LiveTotals
 from distributed.placement import Seat, interleave, place
 from distributed.replication import Receiver
@@ -24,7 +25,7 @@ from loadproof.measure.interval import Fin, Interval
 from loadproof.measure.journal import read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from locust.env import Environment
@@ -173,15 +174,39 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         slots = place(plan.max_users, interleave(weights, fixed), plan.regions, list(self.seats.values()))
         names = sorted({*fixed, *(name for name, weight in weights.items() if weight > 0)})
         index = {name: position for position, name in enumerate(names)}
+        pools = self._turns(weights, slots) if plan.open else {}
         locustfile_messages.tell_start(self)
         self.greenlet.spawn(locustfile_messages.tell_spawned, self, plan, clock.seconds_until)
         self.update_state("running")
         for worker, admitted in self.admitted.items():
             placed = [(slot.index, index[slot.scenario]) for slot in slots[worker]]
-            begin = messages.Begin(run, 1, clock.start_ns, placed, names)
+            begin = messages.Begin(
+                run,
+                1,
+                clock.start_ns,
+                placed,
+                names,
+                period_of(plan) if plan.open else 0,
+                [
+                    messages.Pool(users, [(turn.index, index[turn.scenario]) for turn in turns[worker]])
+                    for users, turns in pools.items()
+                ],
+            )
             admitted.joined_us = max(0, clock.now_us())
             self._send(messages.BEGIN, begin, admitted.client_id)
         return slots
+
+    def _turns(
+        self, weights: Mapping[str, float], slots: Mapping[str, Sequence[Slot]]
+    ) -> dict[int, dict[str, list[Slot]]]:
+        """Each worker's turns for every number of users that an open plan has."""
+        pools = {}
+        for users in sorted({phase.users_from for phase in self.plan.load}):
+            serving = {worker: [slot for slot in own if slot.index < users] for worker, own in slots.items()}
+            pools[users] = place_turns(
+                period_of(self.plan), weights, self.plan.regions, list(self.seats.values()), serving
+            )
+        return pools
 
     def tell_stopping(self) -> None:
         """The load is ending, by the plan or by somebody's wish."""

@@ -5,6 +5,7 @@ A message that does not fit its type is refused before anything of it is applied
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -47,6 +48,14 @@ class Refused(msgspec.Struct):
     why: str
 
 
+class Pool(msgspec.Struct):
+    """Which starts of an open plan a worker offers while the plan has so many users; see `distributed.arrivals`."""
+
+    users: Count
+    turns: list[tuple[Count, Count]]
+    """(turn, index into the scenarios), ascending by turn."""
+
+
 class Begin(msgspec.Struct):
     """Start loading: which slots this worker runs, from when. Ordered by `revision` within a run."""
 
@@ -57,6 +66,16 @@ class Begin(msgspec.Struct):
     slots: list[tuple[Count, Count]]
     """(slot, index into `scenarios`), ascending by slot."""
     scenarios: list[Name]
+    period: Count = 0
+    """How many turns the starts of an open plan repeat after; 0 in a closed plan."""
+    pools: list[Pool] = []
+    """One for each number of users that a phase of an open plan has."""
+
+    def __post_init__(self) -> None:
+        """ValueError, which `read` gives as a ValidationError, for what points at nothing or goes back."""
+        _check("slots", self.slots, 2**62, len(self.scenarios))
+        for pool in self.pools:
+            _check("turns", pool.turns, self.period, len(self.scenarios))
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,6 +104,14 @@ class Stop(msgspec.Struct):
     """End the load now and drain; `at_once` ends what is in flight too."""
 
     at_once: bool = False
+
+
+def _check(what: str, places: list[tuple[int, int]], below: int, scenarios: int) -> None:
+    numbers = [number for number, _ in places]
+    if any(one >= following for one, following in itertools.pairwise(numbers)) or numbers[-1:] >= [below]:
+        raise ValueError(f"`{what}` must ascend and stay below {below}")
+    if any(scenario >= scenarios for _, scenario in places):
+        raise ValueError(f"`{what}` name a scenario that is not among the {scenarios}")
 
 
 T = TypeVar("T")

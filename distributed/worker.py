@@ -23,6 +23,7 @@ from distributed.limits import limits_us, stop_timeout_us
 from distributed.placement import Slot, seats
 from distributed.replication import Sender
 from distributed.smoke import run_every_task_once
+from distributed.starts import WorkerStarts
 from distributed.users import Users
 from loadproof.client.recording import start_recording
 from loadproof.errors import JournalError
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECOND_US: Final = 1_000_000
-PROBE_S: Final = 0.02
-"""How often a worker looks how late its own timers are."""
 RESEND_S: Final = 2.0
 SYNC_S: Final = 5.0
 REPORT_S: Final = 1.0
@@ -208,15 +207,17 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         journal = self._open_journal(begin.run, limits)
         random.seed(f"{self.plan.seed}:{self.seat.worker}")
         slots = [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots]
-        users = Users(self.environment, recorder, clock, self.plan.load, slots)
+        starts = WorkerStarts(self.plan, self.seat.worker, begin, recorder)
+        users = Users(self.environment, recorder, clock, self.plan.load, slots, starts.of_user)
         self.worker_state = self.state = "running"
         self.target_user_count = len(slots)
         self.environment._filter_tasks_by_tags()  # noqa: SLF001 done by Locust where it starts users
         locustfile_messages.tell_start(self)
+        starts.begin()
         gevent.sleep(clock.seconds_until(0))
         pulse = gevent.spawn(self._close_intervals, clock, recorder, journal)
         helpers = [
-            gevent.spawn(self._probe, clock, recorder),
+            gevent.spawn(starts.probe),
             gevent.spawn(self._replicate),
             gevent.spawn(self._sync, journal),
             gevent.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until),
@@ -227,13 +228,14 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 run_every_task_once, self.environment, recorder, begin.scenarios
             )
         else:
-            following = gevent.spawn(users.follow_plan)
+            following = gevent.spawn(self._follow_plan, users, starts)
         gevent.wait([following, self.stopping, pulse, helpers[1]], count=1)
         for vital in (following, helpers[1]):
             if vital.exception is not None:
                 # Without its FIN the journal is torn, and the run says so.
                 raise vital.exception
         self.environment.events.test_stopping.fire(environment=self.environment)
+        starts.stop()
         users.stop()
         self.worker_state = self.state = "stopping"
         deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US
@@ -253,11 +255,17 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._wrote(fin)
         journal.sync()
         gevent.killall([helpers[0], *helpers[2:]])
+        starts.close()
         self._report_once()
         self.worker_state = self.state = "stopped"
         self.environment.events.test_stop.fire(environment=self.environment)
         if self._orphaned:
             self.left.set()
+
+    def _follow_plan(self, users: Users, starts: WorkerStarts) -> None:
+        users.follow_plan()
+        if not self.stopping.is_set():
+            starts.finish()
 
     def _open_journal(self, run: str, limits: tuple[int, ...]) -> JournalWriter:
         path = self.journal_dir / f"{self.seat.worker}-{self.epoch}.journal"
@@ -323,12 +331,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         if told:
             with contextlib.suppress(RPCError):
                 self.client.send(Message(locustfile_messages.REPORT, told, self.client_id))
-
-    def _probe(self, clock: RunClock, recorder: Recorder) -> NoReturn:
-        while True:
-            due = clock.now_us() + int(PROBE_S * SECOND_US)
-            gevent.sleep(PROBE_S)
-            recorder.pacer_lag.record(max(0, clock.now_us() - due))
 
     def _send(self, kind: str, message: msgspec.Struct) -> None:
         with contextlib.suppress(RPCError):

@@ -41,8 +41,11 @@ class Answer(Protocol):
 class Starts(Protocol):
     """Says when a user may begin its next task."""
 
-    def take(self) -> int:
-        """Wait, and return when the task was due, on CLOCK_MONOTONIC in nanoseconds."""
+    def take(self) -> int | None:
+        """Wait, and return when the task was due, on CLOCK_MONOTONIC in nanoseconds.
+
+        None where latencies do not count from then.
+        """
 
 
 class LoadUser(User, RestMixin):  # type: ignore[misc]  # Locust's classes are not typed

@@ -13,6 +13,7 @@ arrival is due within [0, end of the run); one whose volume is reached at the ve
 
 from __future__ import annotations
 
+from itertools import count
 from math import isqrt
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadproof.plan.model import RATE_PERIOD_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from loadproof.plan.model import Phase
 
@@ -64,15 +65,21 @@ def arrival_us(load: Sequence[Phase], n: int) -> int | None:
 
 def arrival_times(load: Sequence[Phase], first: int = 0) -> Iterator[int]:
     """The instants of constant arrivals `first`, `first` + 1 ... in µs of run time, ascending, to the last."""
+    return times_of(load, count(first))
+
+
+def times_of(load: Sequence[Phase], numbers: Iterable[int]) -> Iterator[int]:
+    """The instants of these constant arrivals, which must ascend; ends at the first that the run does not have."""
     pieces = _pieces(load)
     end = _end(pieces)
-    target = (2 * first + 1) * _HALF
-    for piece in pieces:
-        while piece.before < target <= piece.after:
-            t_us = _reached_within(piece, target)
-            if t_us < end:
-                yield t_us
-            target += 2 * _HALF
+    position = 0
+    for n in numbers:
+        target = (2 * n + 1) * _HALF
+        while position < len(pieces) and target > pieces[position].after:
+            position += 1
+        if position == len(pieces) or (t_us := _reached_within(pieces[position], target)) >= end:
+            return
+        yield t_us
 
 
 def poisson_times(
