@@ -108,6 +108,7 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
         mistakes += _row_mistakes(loaded, flow, suite)
     if suite is not None:
         mistakes += _scenario_mistakes(loaded, suite)
+        mistakes += _start_mistakes(loaded, suite)
     for index, text in enumerate(plan.rules):
         try:
             rule = parse_rule(text.text)
@@ -140,6 +141,37 @@ def _scenario_mistakes(loaded: LoadedPlan, suite: Suite) -> Iterable[Mistake]:
         if name not in suite.classes:
             message = f"the suite has no scenario {name!r}"
             yield loaded.mistake(("scenarios", name), message, known_names(name, suite.classes))
+
+
+def _start_mistakes(loaded: LoadedPlan, suite: Suite) -> Iterable[Mistake]:
+    """Who starts tasks when the plan says must be ours: Locust's own users ask nobody."""
+    from loadproof.client.user import LoadUser
+
+    plan = loaded.plan
+    key = "arrivals" if plan.open else "pace"
+    timed = [index for index, phase in enumerate(plan.load) if plan.open or phase.pace_us is not None]
+    if not timed:
+        return
+    playing = {**suite.weights, **suite.fixed} if plan.scenarios is None else plan.scenarios
+    stock = [
+        name
+        for name, share in playing.items()
+        if share and name in suite.classes and not issubclass(suite.classes[name], LoadUser)
+    ]
+    if stock:
+        message = (
+            f"`{key}` says when users start their tasks, and {_listed(stock)} would not ask: no LoadUser"
+        )
+        hint = "derive from LoadUser (`from loadproof.client.user import LoadUser`), or plan `users` alone"
+        yield loaded.mistake(("load", timed[0], key), message, hint)
+    if plan.open and plan.scenarios is None and suite.fixed:
+        message = f"`arrivals` go to scenarios by weight, and {_listed(suite.fixed)} would have a `fixed_count` of users"
+        yield loaded.mistake(("load", 0, key), message, "give the plan `scenarios` with their weights")
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = sorted(names)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tuple[str, str]]:
