@@ -165,11 +165,11 @@ def test_a_flow_declares_its_checks(tmp_path):
     )
 
 
-def test_a_request_is_called_as_it_is_written(tmp_path):
+def test_a_request_is_called_by_its_template(tmp_path):
     """Captured values never become names: a series is a template, not a URL."""
     first, second = flow(tmp_path, steps("get: /a/${user}?$${x}", "post: /b", rows=True)).steps
 
-    assert (first.label, first.check_name) == ("GET /a/${user}?${x}", "GET /a/${user}?${x}")
+    assert (first.label, first.check_name) == ("GET /a/:user?${x}", "GET /a/:user?${x}")
     assert second.label == "POST /b"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from loadproof.plan.templates import as_written
+from loadproof.plan.templates import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ class Request:
 
     @property
     def label(self) -> str:
-        return as_written(self.name or f"{self.method.upper()} {self.path}")
+        return label_of(self.name or f"{self.method.upper()} {self.path}")
 
     @property
     def check_name(self) -> str:
@@ -153,7 +153,7 @@ class WebSocket:
 
     @property
     def label(self) -> str:
-        return as_written(self.name or f"WEBSOCKET {self.path}")
+        return label_of(self.name or f"WEBSOCKET {self.path}")
 
 
 Step: TypeAlias = Request | Think | Loop | OneOf | WebSocket | Message

@@ -48,9 +48,9 @@ def template_of(parts: Iterable[Part]) -> str:
     return "".join(part.replace("${", "$${") if isinstance(part, str) else str(part) for part in joined)
 
 
-def as_written(template: str) -> str:
-    """The template as a label: references stay as they are written."""
-    return "".join(str(part) for part in parts_of(template))
+def label_of(template: str) -> str:
+    """The template as a name, `GET /items/:item` for `GET /items/${item}`: one that rules can hold as it is."""
+    return "".join(part if isinstance(part, str) else f":{part.name}" for part in parts_of(template))
 
 
 def references(template: str) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
 def _template(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
     # PyYAML quotes what YAML 1.1 would not read as text; `1e3` and `0o7` are numbers in YAML 1.2 only.
     style = None if isinstance(resolved(data), str) else "'"
+    # And it writes some line ends of YAML 1.1 as they are, which no plan may hold.
+    style = style if data.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(data), style=style)
 
 
