@@ -8,47 +8,41 @@ import logging
 import shutil
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import gevent
-from gevent.event import Event
 
 from distributed import target_service
 from distributed.clock import RunClock
-from distributed.limits import limits_us, stop_timeout_us
+from distributed.limits import limits_us
 from distributed.link.sockets import use_our_sockets
-from distributed.live import View
 from distributed.master import Master
 from distributed.placement import seats
 from distributed.preflight import preflight
 from distributed.processes import Child, start_child, tail
-from distributed.resources import sample_resources
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
+from distributed.watch import Stop, Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import RunFolderError, UsageError
+from loadproof.errors import UsageError
 from loadproof.plan.model import EMBEDDED
-from loadproof.plan.profile import phase_at, users_at
 from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from distributed.live import View
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
-
-logger = logging.getLogger(__name__)
 
 JOIN_S: Final = 60.0
 """How long planned workers may take to join before the run starts without them, to end INVALID."""
 HEAD_START_S: Final = 0.5
 """Between the message that begins the load and the zero of the run clock."""
 TICK_S: Final = 0.1
-AFTER_DRAIN_S: Final = 20.0
-"""How long journals may still take once every worker must have drained."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +67,6 @@ class Ended:
     """The signal that stopped it."""
     complete: bool
     """Every journal is whole on disk here."""
-
-
-@dataclass
-class _Stop:
-    by: str | None = None
-    why: str = ""
-    signal: int | None = None
-    at_ns: int = 0
-    times: int = 0
-    asked: Event = field(default_factory=Event)
 
 
 def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], None]) -> Ended:
@@ -128,15 +112,13 @@ class _Run:
         self.show = show
         self.folder = folder
         self.run = f"{folder.path.name}-{time.time_ns() % 0xFFFF:04x}"
-        self.stop = _Stop()
+        self.stop = Stop()
         self.workers: dict[str, Child] = {}
         self.target: Child | None = None
         self.master: Master | None = None
         self.trouble = Trouble(plan)
         self.signals: list[Any] = []
         self.complete = False
-        self.showing = True
-        self.unwritable: RunFolderError | None = None
 
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
@@ -188,8 +170,9 @@ class _Run:
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
             master.begin_load(self.run, clock)
-            sampler = gevent.spawn(self._sample, clock, self._processes(url))
-            self._watch(clock)
+            watch = Watch(plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show)
+            sampler = gevent.spawn(watch.sample, self._processes(url))
+            watch.until_settled()
             master.tell_stopping()
             sampler.kill()
         return self._close(clock, url)
@@ -264,64 +247,6 @@ class _Run:
                 )
                 self.folder.event(None, "worker_lost", f"never joined: its process {what}", worker)
 
-    def _watch(self, clock: RunClock) -> None:
-        """Until every journal has ended or is lost."""
-        assert self.master is not None
-        master = self.master
-        phase: str | None = None
-        patience_us = stop_timeout_us(self.plan) + int(AFTER_DRAIN_S * 1_000_000)
-        asked_us: int | None = None
-        while not all(admitted.settled for admitted in master.admitted.values()):
-            if self.unwritable is not None:
-                raise self.unwritable
-            now = clock.now_us()
-            current = phase_at(self.plan.load, now) if now >= 0 else None
-            if current is not None and current.name != phase and asked_us is None:
-                phase = current.name
-                self.folder.event(now, "phase", f"phase {phase} begins", phase)
-            if asked_us is None and now >= self.plan.duration_us:
-                asked_us = now
-                self.folder.event(now, "drain", "the plan is over; users finish what they have begun")
-                master.tell_stopping()
-            if self.stop.asked.is_set():
-                self.stop.asked.clear()
-                master.tell_stopping()
-                master.stop_loading(at_once=self.stop.times > 1)
-                asked_us = now if asked_us is None else asked_us
-            self._notice_deaths()
-            if asked_us is not None and now > asked_us + patience_us:
-                for worker, admitted in master.admitted.items():
-                    if not admitted.settled:
-                        master.lose(worker, "its journal did not end in time")
-            self._show(clock, draining=asked_us is not None)
-            self.stop.asked.wait(timeout=TICK_S)
-
-    def _sample(self, clock: RunClock, processes: dict[str, list[int]]) -> None:
-        try:
-            sample_resources(self.folder, clock, processes)
-        except RunFolderError as error:
-            self.unwritable = error
-
-    def _show(self, clock: RunClock, *, draining: bool) -> None:
-        if not self.showing:
-            return
-        try:
-            self.show(self._view(clock, draining=draining))
-        except (Exception, SystemExit):  # rich ends the process when the reader of its output is gone
-            self.showing = False
-            logger.exception("the display failed; the run goes on without it")
-
-    def _notice_deaths(self) -> None:
-        assert self.master is not None
-        for worker, child in self.workers.items():
-            admitted = self.master.admitted.get(worker)
-            if child.running() or admitted is None or admitted.settled:
-                continue
-            self.master.salvage(worker, self.folder.worker_journals / f"{worker}-{admitted.epoch}.journal")
-            status = child.process.returncode
-            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-            self.master.lose(worker, f"its process {how}")
-
     def _processes(self, url: str) -> dict[str, list[int]]:
         """What is sampled: the roots of the process trees of generator and, where it is local, target."""
         processes = {"generator": [child.process.pid for child in self.workers.values()]}
@@ -329,32 +254,6 @@ class _Run:
         if pid is not None:
             processes["target"] = [pid]
         return processes
-
-    def _view(self, clock: RunClock, *, draining: bool) -> View:
-        assert self.master is not None
-        now = max(0, clock.now_us())
-        phase = phase_at(self.plan.load, now)
-        at_work = [admitted for admitted in self.master.admitted.values() if admitted.lost is None]
-        rate, p95, p99 = self.master.live.figures(len(at_work))
-        regions = {region.name: (0, region.workers) for region in self.plan.regions}
-        for admitted in at_work:
-            up, planned = regions[admitted.seat.region]
-            regions[admitted.seat.region] = (up + 1, planned)
-        return View(
-            at_us=now,
-            phase=None if phase is None else phase.name,
-            left_us=max(0, self.plan.duration_us - now),
-            users=self.master.live.users,
-            users_planned=users_at(self.plan.load, now),
-            rate_per_s=rate,
-            p95_us=p95,
-            p99_us=p99,
-            requests=self.master.live.requests,
-            failures=self.master.live.failures,
-            workers=regions,
-            trouble=self.trouble.lines(),
-            draining=draining,
-        )
 
     def _close(self, clock: RunClock, url: str) -> Ended:
         assert self.master is not None

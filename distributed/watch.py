@@ -1,0 +1,151 @@
+"""What is looked after while a run goes on: phases, wishes to stop, workers that die, and the display."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gevent.event import Event
+
+from distributed.limits import stop_timeout_us
+from distributed.live import View
+from distributed.resources import sample_resources
+from loadproof.errors import RunFolderError
+from loadproof.plan.profile import phase_at, users_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from distributed.clock import RunClock
+    from distributed.master import Master
+    from distributed.processes import Child
+    from distributed.run_folder import RunFolder
+    from distributed.trouble import Trouble
+    from loadproof.plan.model import Plan
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+AFTER_DRAIN_S: Final = 20.0
+"""How long journals may still take once every worker must have drained."""
+
+
+@dataclass
+class Stop:
+    """Who wants the run to end before its plan does."""
+
+    by: str | None = None
+    why: str = ""
+    signal: int | None = None
+    at_ns: int = 0
+    times: int = 0
+    asked: Event = field(default_factory=Event)
+
+
+class Watch:
+    """Watches one run from the zero of its clock to the end of its last journal."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        master: Master,
+        workers: Mapping[str, Child],
+        folder: RunFolder,
+        clock: RunClock,
+        stop: Stop,
+        trouble: Trouble,
+        show: Callable[[View], None],
+    ) -> None:
+        self._plan = plan
+        self._master = master
+        self._workers = workers
+        self._folder = folder
+        self._clock = clock
+        self._stop = stop
+        self._trouble = trouble
+        self._show_view = show
+        self._showing = True
+        self._unwritable: RunFolderError | None = None
+
+    def until_settled(self) -> None:
+        """Return when every journal has ended or is lost; RunFolderError when the run folder takes no more."""
+        master, clock = self._master, self._clock
+        phase: str | None = None
+        patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
+        asked_us: int | None = None
+        while not all(admitted.settled for admitted in master.admitted.values()):
+            if self._unwritable is not None:
+                raise self._unwritable
+            now = clock.now_us()
+            current = phase_at(self._plan.load, now) if now >= 0 else None
+            if current is not None and current.name != phase and asked_us is None:
+                phase = current.name
+                self._folder.event(now, "phase", f"phase {phase} begins", phase)
+            if asked_us is None and now >= self._plan.duration_us:
+                asked_us = now
+                self._folder.event(now, "drain", "the plan is over; users finish what they have begun")
+                master.tell_stopping()
+            if self._stop.asked.is_set():
+                self._stop.asked.clear()
+                master.tell_stopping()
+                master.stop_loading(at_once=self._stop.times > 1)
+                asked_us = now if asked_us is None else asked_us
+            self._notice_deaths()
+            if asked_us is not None and now > asked_us + patience_us:
+                for worker, admitted in master.admitted.items():
+                    if not admitted.settled:
+                        master.lose(worker, "its journal did not end in time")
+            self._show(draining=asked_us is not None)
+            self._stop.asked.wait(timeout=TICK_S)
+
+    def sample(self, processes: dict[str, list[int]]) -> None:
+        """Write down what these processes take, once a second, until killed."""
+        try:
+            sample_resources(self._folder, self._clock, processes)
+        except RunFolderError as error:
+            self._unwritable = error
+
+    def _show(self, *, draining: bool) -> None:
+        if not self._showing:
+            return
+        try:
+            self._show_view(self._view(draining=draining))
+        except (Exception, SystemExit):  # rich ends the process when the reader of its output is gone
+            self._showing = False
+            logger.exception("the display failed; the run goes on without it")
+
+    def _notice_deaths(self) -> None:
+        for worker, child in self._workers.items():
+            admitted = self._master.admitted.get(worker)
+            if child.running() or admitted is None or admitted.settled:
+                continue
+            self._master.salvage(worker, self._folder.worker_journals / f"{worker}-{admitted.epoch}.journal")
+            status = child.process.returncode
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+            self._master.lose(worker, f"its process {how}")
+
+    def _view(self, *, draining: bool) -> View:
+        now = max(0, self._clock.now_us())
+        phase = phase_at(self._plan.load, now)
+        at_work = [admitted for admitted in self._master.admitted.values() if admitted.lost is None]
+        rate, p95, p99 = self._master.live.figures(len(at_work))
+        regions = {region.name: (0, region.workers) for region in self._plan.regions}
+        for admitted in at_work:
+            up, planned = regions[admitted.seat.region]
+            regions[admitted.seat.region] = (up + 1, planned)
+        return View(
+            at_us=now,
+            phase=None if phase is None else phase.name,
+            left_us=max(0, self._plan.duration_us - now),
+            users=self._master.live.users,
+            users_planned=users_at(self._plan.load, now),
+            rate_per_s=rate,
+            p95_us=p95,
+            p99_us=p99,
+            requests=self._master.live.requests,
+            failures=self._master.live.failures,
+            workers=regions,
+            trouble=self._trouble.lines(),
+            draining=draining,
+        )
