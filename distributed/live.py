@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Interval, Outcome
@@ -12,6 +12,7 @@ from loadproof.measure.interval import Interval, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+P99: Final = Fraction(99, 100)
 WINDOW: Final = 10
 """Seconds that the live figures look back."""
 
@@ -28,8 +29,13 @@ class View:
     rate_per_s: float | None
     p95_us: int | None
     p99_us: int | None
+    pacer_lag_us: int | None
+    """P99 of how late our own timers were; not part of any latency, as `receive_lag_us` is not."""
+    receive_lag_us: int | None
     requests: int
     failures: int
+    dropped: int
+    """Starts of an open plan that nobody began."""
     workers: Mapping[str, tuple[int, int]]
     """Region -> (workers that report, workers planned)."""
     trouble: tuple[str, ...] = ()
@@ -37,9 +43,21 @@ class View:
     draining: bool = False
 
 
+class Figures(NamedTuple):
+    """Of the last seconds; None where nothing was recorded."""
+
+    rate_per_s: float | None = None
+    p95_us: int | None = None
+    p99_us: int | None = None
+    pacer_lag_us: int | None = None
+    receive_lag_us: int | None = None
+
+
 @dataclass
 class _Second:
     latencies: Histogram = field(default_factory=Histogram)
+    pacer_lag: Histogram = field(default_factory=Histogram)
+    receive_lag: Histogram = field(default_factory=Histogram)
     ok: int = 0
     users: int = 0
     workers: int = 0
@@ -53,6 +71,7 @@ class LiveTotals:
         self._users: dict[str, int] = {}
         self.requests = 0
         self.failures = 0
+        self.dropped = 0
 
     def add(self, worker: str, interval: Interval) -> None:
         second = self._seconds.get(interval.second)
@@ -61,6 +80,9 @@ class LiveTotals:
             for old in [known for known in self._seconds if known < interval.second - 3 * WINDOW]:
                 del self._seconds[old]
         second.workers += 1
+        second.pacer_lag += interval.pacer_lag
+        second.receive_lag += interval.receive_lag
+        self.dropped += sum(arrivals.no_user + arrivals.late for arrivals in interval.arrivals.values())
         self._users[worker] = sum(interval.users.values())
         for key, series in interval.series.items():
             count = series.histogram.count
@@ -80,14 +102,21 @@ class LiveTotals:
     def users(self) -> int:
         return sum(self._users.values())
 
-    def figures(self, workers: int) -> tuple[float | None, int | None, int | None]:
-        """(ok requests per second, P95, P99) over the last full seconds that all `workers` have reported."""
+    def figures(self, workers: int) -> Figures:
+        """Over the last full seconds that all `workers` have reported."""
         full = sorted(number for number, second in self._seconds.items() if second.workers >= workers)
         recent = [self._seconds[number] for number in full[-WINDOW:]]
         if not recent:
-            return None, None, None
-        merged = Histogram()
+            return Figures()
+        latencies, pacer_lag, receive_lag = Histogram(), Histogram(), Histogram()
         for second in recent:
-            merged += second.latencies
-        rate = sum(second.ok for second in recent) / len(recent)
-        return rate, merged.quantile(Fraction(95, 100)), merged.quantile(Fraction(99, 100))
+            latencies += second.latencies
+            pacer_lag += second.pacer_lag
+            receive_lag += second.receive_lag
+        return Figures(
+            sum(second.ok for second in recent) / len(recent),
+            latencies.quantile(Fraction(95, 100)),
+            latencies.quantile(P99),
+            pacer_lag.quantile(P99),
+            receive_lag.quantile(P99),
+        )

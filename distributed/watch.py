@@ -129,7 +129,8 @@ class Watch:
         now = max(0, self._clock.now_us())
         phase = phase_at(self._plan.load, now)
         at_work = [admitted for admitted in self._master.admitted.values() if admitted.lost is None]
-        rate, p95, p99 = self._master.live.figures(len(at_work))
+        live = self._master.live
+        figures = live.figures(len(at_work))
         regions = {region.name: (0, region.workers) for region in self._plan.regions}
         for admitted in at_work:
             up, planned = regions[admitted.seat.region]
@@ -138,13 +139,12 @@ class Watch:
             at_us=now,
             phase=None if phase is None else phase.name,
             left_us=max(0, self._plan.duration_us - now),
-            users=self._master.live.users,
+            users=live.users,
             users_planned=users_at(self._plan.load, now),
-            rate_per_s=rate,
-            p95_us=p95,
-            p99_us=p99,
-            requests=self._master.live.requests,
-            failures=self._master.live.failures,
+            **figures._asdict(),
+            requests=live.requests,
+            failures=live.failures,
+            dropped=live.dropped,
             workers=regions,
             trouble=self._trouble.lines(),
             draining=draining,

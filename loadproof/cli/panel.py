@@ -63,7 +63,7 @@ class LivePanel:
 
     def _draw(self, view: View) -> Panel:
         figures = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-        for heading in ("users", "ok", "P95", "P99", "errors"):
+        for heading in ("users", "ok", "P95", "P99", "errors", "own lag P99"):
             figures.add_column(heading)
         figures.add_row(
             f"{view.users:,} of {view.users_planned:,}",
@@ -71,6 +71,7 @@ class LivePanel:
             Text(format_duration(view.p95_us), style="bold"),
             format_duration(view.p99_us),
             Text(_errors(view), style="red" if view.failures else "green"),
+            _lag(view),
         )
         workers = Text("workers  ", style="dim")
         for region, (up, planned) in view.workers.items():
@@ -86,6 +87,8 @@ class LivePanel:
             figures,
             workers,
         ]
+        if view.dropped:
+            parts.append(Text(f"dropped starts  {format_count(view.dropped)}", style="bold red"))
         if view.trouble:
             parts += [Text(f"in trouble  {line}", style="bold red") for line in view.trouble[:6]]
         elif view.requests:
@@ -104,12 +107,20 @@ def _errors(view: View) -> str:
     return f"{format_count(view.failures)} ({format_ratio(ratio)})"
 
 
+def _lag(view: View) -> str:
+    """Of the generator itself; the latencies beside it are free of it."""
+    return f"{format_duration(view.pacer_lag_us)} to start, {format_duration(view.receive_lag_us)} to receive"
+
+
 def _line(view: View) -> str:
     workers = sum(up for up, _ in view.workers.values())
     planned = sum(planned for _, planned in view.workers.values())
     text = (
         f"{view.at_us / 1_000_000:6.0f} s  {_phase(view)}  users {view.users}/{view.users_planned}  "
         f"{format_rate(view.rate_per_s)} ok  P95 {format_duration(view.p95_us)}  "
-        f"P99 {format_duration(view.p99_us)}  errors {_errors(view)}  workers {workers}/{planned}"
+        f"P99 {format_duration(view.p99_us)}  errors {_errors(view)}  own lag {_lag(view)}  "
+        f"workers {workers}/{planned}"
     )
+    if view.dropped:
+        text += f"  dropped starts {format_count(view.dropped)}"
     return text + "".join(f"\n          in trouble: {line}" for line in view.trouble)
