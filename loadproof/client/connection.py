@@ -131,6 +131,17 @@ class Connection:
                 raise _lost(error) from error
         return None
 
+    def send_through(self, rest: memoryview) -> None:
+        """As `send_rest` to the end, whatever the other end says meanwhile: somebody else listens."""
+        while rest:
+            self._wait(WRITE)
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise _lost(error) from error
+
     def receive(self) -> bytes:
         """What came, at least a byte, after waiting for it; empty when the other end has closed.
 

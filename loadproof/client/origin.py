@@ -79,9 +79,18 @@ class Origin:
         return TlsConnection() if self.scheme == "https" else Connection()
 
     def connect(
-        self, connection: Connection, source: str | None, session: SSLSession | None, told: Told
+        self,
+        connection: Connection,
+        source: str | None,
+        session: SSLSession | None,
+        told: Told,
+        *,
+        tunnel: bool = False,
     ) -> None:
-        """Make the connection usable; RequestError says why it cannot be. `told` hears how long each part took."""
+        """Make the connection usable; RequestError says why it cannot be. `told` hears how long each part took.
+
+        `tunnel` asks a proxy for one even where it could forward the request: what follows is not HTTP.
+        """
         host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
         place = f"{host}:{port}"
         begun = monotonic_ns()
@@ -90,7 +99,7 @@ class Origin:
             told(Timed.RESOLVE, host, (monotonic_ns() - begun) // 1_000)
         begun = monotonic_ns()
         connection.open(addresses, source)
-        if self.proxy is not None and self.scheme == "https":
+        if self.proxy is not None and (tunnel or self.scheme == "https"):
             self._ask_for_tunnel(connection, self.proxy)
         told(Timed.CONNECT, place, (monotonic_ns() - begun) // 1_000)
         if isinstance(connection, TlsConnection):

@@ -18,10 +18,11 @@ from loadproof.client.rows import Rows, UserRows
 from loadproof.client.session import HttpSession
 from loadproof.client.settings import settings_of
 from loadproof.client.tasks import UserTasks
+from loadproof.client.websockets import WebSocket
 from loadproof.errors import UndeclaredNameError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from locust.env import Environment
 
@@ -128,6 +129,25 @@ class LoadUser(User, RestMixin):  # type: ignore[misc]  # Locust's classes are n
         if self._state == LOCUST_STATE_STOPPING:
             raise StopUser
         self._state = LOCUST_STATE_RUNNING
+
+    def websocket(
+        self,
+        url: str,
+        name: str | None = None,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> WebSocket:
+        """A WebSocket for the length of a `with` block: one request, named as any other.
+
+        `url` is a path of the host, or absolute with ws or wss. `timeout` is in seconds, for the connection, the
+        answer and each wait for a message; without it the class's time-outs hold. Cookies, certificates, proxies
+        and source addresses are those of `client`.
+
+        The block raises WebSocketError when no connection comes about or the server ends it; see there.
+        """
+        return WebSocket(self.client, url, name, subprotocols=subprotocols, headers=headers, timeout=timeout)
 
     def check(
         self,
