@@ -289,8 +289,11 @@ def _body_length(status: int, headers: Headers, method: str) -> int:
         return 0
     coding = headers.get("transfer-encoding")
     if coding is not None:
-        last = coding.rpartition(",")[2].strip().lower()
-        return _CHUNKED if last == "chunked" else _UNTIL_CLOSE
+        codings = [each.strip().lower() for each in coding.split(",")]
+        codings = [each for each in codings if each != "identity"]
+        if codings not in ([], ["chunked"]):
+            raise MalformedAnswerError("the answer has a transfer coding that nobody asked for")
+        return _CHUNKED if codings else _UNTIL_CLOSE
     length = headers.get("content-length")
     # llhttp has refused anything but digits, a second one and one beside a transfer coding.
     return _UNTIL_CLOSE if length is None else int(length)
