@@ -40,7 +40,8 @@ class Found:
     seconds: int
     pacer_lag_p99_ms: float | None = None
     """Of loadproof only: Locust does not say."""
-    dropped: int | None = None
+    starts: tuple[int, int] | None = None
+    """Taken and dropped, of loadproof only."""
     true: dict[str, float] | None = None
 
     @property
@@ -115,10 +116,10 @@ def our_rate(seconds: int) -> Found:
     with nginx() as target:
         load = {"arrivals": f"{RATE}/s", "users": RATE_USERS}
         begun = target.requests() + 100
-        reported, judged = run_ours(
+        reported, seen = run_ours(
             "get", target.url, load, seconds, lambda: target.requests() > begun, target.requests
         )
-        return Found(reported, RATE, seconds, pacer_lag_p99_ms(judged), dropped(judged))
+        return Found(reported, RATE, seconds, pacer_lag_p99_ms(seen), taken_and_dropped(seen))
 
 
 def stock_rate(seconds: int) -> Found:
@@ -139,8 +140,8 @@ def stock_rate(seconds: int) -> Found:
 def our_stall(seconds: int) -> Found:
     with known_target("--stall", "--skip-s", str(WARM_UP_S)) as target:
         load = {"arrivals": f"{STALL_RATE}/s", "users": STALL_USERS}
-        reported, judged = run_ours("get", target.url, load, seconds, target.begun)
-    return Found(reported, STALL_RATE, seconds, pacer_lag_p99_ms(judged), dropped(judged), target.truth)
+        reported, seen = run_ours("get", target.url, load, seconds, target.begun)
+    return Found(reported, STALL_RATE, seconds, pacer_lag_p99_ms(seen), taken_and_dropped(seen), target.truth)
 
 
 def stock_stall(users: int, seconds: int) -> Found:
@@ -152,16 +153,17 @@ def stock_stall(users: int, seconds: int) -> Found:
     return Found(reported, STALL_RATE, seconds, true=target.truth)
 
 
-def dropped(judged: list[Interval]) -> int:
-    """Starts that nobody took; RuntimeError when there were no starts at all."""
-    arrivals = [one for interval in judged for one in interval.arrivals.values()]
-    if not sum(one.taken for one in arrivals):
+def taken_and_dropped(seen: list[Interval]) -> tuple[int, int]:
+    """What became of the steady phase's starts; RuntimeError when the run had none."""
+    found = [one for interval in seen for key, one in interval.arrivals.items() if key.phase == plans.STEADY]
+    if not found:
         raise RuntimeError("no arrival was recorded: the run was not an open one")
-    return sum(one.no_user + one.late for one in arrivals)
+    return sum(one.taken for one in found), sum(one.no_user + one.late for one in found)
 
 
-def pacer_lag_p99_ms(judged: list[Interval]) -> float:
-    (p99,) = plans.quantiles_ms((interval.pacer_lag for interval in judged), 0.99)
+def pacer_lag_p99_ms(seen: list[Interval]) -> float:
+    lags = (interval.pacer_lag for interval in seen if interval.second >= WARM_UP_S)
+    (p99,) = plans.quantiles_ms(lags, 0.99)
     return p99
 
 
@@ -169,22 +171,28 @@ def rate_table(found: dict[str, list[Found]]) -> str:
     rows = []
     for name, ones in found.items():
         lags = [one.pacer_lag_p99_ms for one in ones if one.pacer_lag_p99_ms is not None]
-        drops = [one.dropped for one in ones if one.dropped is not None]
+        planned = RATE * ones[0].seconds
+        starts = {
+            f"{taken:,} + {lost:,} of {planned:,}"
+            for one in ones
+            if one.starts
+            for taken, lost in [one.starts]
+        }
         rows.append(
             [
                 name,
                 Spread.of([100 * one.rate_error for one in ones]).text(3),
                 Spread.of([100 * one.reported.cpu for one in ones]).text(1),
                 Spread.of(lags).text(3) if lags else "not told",
-                f"{max(drops)}" if drops else "not told",
+                "; ".join(sorted(starts)) or "not told",
             ]
         )
     head = [
         "generator",
-        "rate against the plan, %",
+        "rate at nginx against the plan, %",
         "CPU, % of a core",
         "pacer lag P99, ms",
-        "dropped starts",
+        "starts taken + dropped",
     ]
     return results.markdown(head, rows)
 

@@ -82,7 +82,7 @@ def run(target: Nginx, arguments: argparse.Namespace) -> tuple[dict[str, Any], W
                     "users": f"0..{arguments.users}",
                     "warmup": True,
                 },
-                {"phase": "steady", "duration": f"{arguments.seconds}s", "users": arguments.users},
+                {"phase": plans.STEADY, "duration": f"{arguments.seconds}s", "users": arguments.users},
             ],
             regions=[{"name": f"region-{number}"} for number in range(1, WORKERS + 1)],
             rules=["error_ratio <= 0%", "p99 <= 1s"],
@@ -93,7 +93,8 @@ def run(target: Nginx, arguments: argparse.Namespace) -> tuple[dict[str, Any], W
         with processes.running(
             plans.run_command(plan, judged=True), core=None, output=output, env=environment
         ) as process:
-            processes.wait_until("the first users", lambda: target.connections() > 0, process)
+            # The run's own look at the target is a connection too, long before the first user.
+            processes.wait_until("the first users", lambda: target.connections() > 5, process)
             begun = time.monotonic()
             while (
                 process.poll() is None and time.monotonic() < begun + arguments.ramp + arguments.seconds - 2

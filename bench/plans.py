@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from loadproof.measure.interval import Interval, Outcome
 
+STEADY = "steady"
+"""The phase that is judged, in every plan here."""
 SCENARIOS = Path(__file__).parent / "scenarios"
 
 
@@ -56,28 +58,27 @@ def run_folder(plan: Path) -> Path:
     return folder
 
 
-def intervals(plan: Path, first: int, last: int) -> list[Interval]:
-    """Every worker's intervals of the seconds first to last, the last one not included.
+def intervals(plan: Path, first: int = 0, last: int | None = None) -> list[Interval]:
+    """Every worker's intervals of the seconds first to last, the last one not included; by default all.
 
     RuntimeError when a journal is torn.
     """
     found = []
     for path in sorted((run_folder(plan) / "journals").glob("*.journal")):
         journal = Journal(path)
-        found += [interval for interval in journal.intervals() if first <= interval.second < last]
+        found += [
+            interval
+            for interval in journal.intervals()
+            if first <= interval.second and (last is None or interval.second < last)
+        ]
         if not journal.state.complete:
             raise RuntimeError(f"{path.name} is torn: {journal.state.damage}")
     return found
 
 
 def count(intervals: list[Interval], *outcomes: Outcome) -> int:
-    """Requests that ended so within the intervals."""
-    return sum(
-        series.histogram.count
-        for interval in intervals
-        for key, series in interval.series.items()
-        if key.outcome in outcomes
-    )
+    """Requests of the steady phase that ended so within the intervals."""
+    return sum(histogram.count for histogram in latencies(intervals, *outcomes))
 
 
 def quantiles_ms(histograms: Iterable[Histogram], *shares: float) -> list[float]:
@@ -90,8 +91,8 @@ def quantiles_ms(histograms: Iterable[Histogram], *shares: float) -> list[float]
 
 
 def latencies(intervals: list[Interval], *outcomes: Outcome) -> Iterator[Histogram]:
-    """Of the requests that ended so."""
+    """Of the requests that started in the steady phase and ended so."""
     for interval in intervals:
         for key, series in interval.series.items():
-            if key.outcome in outcomes:
+            if key.outcome in outcomes and key.phase == STEADY:
                 yield series.histogram

@@ -53,11 +53,11 @@ def run_ours(
     counted: Callable[[], float] = lambda: math.nan,
     **environment: str,
 ) -> tuple[Reported, list[Interval]]:
-    """`loadproof run` with this load (`users` or `arrivals`) for so long, and the intervals judged."""
+    """`loadproof run` with this load (`users` or `arrivals`) for so long, and all its intervals."""
     with tempfile.TemporaryDirectory() as folder:
         phases = [
             {"phase": "warm-up", "duration": f"{WARM_UP_S}s", "warmup": True, **load},
-            {"phase": "steady", "duration": f"{seconds}s", **load},
+            {"phase": plans.STEADY, "duration": f"{seconds}s", **load},
         ]
         plan = plans.write_plan(Path(folder), f"{scenario}_load_user", url, phases)
 
@@ -67,12 +67,12 @@ def run_ours(
         cpu, offered = _run(
             plans.run_command(plan), Path(folder), environment, seconds, started, counted, charged
         )
-        judged = plans.intervals(plan, WARM_UP_S, WARM_UP_S + seconds)
-    p50, p90, p95, p99 = plans.quantiles_ms(plans.latencies(judged, Outcome.OK), 0.5, 0.9, 0.95, 0.99)
-    failed = plans.count(judged, Outcome.FAILED, Outcome.TIMEOUT)
+        seen = plans.intervals(plan)
+    p50, p90, p95, p99 = plans.quantiles_ms(plans.latencies(seen, Outcome.OK), 0.5, 0.9, 0.95, 0.99)
+    failed = plans.count(seen, Outcome.FAILED, Outcome.TIMEOUT)
     if failed:
         raise RuntimeError(f"{failed} requests of loadproof failed")
-    return Reported(plans.count(judged, Outcome.OK), p50, p90, p95, p99, cpu, offered), judged
+    return Reported(plans.count(seen, Outcome.OK), p50, p90, p95, p99, cpu, offered), seen
 
 
 def run_stock(

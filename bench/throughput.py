@@ -138,7 +138,7 @@ def measure_ours(name: str, work: Work, target: Nginx, seconds: int) -> Figure:
         folder = Path(name_of_folder)
         load = [
             {"phase": "ramp", "duration": f"{RAMP_S}s", "users": f"1..{work.users}", "warmup": True},
-            {"phase": "steady", "duration": f"{seconds + 2}s", "users": work.users},
+            {"phase": plans.STEADY, "duration": f"{seconds + 4}s", "users": work.users},
         ]
         url = target.tls_url if work.tls else target.url
         plan = plans.write_plan(folder, f"{work.scenario}_load_user", url, load)
@@ -153,12 +153,14 @@ def measure_ours(name: str, work: Work, target: Nginx, seconds: int) -> Figure:
             (worker,) = plans.workers(process)
             seen = window(target, [worker], seconds)
             refuse_refusals(name, target)
+            if not worker.is_running():
+                raise RuntimeError("the run was over too early: its users came late")
             process.wait(timeout=60)
         if process.returncode:
             raise RuntimeError(
                 f"loadproof ended with {process.returncode}:\n{(folder / 'output').read_text()}"
             )
-        judged = plans.intervals(plan, RAMP_S + 1, RAMP_S + 1 + seconds)
+        judged = plans.intervals(plan, RAMP_S + 2, RAMP_S + 2 + seconds)
     failed = plans.count(judged, Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNFINISHED)
     if failed:
         raise RuntimeError(f"{failed} requests of loadproof failed")
