@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from heapq import heappop, heappush
 from itertools import count
 from time import CLOCK_MONOTONIC, monotonic_ns
@@ -94,13 +95,15 @@ class Pacer:
         self._woken_ns = until_ns = monotonic_ns()
         # Until the end of the loop, so that a callback which asks for another does not arm the timer each time.
         self._armed_ns = 0
-        try:
-            while due and due[0][0] <= until_ns:
-                due_ns, _, call = heappop(due)
-                if call.back is not None:
-                    call.back(due_ns, monotonic_ns())
-        finally:
-            self._arm()
+        while due and due[0][0] <= until_ns:
+            due_ns, _, call = heappop(due)
+            if call.back is None:
+                continue
+            try:
+                call.back(due_ns, monotonic_ns())
+            except Exception:  # noqa: BLE001 the loop stops a watcher whose callback fails, and then nothing is due
+                get_hub().handle_error(call, *sys.exc_info())
+        self._arm()
 
     def _arm(self) -> None:
         due = self._due
