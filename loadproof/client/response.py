@@ -88,6 +88,11 @@ class Response:
         return self.ok
 
     @property
+    def length(self) -> int:
+        """Bytes of the body that are here."""
+        return len(self.content or b"")
+
+    @property
     def reason(self) -> str:
         return "" if self._head is None else self._head.reason
 
@@ -192,18 +197,19 @@ class Response:
 class CaughtResponse(Response):
     """The answer of a `with ... catch_response=True` block, which decides what it counts as."""
 
-    __slots__ = ("_settle", "_settled", "_verdict", "request_meta")
+    __slots__ = ("_answer", "_settle", "_settled", "_verdict", "request_meta")
 
     def __init__(
         self, answer: Response, settle: Callable[[Exception | None, bool], None], meta: dict[str, Any]
     ) -> None:
+        self._answer = answer
         super().__init__(
             answer._asked,  # noqa: SLF001 a copy of its own kind
             answer._sent,  # noqa: SLF001
             answer._head,  # noqa: SLF001
-            answer.content,
+            None,
             answer._latency_us,  # noqa: SLF001
-            answer.error,
+            None,
             answer.history,
         )
         self._settle = settle
@@ -211,6 +217,32 @@ class CaughtResponse(Response):
         self._verdict: Exception | bool | None = None
         self.request_meta = meta
         """What Locust's listeners of `events.request` are told; `name` may be changed in the block."""
+
+    @property
+    def content(self) -> bytes | None:
+        return self._answer.content
+
+    @content.setter
+    def content(self, content: bytes | None) -> None:
+        """The answer has it, and what is streamed must not be waited for."""
+
+    @property
+    def error(self) -> Exception | None:
+        return self._answer.error
+
+    @error.setter
+    def error(self, error: Exception | None) -> None:
+        """The answer has it; a stream may break off later."""
+
+    @property
+    def length(self) -> int:
+        return self._answer.length
+
+    def iter_content(self, chunk_size: int | None = 1, *, decode_unicode: bool = False) -> Iterator[Any]:
+        return self._answer.iter_content(chunk_size, decode_unicode=decode_unicode)
+
+    def close(self) -> None:
+        self._answer.close()
 
     def success(self) -> None:
         """Count the request as ok, whatever its status."""
@@ -248,6 +280,7 @@ class CaughtResponse(Response):
         if not self._settled:
             self._settled = True
             self._settle(failure, abandoned)
+            self.close()
 
 
 class _Failure(Exception):  # noqa: N818 its text is a scenario's own

@@ -366,7 +366,7 @@ class HttpSession:
             "start_time": start_real_ns / 1e9,
             "url": request.url,
             "response_time": response._latency_us / 1_000,  # noqa: SLF001
-            "response_length": len(response.content or b""),
+            "response_length": response.length,
         }
 
     def cookie_line(self, request: Request) -> bytes:

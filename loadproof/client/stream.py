@@ -8,7 +8,7 @@ from gevent import Timeout
 
 from loadproof.client.coding import decoded
 from loadproof.client.response import Response
-from loadproof.errors import RequestTimeoutError
+from loadproof.errors import RequestError, RequestTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,10 @@ class StreamedResponse(Response):
     def content(self, content: bytes | None) -> None:
         self._whole = content
 
+    @property
+    def length(self) -> int:
+        return sum(map(len, self._reader.pieces)) if self._whole is None else len(self._whole)
+
     def iter_content(self, chunk_size: int | None = 1, *, decode_unicode: bool = False) -> Iterator[Any]:
         if self._whole is not None:
             yield from super().iter_content(chunk_size, decode_unicode=decode_unicode)
@@ -79,6 +83,14 @@ class StreamedResponse(Response):
             self._connection = None
 
     def _pieces_left(self) -> Iterator[bytes]:
+        try:
+            yield from self._read_on()
+        except RequestError as error:
+            self.close()
+            self.error = error
+            raise
+
+    def _read_on(self) -> Iterator[bytes]:
         pieces = self._reader.pieces
         while True:
             while pieces:
