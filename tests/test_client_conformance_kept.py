@@ -292,3 +292,32 @@ def test_a_stream_that_falls_silent_is_a_timeout(clients, odd):
 
     with pytest.raises(RequestTimeoutError):
         list(answer.iter_content(100))
+
+
+def test_a_stream_in_a_block_does_not_wait_for_its_end(clients, odd):
+    """The scenario says what it counts as, and what is left unread is closed with the block."""
+    played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n\r\nfirst\nsec"), DRAIN], [REQUEST, send(OK)])
+    client = clients(played.url)
+
+    with client.get("/", stream=True, catch_response=True) as answer:
+        assert next(answer.iter_lines()) == b"first"
+        answer.success()
+
+    played.wait_until_ended(1)
+    assert client.get("/").content == b"ok"
+    assert clients.books().ok == 2
+
+
+@pytest.mark.parametrize("case", BROKEN_STREAMS)
+def test_a_stream_that_breaks_in_a_block_is_one_failure(clients, odd, case):
+    """It fails the request, as any lost answer does, and raises nothing in the task."""
+    kind, begun, broken = BROKEN_STREAMS[case]
+    played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n", begun), pause(0.1), send(broken)])
+
+    with clients(played.url).get("/", stream=True, catch_response=True) as answer:
+        assert answer.status_code == 200
+        list(answer.iter_content(1000))
+
+    assert isinstance(answer.error, kind)
+    books = clients.books()
+    assert (books.ok, books.failed, books.errors) == (0, 1, [str(answer.error)])
