@@ -113,12 +113,12 @@ class Line:
 
 
 def talk(recorder, *steps):
-    user = user_of(WebSocket("/live", steps))
+    user = user_of(WebSocket("/live", steps), headers={"X-A": "1"})
     line = Line()
 
     @contextlib.contextmanager
-    def websocket(path, name=None, subprotocols=()):
-        line.opened = (path, name)
+    def websocket(path, name=None, *, subprotocols=(), headers=None, timeout=None):
+        line.opened = (path, name, headers)
         yield line
 
     user.websocket = websocket
@@ -137,7 +137,7 @@ def test_messages_are_sent_received_and_captured_from(recorder):
         Message(send="bye"),
     )
 
-    assert line.opened == ("/live", "WEBSOCKET /live")
+    assert line.opened == ("/live", "WEBSOCKET /live", {"X-A": "1"})
     assert line.sent == ["hello", "again HELLO", "again HELLO", "bye"]
     assert counted == {
         "greeted": (1, 0, 0),

@@ -96,7 +96,8 @@ def _player(step: Step, headers: Mapping[str, str]) -> _Play:
         case OneOf():
             return _one_of(step, headers)
         case WebSocket():
-            return _websocket(step, _sequence([_player(inner, headers) for inner in step.steps]))
+            play = _sequence([_player(inner, headers) for inner in step.steps])
+            return _websocket(step, headers, play)
         case Message():
             return _message(step)
 
@@ -258,8 +259,9 @@ def _refuse(user: Any, method: str, label: str) -> None:
         recorder.finish(ticket, Outcome.FAILED, 0, error="its address leads away from the target", answered=0)
 
 
-def _websocket(step: WebSocket, play: _Play) -> _Play:
+def _websocket(step: WebSocket, flow_headers: Mapping[str, str], play: _Play) -> _Play:
     path, label = _address(step.path), step.label
+    headers = texts_filler(flow_headers)
 
     def talk(at: _Pass) -> bool:
         url = path(at)
@@ -267,7 +269,7 @@ def _websocket(step: WebSocket, play: _Play) -> _Play:
             _refuse(at.user, "WEBSOCKET", label)
             return False
         try:
-            with at.user.websocket(url, name=label) as socket:
+            with at.user.websocket(url, label, headers=headers(at.values)) as socket:
                 return play(_Pass(at.user, at.values, socket))
         except (RequestError, ValueError, TypeError):
             return False  # a failed request already
