@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from flow_playing import played, site
 from planning import write
+from speaking import speaking
 
 HEAD = """\
 name: shop
@@ -295,3 +296,44 @@ def test_no_captured_value_breaks_a_pass(tmp_path):
         assert counts[f"/v/{number}"] == 2
         assert counts[f"/end/{number}"] == 2
         assert counts[f"/w/{number}"] == 6
+
+
+def test_a_websocket_is_talked_to(tmp_path):
+    """Messages and round trips with a real server; one that is refused has failed, and ends the pass."""
+    plan = write(
+        tmp_path,
+        HEAD
+        + """\
+    headers: {X-Kind: flow}
+    steps:
+      - websocket: /live
+        steps:
+          - {send: asked, receive: headers, capture: {kind: "json:headers.x-kind", seen: "json:path"}}
+          - {send: "many 2"}
+          - {receive: push 0, check: first}
+          - {receive: "", check: second}
+          - loop: 2
+            steps: [{send: "say ${kind} ${seen}", receive: "say flow /live", check: echoed}]
+      - websocket: /refused
+        name: WEBSOCKET nowhere
+        steps: [{send: a}]
+      - websocket: /never
+        steps: [{send: a}]
+""",
+    )
+    with speaking() as port:
+        seen = played(plan, f"http://127.0.0.1:{port}")
+
+    assert [(name, error is None) for _, name, error in seen["requests"]] == [
+        ("WEBSOCKET /live", True),
+        ("WEBSOCKET nowhere", False),
+    ]
+    assert [(name, passed) for name, passed, _ in seen["checks"]] == [
+        ("WEBSOCKET /live", True),
+        ("capture(kind)", True),
+        ("capture(seen)", True),
+        ("first", True),
+        ("second", True),
+        ("echoed", True),
+        ("echoed", True),
+    ]
