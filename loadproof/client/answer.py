@@ -259,7 +259,9 @@ def _parse_head(raw: bytes, method: str) -> Head:
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
-        raise MalformedAnswerError(f"the answer is no HTTP: {error}") from error
+        # llhttp stops behind every 101, and httptools takes that for an error where Connection does not tell of it.
+        if not fields.complete or parser.get_status_code() != 101:
+            raise MalformedAnswerError(f"the answer is no HTTP: {error}") from error
     if not fields.complete:
         raise MalformedAnswerError("the answer is no HTTP: the head does not end where it says")
     headers = Headers(fields.fields)

@@ -118,8 +118,8 @@ class Channel:
 
     def drop(self) -> None:
         """Leave without a word."""
-        if self.ended is None:
-            self.ended = ConnectionLostError("the WebSocket is closed: its `with` block is over")
+        self.ended = ConnectionLostError("the WebSocket is closed: its `with` block is over")
+        self._inbox.clear()
         self._reader.kill()
         self._connection.waiter = None
         self._connection.close()
