@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["rate", "stall"], action="append")
     parser.add_argument("--peers", help="some of loadproof, fasthttp, with commas; default both")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=6, help="of the rate")
+    parser.add_argument("--seconds", type=int, default=5, help="of the rate")
     parser.add_argument("--periods", type=int, default=1, help=f"of {STALL_PERIOD_S} s, with a stall each")
     arguments = parser.parse_args()
     peers = (arguments.peers or "loadproof,fasthttp").split(",")
@@ -172,12 +172,8 @@ def rate_table(found: dict[str, list[Found]]) -> str:
     for name, ones in found.items():
         lags = [one.pacer_lag_p99_ms for one in ones if one.pacer_lag_p99_ms is not None]
         planned = RATE * ones[0].seconds
-        starts = {
-            f"{taken:,} + {lost:,} of {planned:,}"
-            for one in ones
-            if one.starts
-            for taken, lost in [one.starts]
-        }
+        known = [one.starts for one in ones if one.starts is not None]
+        starts = {f"{taken:,} + {lost:,} of {planned:,}" for taken, lost in known}
         rows.append(
             [
                 name,

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 OURS = "loadproof"
 BASE = "FastHttpUser"
 FOREVER_S = 3_600
-BODY = json.dumps(ORDER)
-COOKIE = "session=6f1e"
 NPM = {"autocannon": "8.0.0", "artillery": "2.0.21"}
 """Versions that run on the Node.js of Debian's backports and later (18.16)."""
 ENVIRONMENT = {
@@ -45,8 +43,10 @@ class Work:
     users: int
     path: str
     tls: bool = False
-    left_out: str | None = None
-    """A generator that cannot do it, which the results say."""
+    left_out: tuple[str, ...] = ()
+    """Generators that cannot do it."""
+    why: str = ""
+    """They cannot, for the results."""
 
     @property
     def posts(self) -> bool:
@@ -73,29 +73,16 @@ def stock_locust(scenario: Path | str, url: str) -> list[str]:
     ]
 
 
-def wrk(work: Work, url: str, folder: Path) -> list[str]:
-    options = ["-t", "1", "-c", str(work.users), "-d", f"{FOREVER_S}s"]
-    if work.posts:
-        script = folder / "post.lua"
-        script.write_text(
-            f"wrk.method = 'POST'\nwrk.body = '{BODY}'\n"
-            f"wrk.headers['Content-Type'] = 'application/json'\nwrk.headers['Cookie'] = '{COOKIE}'\n"
-        )
-        options += ["-s", str(script)]
-    return ["wrk", *options, url + work.path]
+def wrk(work: Work, url: str, _folder: Path) -> list[str]:
+    return ["wrk", "-t", "1", "-c", str(work.users), "-d", f"{FOREVER_S}s", url + work.path]
 
 
 def hey(work: Work, url: str, _folder: Path) -> list[str]:
-    options = ["-c", str(work.users), "-z", f"{FOREVER_S}s"]
-    if work.posts:
-        options += ["-m", "POST", "-T", "application/json", "-H", f"Cookie: {COOKIE}", "-d", BODY]
-    return ["hey", *options, url + work.path]
+    return ["hey", "-c", str(work.users), "-z", f"{FOREVER_S}s", url + work.path]
 
 
 def autocannon(work: Work, url: str, _folder: Path) -> list[str]:
     options = ["-c", str(work.users), "-d", str(FOREVER_S), "--no-progress"]
-    if work.posts:
-        options += ["-m", "POST", "-H", "Content-Type=application/json", "-H", f"Cookie={COOKIE}", "-b", BODY]
     return ["node", str(npm() / "autocannon" / "autocannon.js"), *options, url + work.path]
 
 
@@ -129,7 +116,7 @@ def k6(work: Work, url: str, folder: Path) -> list[str]:
     start = "import http from 'k6/http';\nimport { check } from 'k6';\n"
     step = f"http.get('{url}{work.path}');"
     if work.posts:
-        start += f"const order = {BODY};\nlet known = false;\n"
+        start += f"const order = {json.dumps(ORDER)};\nlet known = false;\n"
         step = f"""\
 if (!known) {{ http.post('{url}/login'); known = true; }}
     const headers = {{'Content-Type': 'application/json'}};

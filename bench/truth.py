@@ -53,7 +53,7 @@ def main() -> int:
         "--peers", help="some of loadproof, fasthttp, http, with commas; default the first two"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=5)
     arguments = parser.parse_args()
     names = generators.chosen(arguments.peers or "loadproof,fasthttp")
     parts = []
