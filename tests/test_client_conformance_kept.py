@@ -5,6 +5,7 @@ import pytest
 from commands import wait_until
 from gevent import Timeout
 from odd import DRAIN, OK, REQUEST, RESET, SHUT, pause, send
+from unreachable import full_backlog
 
 from loadproof.errors import ConnectionLostError, MalformedAnswerError, RequestTimeoutError
 
@@ -221,6 +222,31 @@ def test_an_answer_that_nobody_waits_for_any_more_answers_nothing(clients, odd, 
     assert client.get("/next").content == b"second"
     books = clients.books()
     assert (books.ok, books.unfinished, books.answered, books.unanswered) == (2, 1, 2, 1)
+
+
+def test_a_request_ended_in_its_second_hop_is_unfinished_once(clients, odd):
+    """The first hop was answered and the second was not."""
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /hung\r\nContent-Length: 0\r\n\r\n"
+    played = odd.play([REQUEST, send(moved), REQUEST, DRAIN])
+    job = gevent.spawn(clients(played.url).get, "/")
+    wait_until_asked(played, 2)
+    job.kill()
+
+    books = clients.books()
+    assert (books.started, books.unfinished, books.answered, books.unanswered) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_ended_without_a_connection_is_no_exchange(clients, odd, scheme):
+    """In the handshake, or before it: the target cannot have counted anything."""
+    silent = odd.play([DRAIN])
+    with full_backlog() as full:
+        job = gevent.spawn(clients(full if scheme == "http" else silent.tls_url).get, "/")
+        gevent.sleep(0.1)
+        job.kill()
+
+    books = clients.books()
+    assert (books.unfinished, books.answered, books.unanswered, books.unconnected) == (1, 0, 0, 1)
 
 
 def wait_until_asked(played, count):

@@ -40,6 +40,11 @@ def send(*pieces: bytes) -> list:
     return ["send", b"".join(pieces).decode("latin-1")]
 
 
+def echo(*pieces: bytes) -> list:
+    """Send with the last request's target in place of `{target}`, and the target's length of `{length}`."""
+    return ["echo", b"".join(pieces).decode("latin-1")]
+
+
 def dribble(data: bytes, gap: float = 0.0) -> list:
     """A send a byte, and `gap` seconds after each."""
     return ["dribble", data.decode("latin-1"), gap]

@@ -99,6 +99,10 @@ class Connection:
     def send(self, text: str) -> None:
         self.socket.sendall(text.encode("latin-1"))
 
+    def echo(self, text: str) -> None:
+        """Send with the last request's target in place of `{target}`, and the target's length of `{length}`."""
+        self.send(text.replace("{target}", self.target).replace("{length}", str(len(self.target))))
+
     def dribble(self, text: str, gap: float) -> None:
         for byte in text.encode("latin-1"):
             self.socket.sendall(bytes([byte]))
