@@ -57,7 +57,6 @@ CROWDS = (
         tls=True,
         verified=True,
         left_out="HttpUser",
-        left_out="HttpUser",
     ),
 )
 
