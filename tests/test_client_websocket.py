@@ -1,7 +1,6 @@
 """A scenario's WebSocket: what goes over the wire, and what the books hold of it."""
 
 import json
-from dataclasses import dataclass, field
 
 import gevent
 import pytest
@@ -40,35 +39,6 @@ def wall():
     """No test waits longer, whatever the server does."""
     with Timeout(WALL_S):
         yield
-
-
-@dataclass
-class Ledger:
-    """All intervals of a test, whoever closed them."""
-
-    intervals: list = field(default_factory=list)
-
-    def durations(self, timed):
-        return {
-            (key.name, value)
-            for interval in self.intervals
-            for key, histogram in interval.durations.items()
-            if key.timed == timed
-            for value in [histogram.count]
-        }
-
-
-@pytest.fixture
-def ledger(clients, monkeypatch):
-    kept = Ledger()
-    close = clients.recorder.close_interval
-
-    def closing(**options):
-        kept.intervals.append(close(**options))
-        return kept.intervals[-1]
-
-    monkeypatch.setattr(clients.recorder, "close_interval", closing)
-    return kept
 
 
 @pytest.fixture

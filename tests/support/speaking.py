@@ -1,4 +1,4 @@
-"""Fixtures of WebSocket servers: a proper one, uvicorn with wsproto, and one that sends any bytes."""
+"""Fixtures of WebSocket servers: a proper one, uvicorn with wsproto, and one that sends any bytes; and of a ledger."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -93,3 +94,32 @@ def blunt() -> Iterator[Blunt]:
         assert process.stdin is not None
         yield Blunt(int(process.stdout.readline()))
         process.stdin.close()
+
+
+@dataclass
+class Ledger:
+    """All intervals of a test, whoever closed them."""
+
+    intervals: list = field(default_factory=list)
+
+    def durations(self, timed):
+        return {
+            (key.name, value)
+            for interval in self.intervals
+            for key, histogram in interval.durations.items()
+            if key.timed == timed
+            for value in [histogram.count]
+        }
+
+
+@pytest.fixture
+def ledger(clients, monkeypatch):
+    kept = Ledger()
+    close = clients.recorder.close_interval
+
+    def closing(**options):
+        kept.intervals.append(close(**options))
+        return kept.intervals[-1]
+
+    monkeypatch.setattr(clients.recorder, "close_interval", closing)
+    return kept

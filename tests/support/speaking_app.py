@@ -1,12 +1,21 @@
-"""An ASGI application for uvicorn that speaks WebSocket: it echoes, tells what it was asked, and does as it is told."""
+"""An ASGI application for uvicorn that speaks WebSocket: it echoes, tells what it was asked, and does as it is told.
+
+By HTTP it has a list of items, and a conflict for whoever posts.
+"""
 
 from __future__ import annotations
 
 import json
 
+ITEMS = json.dumps({"items": [{"id": 7}]}).encode()
+
 
 async def app(scope, receive, send):
-    if scope["type"] != "websocket":
+    if scope["type"] == "http":
+        status = 409 if scope["method"] == "POST" else 200
+        length = (b"content-length", str(len(ITEMS)).encode())
+        await send({"type": "http.response.start", "status": status, "headers": [length]})
+        await send({"type": "http.response.body", "body": ITEMS})
         return
     await receive()
     if scope["path"] == "/refused":
