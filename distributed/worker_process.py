@@ -80,6 +80,9 @@ def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Envir
     """Locust's environment for these user classes, with its option defaults and the suite's own options."""
     for user_class in classes.values():
         user_class.host = target  # type: ignore[attr-defined]
+    for name, weight in (plan.scenarios or {}).items():
+        # Locust leaves out a class whose own weight is 0, whatever the plan says.
+        classes[name].weight = weight  # type: ignore[attr-defined]
     options = _locust_options()
     options.host, options.num_users = target, plan.max_users
     options.run_time = plan.duration_us // 1_000_000

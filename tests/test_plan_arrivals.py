@@ -16,6 +16,7 @@ from loadproof.plan.arrivals import (
     poisson_times,
     rate_at,
     time_of_volume_us,
+    times_of,
     volume_before,
 )
 from loadproof.plan.model import RATE_PERIOD_S, Phase
@@ -125,6 +126,15 @@ def test_number_and_instant_are_inverse(load, data):
         assert list(islice(arrival_times(load, n), 3)) == [
             due for due in (arrival_us(load, n + i) for i in range(3)) if due is not None
         ]
+
+
+@given(open_loads(), st.sets(st.integers(0, 10_000), max_size=30))
+def test_some_arrivals_are_due_when_they_are_among_all(load, numbers):
+    """The instants of any ascending numbers are those of the same arrivals one by one, up to the last."""
+    ascending = sorted(numbers)
+    each = [arrival_us(load, n) for n in ascending]
+
+    assert list(times_of(load, ascending)) == [t_us for t_us in each if t_us is not None]
 
 
 @given(open_loads(), st.data())
