@@ -5,7 +5,7 @@ from random import Random
 
 import gevent
 import pytest
-from odd import DRAIN, REQUEST, RESET, SHUT, echo, send, take
+from odd import DRAIN, REQUEST, RESET, SHUT, echo, send, take, tls
 
 from loadproof.errors import RequestError
 
@@ -41,6 +41,11 @@ LAST = (
 """After each of these it has ended, or must not be used again."""
 
 
+@pytest.fixture(scope="module")
+def good(authority):
+    return authority.issue("good", "127.0.0.1")
+
+
 def connection(random):
     """A connection's steps: some good answers, and an end."""
     if random.random() < 0.1:
@@ -70,16 +75,17 @@ def visit(client, random, number, requests):
 @pytest.mark.parametrize(
     "seed", [*range(6), *(pytest.param(each, marks=pytest.mark.long) for each in range(6, 300))]
 )
-def test_every_answer_is_its_requests_own(clients, odd, seed):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_every_answer_is_its_requests_own(clients, odd, authority, good, seed, scheme):
     """No request gets another's answer, none hangs or raises, none is sent more often than it may be."""
     random = Random(seed)
-    played = odd.play(
-        *(connection(random) for _ in range(150)),
-        [REQUEST, *[step for _ in range(9) for step in (echo(ECHO), REQUEST)]],
-    )
-    users = [
-        (clients(played.url, network_timeout=5), Random(seed * 100 + number), number) for number in range(3)
-    ]
+    shake = [tls(good.chain, good.key)] if scheme == "https" else []
+    scripts = [connection(random) for _ in range(150)]
+    scripts.append([REQUEST, *[step for _ in range(9) for step in (echo(ECHO), REQUEST)]])
+    played = odd.play(*([*shake, *steps] for steps in scripts))
+    url = played.url if scheme == "http" else played.tls_url
+    options = {"network_timeout": 5, "authorities": str(authority.file)}
+    users = [(clients(url, **options), Random(seed * 100 + number), number) for number in range(3)]
 
     jobs = [gevent.spawn(visit, client, own, number, 60) for client, own, number in users]
     try:
