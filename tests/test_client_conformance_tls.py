@@ -269,6 +269,20 @@ def test_an_encrypted_answer_before_the_body_is_sent_is_the_answer(clients, odd,
     assert clients(played.tls_url).post("/", data=b"x" * 20_000_000).status_code == 413
 
 
+def test_a_secure_cookie_is_sent_encrypted(clients, odd, good):
+    """Where the same cookie is not sent in the clear."""
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: safe=1; Secure; HttpOnly\r\nContent-Length: 0\r\n\r\n"
+    secure = odd.play([tls(good.chain, good.key), REQUEST, send(answer), REQUEST, send(OK)])
+    plain = odd.play([REQUEST, send(OK)])
+    client = clients(secure.tls_url)
+    client.get("/")
+    client.get("/")
+    client.get(plain.url)
+
+    assert [seen.header("Cookie") for seen in secure.requests()] == [None, "safe=1"]
+    assert plain.requests()[0].header("Cookie") is None
+
+
 def test_a_tunnel_is_encrypted_end_to_end(clients, nginx, odd, monkeypatch):
     """Through a proxy the certificate is still that of the server, and its name is told."""
     proxy = odd.play([REQUEST, TUNNEL_OK, TUNNEL], is_proxy=True)

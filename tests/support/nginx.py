@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import socket
 import subprocess
 import urllib.request
@@ -161,9 +162,12 @@ def nginx(folder: Path, authority: Authority) -> Iterator[Nginx]:
             **addresses,
         )
     )
+    # Debian leaves the folder of servers out of a user's path.
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None, "nginx is missing: run .ci/packages"
     descriptors = [each.fileno() for each in sockets.values()]
     with subprocess.Popen(
-        ["nginx", "-p", str(folder), "-c", str(configuration), "-e", "stderr"],
+        [program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"],
         env={**os.environ, "NGINX": "".join(f"{each};" for each in descriptors)},
         pass_fds=descriptors,
         stderr=subprocess.PIPE,
