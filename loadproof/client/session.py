@@ -299,7 +299,7 @@ class HttpSession:
         recorder.started += 1
         recorder.open[connection] = run_us
         connection.waiter = getcurrent()
-        connection.deadline_ns = start_ns + self.settings.read_ns
+        connection.deadline_ns = start_ns + self.settings.first_wait_ns
         connection.stamp_ns = 0
         try:
             rest = connection.send(message)

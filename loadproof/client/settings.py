@@ -25,6 +25,8 @@ class Settings:
     connect_ns: int
     read_ns: int
     total_ns: int | None
+    first_wait_ns: int
+    """The shorter of both: how long a request on a kept connection may wait for its first byte."""
     max_redirects: int
     fields: dict[str, str]
     """Header fields of every request."""
@@ -66,12 +68,15 @@ def _read(user: LoadUser, base_url: str | None) -> Settings:
     proxy = None
     if user.proxy_host is not None:
         proxy = Proxy(user.proxy_host, user.proxy_port or 80)
+    read_ns = _nanoseconds(user.network_timeout)
+    total_ns = None if user.total_timeout is None else _nanoseconds(user.total_timeout)
     return Settings(
         scenario=type(user).__name__,
         base_url=base_url,
         connect_ns=_nanoseconds(user.connection_timeout),
-        read_ns=_nanoseconds(user.network_timeout),
-        total_ns=None if user.total_timeout is None else _nanoseconds(user.total_timeout),
+        read_ns=read_ns,
+        total_ns=total_ns,
+        first_wait_ns=read_ns if total_ns is None else min(read_ns, total_ns),
         max_redirects=user.max_redirects,
         fields=fields,
         verify=False if user.insecure else user.authorities or True,
