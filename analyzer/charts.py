@@ -127,17 +127,49 @@ def starts(report: Report, size: Size) -> Spec:
     )
 
 
+def lag(report: Report, size: Size) -> Spec:
+    """P99 of the generator's lags, and of the waits for users of an open plan, with the limit of the verdict.
+
+    Always logarithmic: a healthy lag is a small part of the limit. A wait of 0 lies at the bottom.
+    """
+    step, seconds = _downsampled(report.timeline, size.points)
+    colours = {"pacer_lag": BLUE, "receive_lag": ORANGE} | ({"user_wait": GREEN} if report.plan.open else {})
+    values = [
+        _point(row, name, _worst_ms([getattr(second, f"{name}_p99_us") for second in row]))
+        for row in seconds
+        for name in colours
+    ]
+    limit_us = report.generator.lag_limit_us
+    return layered(
+        report,
+        size,
+        title="The generator's own lag",
+        subtitle=_note("P99 of each second over all workers", "worst", step) + ", logarithmic",
+        y_title="lag (ms)",
+        values=values,
+        colours=colours,
+        lines=[{"v": limit_us / 1_000, "label": f"lag <= {format_duration(limit_us)}"}],
+        logarithmic=True,
+    )
+
+
 CHARTS: Final = (
     Chart("throughput", "Throughput", throughput),
     Chart("latency", "Latency", latency),
     Chart("users", "Users", users),
 )
 STARTS: Final = Chart("starts", "Starts", starts)
+LAG: Final = Chart("lag", "The generator's own lag", lag)
 
 
 def charts_of(report: Report) -> tuple[Chart, ...]:
     """The charts that a run has something to show for."""
-    return (*CHARTS, STARTS) if report.plan.open else CHARTS
+    has_lag = any(
+        lag_us is not None
+        for second in report.timeline
+        for lag_us in (second.pacer_lag_p99_us, second.receive_lag_p99_us, second.user_wait_p99_us)
+    )
+    return (*CHARTS, *([STARTS] if report.plan.open else ()), *([LAG] if has_lag else ()))
 
 
 def to_svg(spec: Spec) -> str:

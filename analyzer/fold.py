@@ -147,6 +147,9 @@ class Fold:
                 starts_planned=_planned_starts(self.plan, start) if self.plan.open else None,
                 starts_taken=taken if self.plan.open and intervals else None,
                 starts_dropped=dropped if self.plan.open and intervals else None,
+                pacer_lag_p99_us=_p99(interval.pacer_lag for interval in intervals),
+                receive_lag_p99_us=_p99(interval.receive_lag for interval in intervals),
+                user_wait_p99_us=_p99(interval.user_wait for interval in intervals),
             )
         )
 
@@ -155,6 +158,14 @@ def _starts(intervals: Sequence[Interval]) -> tuple[int, int]:
     """(taken, dropped) of an open plan."""
     counts = [counts for interval in intervals for counts in interval.arrivals.values()]
     return sum(one.taken for one in counts), sum(one.no_user + one.late for one in counts)
+
+
+def _p99(histograms: Iterable[Histogram]) -> int | None:
+    """Over all of them together; None where they hold nothing."""
+    merged = Histogram()
+    for histogram in histograms:
+        merged += histogram
+    return quantiles(merged, P99)[0] if merged.count else None
 
 
 def _planned_starts(plan: Plan, start_us: int) -> float:

@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from analyzer.wording import clock_text
-from loadproof.units import format_count, format_rate, format_ratio
+from loadproof.plan.model import RATE_PERIOD_S
+from loadproof.units import format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.result import RuleVerdict
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _all(report: Report) -> Iterator[str]:
 
 def _last_within(report: Report) -> Iterator[str]:
     rules = [rule for rule in report.rules if _is_per_second(rule)]
-    seconds = [second for second in report.timeline if second.ok + second.failed]
+    seconds = [second for second in report.timeline if second.ok + second.failed + _dropped(second)]
     broken = [next((rule for rule in rules if not _keeps(rule, second)), None) for second in seconds]
     at = next(
         (
@@ -80,9 +81,15 @@ def _is_per_second(rule: RuleResult) -> bool:
 def _keeps(rule: RuleResult, second: Second) -> bool:
     assert isinstance(rule.limit, float)
     if rule.statistic == "error_ratio":
-        return second.failed / (second.ok + second.failed) <= rule.limit
+        errors = second.failed + _dropped(second)
+        return errors / (second.ok + errors) <= rule.limit
     value = getattr(second, _QUANTILES[rule.statistic])
     return value is None or value <= rule.limit
+
+
+def _dropped(second: Second) -> int:
+    """Starts that never became requests; 0 in a closed plan."""
+    return second.starts_dropped or 0
 
 
 def _hash(report: Report) -> Iterator[str]:
@@ -108,11 +115,33 @@ def _throughput(report: Report) -> Iterator[str]:
     elif target is not None and target >= BUSY:
         yield f"Too few requests per second, and the target was at its limit ({told}): give it more resources."
     else:
-        planned = max(max(phase.users_from, phase.users_to) for phase in report.plan.load)
         yield (
-            f"Too few requests per second, though processors had time to spare ({told}): {format_count(planned)} "
-            "users may be too few for this rate, or the time goes to locks, the database or the network."
+            f"Too few requests per second, though processors had time to spare ({told}): "
+            f"{_few_starts(report) if report.plan.open else _few_users(report)}."
         )
+
+
+def _few_users(report: Report) -> str:
+    return (
+        f"{format_count(report.plan.max_users)} users may be too few for this rate, or the time goes to locks, "
+        "the database or the network"
+    )
+
+
+def _few_starts(report: Report) -> str:
+    """The rate of an open plan is that of its starts, unless they wait for users that are all busy."""
+    wait_us, without = report.generator.user_wait_p99_us, report.arrivals.no_user
+    if wait_us or without:
+        return (
+            f"the pool of {format_count(report.plan.max_users)} users was too small, as starts waited for one (P99 "
+            f"{format_duration(wait_us)}) and {format_count(without)} found none: plan more users, or look for what "
+            "holds the requests up, as locks, the database or the network"
+        )
+    rate = report.plan.max_arrivals / RATE_PERIOD_S
+    return (
+        f"starts did not wait for users (P99 {format_duration(wait_us)}), so compare the rule with the plan's "
+        f"arrivals ({format_rate(rate)} at most) and with the errors"
+    )
 
 
 def _errors(report: Report) -> Iterator[str]:
@@ -121,7 +150,7 @@ def _errors(report: Report) -> Iterator[str]:
         return
     kinds = (
         ({401, 403}, "were refused (HTTP 401 or 403): look at the users' tokens and how long they last"),
-        ({429}, "met a rate limit (HTTP 429): raise it for the test, or plan fewer users"),
+        ({429}, "met a rate limit (HTTP 429): raise it for the test, or plan less load"),
         (set(range(500, 600)), "failed in the target (HTTP 5xx): its log has the reason"),
     )
     for statuses, meaning in kinds:

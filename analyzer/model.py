@@ -49,6 +49,7 @@ class Totals:
     peak_rate_per_s: float | None
     """Highest ok rate over 10 s inside one phase."""
     error_ratio: float | None
+    """As the statistic `error_ratio`: dropped starts of an open plan count among errors and requests."""
     latency: Latency | None
     """Of the ok requests."""
     bytes_received: int
@@ -107,6 +108,10 @@ class Second:
     """Of an open plan, as the two below; what was taken or dropped in the second, whenever it was due."""
     starts_taken: int | None = None
     starts_dropped: int | None = None
+    pacer_lag_p99_us: int | None = None
+    """Over all workers, as the two below; None where the second has no sample."""
+    receive_lag_p99_us: int | None = None
+    user_wait_p99_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +237,8 @@ class Generator:
     """Requests whose end is the kernel's receive stamp."""
     unstamped: int
     """Answered requests whose end is our own clock."""
+    lag_limit_us: float
+    """What the P99 of pacer and receive lag of a worker may not stay above; see `loadproof.verdict.generator`."""
 
     @property
     def stamped_ratio(self) -> float | None:

@@ -27,6 +27,7 @@ from loadproof.measure.interval import Timed
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import SECOND_US
+from loadproof.verdict.generator import lag_limit_us
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import Judgement, Reason, Verdict
@@ -50,8 +51,9 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     fold.read(folder.sources())
     facts = folder.facts()
     more = [rule for rule in map(parse_rule, extra_rules) if rule not in folder.rules]
-    judgement = _with_folder(judge(folder.plan, [*folder.rules, *more], fold.evidence, facts), folder)
-    report = _Layout(folder, fold, facts, judgement).report()
+    rules = [*folder.rules, *more]
+    judgement = _with_folder(judge(folder.plan, rules, fold.evidence, facts), folder)
+    report = _Layout(folder, fold, facts, judgement, float(lag_limit_us(rules))).report()
     return replace(report, hints=hints(report))
 
 
@@ -77,11 +79,14 @@ def _with_folder(judgement: Judgement, folder: RunFolder) -> Judgement:
 
 
 class _Layout:
-    def __init__(self, folder: RunFolder, fold: Fold, facts: RunFacts, judgement: Judgement) -> None:
+    def __init__(
+        self, folder: RunFolder, fold: Fold, facts: RunFacts, judgement: Judgement, lag_limit_us: float
+    ) -> None:
         self.folder = folder
         self.fold = fold
         self.facts = facts
         self.judgement = judgement
+        self.lag_limit_us = lag_limit_us
         case = Case(folder.plan, fold.evidence, facts)
         self.tables = Tables(case)
         self.books = keep_books(case)
@@ -209,6 +214,7 @@ class _Layout:
             user_wait_p99_us=_p99(wait),
             stamped=sum(health.stamped for health in fleet),
             unstamped=sum(health.unstamped for health in fleet),
+            lag_limit_us=self.lag_limit_us,
         )
 
     def _resources(self) -> tuple[ResourceTotals, ...]:

@@ -12,6 +12,7 @@ from analyzer import charts, wording
 from analyzer.chart_style import DARK
 from analyzer.escape import shown
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
+from loadproof.verdict.generator import STREAK
 
 if TYPE_CHECKING:
     from analyzer.model import Report
@@ -23,6 +24,7 @@ _ROWS: Final = 200
 def render(report: Report) -> bytes:
     drawn = [
         {
+            "name": chart.name,
             "title": chart.title,
             "wide": Markup(charts.to_svg(chart.spec(report, charts.WIDE))),  # noqa: S704 vl-convert escapes its text
             "narrow": Markup(charts.to_svg(chart.spec(report, charts.NARROW))),  # noqa: S704 as above
@@ -74,5 +76,5 @@ def _template() -> jinja2.Template:
         "books": wording.books_text,
         "lost": wording.lost_text,
     }
-    environment.globals["most_rows"] = _ROWS
+    environment.globals |= {"most_rows": _ROWS, "lag_streak": STREAK}
     return environment.get_template("report.html.j2")

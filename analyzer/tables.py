@@ -44,7 +44,7 @@ class Tables:
         requests = Requests(self.evidence, selection)
         ok = requests.histogram([Outcome.OK])
         timeouts = requests.histogram([Outcome.TIMEOUT]).count
-        ended = requests.ended
+        ended, dropped = requests.ended, sum(requests.dropped.values())
         length_us = self.case.timeline.length_us(selection.phases)
         taken = {key: tally for key, tally in self.evidence.totals.items() if selection.takes(key)}
         first_byte = Histogram()
@@ -59,7 +59,7 @@ class Tables:
             unfinished=requests.histogram([Outcome.UNFINISHED]).count,
             rate_per_s=ok.count * SECOND_US / length_us if length_us else None,
             peak_rate_per_s=self._peak(selection),
-            error_ratio=requests.errors / ended if ended else None,
+            error_ratio=(requests.errors + dropped) / (ended + dropped) if ended + dropped else None,
             latency=latency(ok),
             bytes_received=sum(tally.bytes_received for tally in taken.values()),
             bytes_sent=sum(tally.bytes_sent for tally in taken.values()),

@@ -9,7 +9,7 @@ from reporting import REPORTS, failing, passing, timeline
 
 from analyzer import charts
 from analyzer.axes import time_ticks
-from analyzer.charts import CHARTS, NARROW, WIDE, latency, throughput, users
+from analyzer.charts import CHARTS, LAG, NARROW, WIDE, lag, latency, throughput, users
 
 
 def drawn(spec, series):
@@ -24,7 +24,7 @@ def texts(svg):
     ]
 
 
-@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+@pytest.mark.parametrize("chart", [*CHARTS, LAG], ids=lambda chart: chart.name)
 @pytest.mark.parametrize("report", ["fail", "hostile"])
 def test_a_chart_is_well_formed_svg_and_png(report, chart):
     """Both pictures are whole, with a title, both axis titles with units, and nothing to fetch or run."""
@@ -33,7 +33,7 @@ def test_a_chart_is_well_formed_svg_and_png(report, chart):
 
     assert spec["title"]["text"] in texts(svg)
     assert "run time (m:ss)" in texts(svg)
-    assert {"requests a second", "latency (ms)", "users"} & set(texts(svg))
+    assert {"requests a second", "latency (ms)", "users", "lag (ms)"} & set(texts(svg))
     assert not {"script", "foreignObject", "image", "use"} & {
         element.tag.rpartition("}")[2] for element in ET.fromstring(svg).iter()
     }
@@ -91,7 +91,52 @@ def test_an_empty_timeline_is_drawn():
     """A run of which no interval is left gives empty charts, not an error."""
     report = replace(passing(), timeline=())
 
-    assert all(charts.to_svg(chart.spec(report, NARROW)) for chart in CHARTS)
+    assert all(charts.to_svg(chart.spec(report, NARROW)) for chart in (*CHARTS, LAG))
+
+
+def test_lags_are_in_milliseconds_with_the_limit_of_the_verdict():
+    """Each point is the second's own P99; the dashed line is what the judge holds them against."""
+    report = failing()
+    spec = lag(report, WIDE)
+
+    for name in ("pacer_lag", "receive_lag"):
+        own = [(row.second, getattr(row, f"{name}_p99_us") / 1000) for row in report.timeline]
+        assert drawn(spec, name) == own
+    [limit] = [layer for layer in spec["layer"] if layer["mark"]["type"] == "rule"]
+    assert limit["data"]["values"] == [{"v": 25.0, "label": "lag <= 25 ms"}]
+    assert limit["mark"]["strokeDash"]
+
+
+def test_a_second_without_a_lag_is_a_gap():
+    """Nothing measured breaks the line, and a run that measured no lag at all has no chart of it."""
+    rows = tuple(
+        replace(row, receive_lag_p99_us=None) if 20 <= row.second < 24 else row for row in timeline()
+    )
+    report = replace(passing(), timeline=rows)
+    none = tuple(replace(row, pacer_lag_p99_us=None, receive_lag_p99_us=None) for row in rows)
+
+    assert [s for s, value in drawn(lag(report, WIDE), "receive_lag") if value is None] == [20, 21, 22, 23]
+    assert None not in [value for _, value in drawn(lag(report, WIDE), "pacer_lag")]
+    assert LAG in charts.charts_of(report)
+    assert LAG not in charts.charts_of(replace(report, timeline=none))
+
+
+def test_only_an_open_plan_shows_waits_for_users():
+    """`user_wait` exists in the open model alone; a wait of 0 is drawn as the value that it is."""
+    report = passing()
+    load = tuple(
+        phase.model_copy(update={"arrivals_from": 5_000_000, "arrivals_to": 5_000_000})
+        for phase in report.plan.load
+    )
+    waits = [0] * 20 + [1_500] * 20
+    rows = tuple(replace(row, user_wait_p99_us=wait) for row, wait in zip(timeline(), waits, strict=True))
+    opened = replace(report, plan=report.plan.model_copy(update={"load": load}), timeline=rows)
+    spec = lag(opened, WIDE)
+
+    assert drawn(spec, "user_wait") == [(second, wait / 1000) for second, wait in enumerate(waits)]
+    assert {"pacer_lag", "receive_lag", "user_wait"} <= set(texts(charts.to_svg(spec)))
+    assert drawn(lag(report, WIDE), "user_wait") == []
+    assert "user_wait" not in texts(charts.to_svg(lag(report, WIDE)))
 
 
 @pytest.mark.parametrize(("seconds", "step"), [(600, 1), (601, 2), (28_800, 48)])

@@ -166,6 +166,40 @@ def test_a_second_that_no_journal_tells_of_is_absent():
     assert [row.users is None for row in fold.timeline] == [False, False, True, True, True, False]
 
 
+@given(
+    st.lists(
+        st.lists(st.tuples(*[st.lists(st.integers(0, 10**7), max_size=30)] * 3), min_size=2, max_size=2),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_lags_of_a_second_are_those_of_all_workers_together(seconds):
+    """Each second's P99 is numpy's over the samples of every worker; without a sample it is None, not 0."""
+    names = ("pacer_lag", "receive_lag", "user_wait")
+    intervals = {"a": [], "b": []}
+    for second, workers in enumerate(seconds):
+        for (worker, own), lags in zip(intervals.items(), workers, strict=True):
+            own.append(Interval(second=second, start_us=second * 1_000_000, length_us=1_000_000))
+            for name, samples in zip(names, lags, strict=True):
+                for us in samples:
+                    getattr(intervals[worker][-1], name).record(us)
+
+    for row, workers in zip(read(intervals).timeline, seconds, strict=True):
+        for column, name in enumerate(names):
+            found, samples = getattr(row, f"{name}_p99_us"), [us for lags in workers for us in lags[column]]
+            assert (found is None) == (not samples)
+            if samples:
+                assert_close(found, oracle(samples, 0.99))
+
+
+def test_a_second_that_no_journal_tells_of_has_no_lag():
+    """Where every journal has a gap, lags are absent too."""
+    rows = read({"a": [make_interval(second, [], 1.0, ()) for second in (0, 2)]}).timeline
+
+    assert [row.pacer_lag_p99_us for row in rows] == [119, None, 119]
+    assert [row.receive_lag_p99_us for row in rows] == [69, None, 69]
+
+
 def test_no_journal_gives_an_empty_timeline():
     """Without any interval there is nothing to show, and nothing breaks."""
     assert read({}).timeline == []

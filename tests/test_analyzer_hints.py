@@ -6,7 +6,7 @@ import pytest
 from reporting import failing, passing, timeline
 
 from analyzer.hints import hints
-from analyzer.model import ErrorTotals, ResourceTotals
+from analyzer.model import ArrivalTotals, ErrorTotals, ResourceTotals
 from loadproof.plan.model import Phase
 from loadproof.verdict.result import RuleVerdict
 
@@ -94,3 +94,66 @@ def test_a_missed_rate_names_the_bottleneck_by_numbers(generator, target, word):
     assert word in hint
     assert f"{round(generator * 100)} %" in hint
     assert f"{round(target * 100)} %" in hint
+
+
+def opened(report, *, wait_us=0, no_user=0):
+    """The report as one of an open plan of 40 starts a second, and how its starts waited."""
+    load = tuple(
+        phase.model_copy(
+            update={"users_from": 50, "users_to": 50, "arrivals_from": 40_000_000, "arrivals_to": 40_000_000}
+        )
+        for phase in report.plan.load
+    )
+    return replace(
+        report,
+        plan=report.plan.model_copy(update={"load": load}),
+        generator=replace(report.generator, user_wait_p99_us=wait_us),
+        arrivals=ArrivalTotals(1_600 - no_user, no_user, 0),
+    )
+
+
+def test_users_may_be_too_few_only_where_they_make_the_rate():
+    """A closed plan is told of its users; an open one whose starts did not wait is told of its arrivals."""
+    [closed] = hints(too_slow(0.3, 0.2))
+    [idle] = hints(opened(too_slow(0.3, 0.2)))
+
+    assert "100 users may be too few" in closed
+    assert "the plan's arrivals (40/s at most)" in idle
+    assert "too few for" not in idle
+    assert "pool" not in idle
+
+
+@pytest.mark.parametrize(("wait_us", "no_user"), [(1_200_000, 0), (0, 17), (1_200_000, 17)])
+def test_the_pool_was_too_small_where_starts_waited(wait_us, no_user):
+    """A wait for a user, or a start that found none, points at the pool, with both numbers."""
+    [hint] = hints(opened(too_slow(0.3, 0.2), wait_us=wait_us, no_user=no_user))
+
+    assert "the pool of 50 users was too small" in hint
+    assert f"{no_user} found none" in hint
+    assert ("P99 1.2 s" if wait_us else "P99 0 µs") in hint
+
+
+@pytest.mark.parametrize(("generator", "target", "word"), [(0.95, 0.2, "workers"), (0.3, 0.97, "resources")])
+def test_an_open_plans_bottleneck_is_named_before_its_pool(generator, target, word):
+    """Where a side was at its limit, starts waited for that and not for want of users."""
+    [hint] = hints(opened(too_slow(generator, target), wait_us=1_200_000, no_user=3))
+
+    assert f"more {word}" in hint
+    assert "pool" not in hint
+
+
+def test_a_second_breaks_the_error_ratio_by_drops_too():
+    """Dropped starts count as errors of their second, whether other requests ended in it or not."""
+    report = opened(failing())
+    [rule] = [rule for rule in report.rules if rule.statistic == "error_ratio"]
+    dropping = [
+        replace(row, starts_dropped=0 if row.second < 30 else 9, ok=row.ok if row.second < 35 else 0)
+        for row in timeline()
+    ]
+
+    [hint, *_] = hints(replace(report, rules=(rule,), timeline=tuple(dropping)))
+
+    assert "was 0:29" in hint
+    assert "then error_ratio" in hint
+    silent = [replace(row, ok=0) if row.second >= 30 else row for row in dropping]
+    assert hints(replace(report, rules=(rule,), timeline=tuple(silent)))[0] == hint

@@ -31,6 +31,7 @@ def test_writing_reports_never_loads_the_load_engine(tmp_path):
 
     assert not {"gevent", "locust", "zmq"} & loaded(code)
     assert sorted(path.name for path in (tmp_path / "charts" / "run").iterdir()) == [
+        "lag.png",
         "latency.png",
         "throughput.png",
         "users.png",

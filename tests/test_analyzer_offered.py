@@ -9,8 +9,12 @@ from reporting import passing
 from analyzer import charts, report_html, results_json
 from analyzer.fold import Fold, Source
 from analyzer.offered import offered
-from loadproof.measure.interval import ArrivalKey, Arrivals
+from analyzer.tables import Tables
+from loadproof.measure.interval import ArrivalKey, Arrivals, Outcome
+from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import Evidence
+from loadproof.verdict.facts import RunFacts
+from loadproof.verdict.selection import Selection
 
 REGIONS = {"eu-west-1": 30, "us-east-1": 10}
 
@@ -62,6 +66,45 @@ def test_shares_of_an_open_plan_are_those_of_starts():
 
     assert 0.24 < shares["us-east-1"] < 0.26
     assert [share.offered for share in offered(plan, fold.evidence, ()).scenarios] == [1.0, 0.0]
+
+
+def test_a_dropped_start_is_an_error_in_tables_as_in_rules():
+    """The error ratio of each table is that of the rule on the same selection: drops are errors that were due."""
+    rules = ("error_ratio <= 1%", "error_ratio{scenario=Reader} <= 1%", f'error_ratio{{name="{NAME}"}} <= 1%')
+    load = [open_phase("ramp", 20, 10, warmup=True), open_phase("steady", 40, 10)]
+    run = Run(plan_of(*rules, load=load)).steadily([20_000] * 10)
+    run.answer([30_000], range(30, 40), Outcome.FAILED)
+
+    def drops(_worker, second, interval):
+        phase = "steady" if second >= 20 else "ramp"
+        interval.arrivals = {ArrivalKey(SCENARIO, phase): Arrivals(10, second % 2, second // 40)}
+
+    evidence = run.change(drops).evidence()
+    tables = Tables(Case(run.plan, evidence, run.run_facts()))
+    steady = frozenset({"steady"})
+    total = tables.totals(Selection(steady))
+    judged = [rule.value for rule in run.judge().rules[:3]]
+
+    assert total.error_ratio == (10 + 20 + 20) / (total.requests + 40)
+    assert [group.totals.error_ratio for group in tables.by_scenario(steady)] == [judged[1]]
+    assert [group.totals.error_ratio for group in tables.by_name(steady)] == [judged[2]]
+    assert judged == [total.error_ratio, total.error_ratio, 10 / total.requests]
+    assert tables.totals(Selection(frozenset({"ramp"}))).error_ratio == 10 / 210
+
+
+def test_a_phase_of_which_every_start_was_dropped_has_only_errors():
+    """Nothing ended, yet what was due is known: the ratio is 1, and without a drop it is not known."""
+    run = Run(plan_of("error_ratio <= 1%", load=[open_phase("steady", 30, 10)]))
+
+    def drops(_worker, _second, interval):
+        interval.arrivals = {ArrivalKey(SCENARIO, "steady"): Arrivals(0, 10, 0)}
+
+    def ratio(evidence):
+        tables = Tables(Case(run.plan, evidence, RunFacts("r", run.workers, ())))
+        return tables.totals(Selection(frozenset({"steady"}))).error_ratio
+
+    assert ratio(run.change(drops).evidence()) == 1
+    assert ratio(Evidence(run.plan, ())) is None
 
 
 def test_every_second_tells_its_starts():

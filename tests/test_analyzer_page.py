@@ -54,7 +54,7 @@ def test_the_page_is_quiet_and_fits(browser, pages, name, theme, width):
         assert said == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.locator(".verdict").inner_text() == "FAIL"
-        assert page.locator(".chart svg:visible").count() == 3
+        assert page.locator(".chart svg:visible").count() == 4
 
 
 CONTRAST = """() => {
@@ -80,6 +80,18 @@ CONTRAST = """() => {
   return low
 }"""
 """Texts whose contrast is below 4.5 (WCAG 2.1, 1.4.3); a stroked text in a chart is only a halo."""
+
+
+def test_the_generators_lag_stands_in_its_own_section(browser, pages):
+    """Its chart is beside the generator's totals with the limit in words, and not among the target's charts."""
+    with opened(browser, pages / "fail.html", "light", 1440) as (page, _, _):
+        lag = page.locator('figure[aria-label="The generator\'s own lag"]')
+        section = page.locator("section", has=lag)
+
+        assert lag.count() == 1
+        assert section.locator("h2").inner_text() == "The generator's health"
+        assert "above 25 ms for 10 s makes the run INVALID" in section.inner_text()
+        assert "wait for a user is the target's" not in section.inner_text()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

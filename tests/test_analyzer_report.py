@@ -136,6 +136,17 @@ def test_the_tables_say_what_the_rules_say(runs, name):
     assert value["p95"] == report.totals.latency.p95_us
 
 
+@pytest.mark.parametrize(
+    ("extra", "limit_us"), [((), 25_000), (("p99 <= 100ms",), 10_000), (("p50 <= 30ms",), 5_000)]
+)
+def test_the_limit_of_the_generators_lag_is_that_of_the_verdict(runs, extra, limit_us):
+    """A tenth of the tightest latency limit, of extra rules too, and never below 5 ms."""
+    report = analyse(runs / "clean", extra)
+
+    assert report.generator.lag_limit_us == limit_us
+    assert {second.pacer_lag_p99_us for second in report.timeline} == {119}
+
+
 def test_failures_and_slowness_fail(runs):
     """A broken error ratio and a broken P95 end in FAIL, with advice that names the commonest error."""
     failed, slow = analyse(runs / "failed"), analyse(runs / "slow")

@@ -102,6 +102,8 @@ def timeline(
                 p50_us=p50,
                 p95_us=round(p50 * (3 + wave)),
                 p99_us=round(p50 * (5 + 2 * wave)),
+                pacer_lag_p99_us=round(430 * wave),
+                receive_lag_p99_us=round(170 * wave * (4 if broken else 1)),
             )
         )
     return tuple(rows)
@@ -374,7 +376,7 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
                 None,
             ),
         ),
-        generator=Generator(0.44, 510, 190, 300, None, started - 17, 17),
+        generator=Generator(0.44, 510, 190, 300, None, started - 17, 17, 25_000.0),
         resources=(
             ResourceTotals("generator.cpu", 40, 0.2, 0.38, 0.44),
             ResourceTotals("target.rss", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
