@@ -82,6 +82,17 @@ def test_the_whole_request_has_a_limit_too(clients, odd):
     assert timed_out(answer, clients).unanswered == 1
 
 
+def test_the_limit_of_the_whole_holds_on_a_kept_connection(clients, odd):
+    """Where `network_timeout` would wait longer."""
+    played = odd.play([REQUEST, send(OK), REQUEST, DRAIN])
+    client = clients(played.url, total_timeout=0.3)
+    client.get("/")
+    begun = monotonic()
+
+    assert isinstance(client.get("/").error, RequestTimeoutError)
+    assert 0.3 <= monotonic() - begun < LONGEST_S
+
+
 def test_redirects_share_the_limit_of_the_whole(clients, odd):
     """Each hop is quick, and there is no end of them."""
     hop = b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n"
