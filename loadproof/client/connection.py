@@ -15,7 +15,6 @@ from gevent import monkey
 from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 
-from loadproof.client.readiness import readiness
 from loadproof.errors import ConnectError, ConnectionLostError, RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -47,31 +46,25 @@ class Connection:
     __slots__ = (
         "_give_way",
         "_hub",
-        "_readiness",
         "_socket",
+        "_watcher",
         "address",
         "deadline_ns",
         "doing",
         "fresh",
         "idle_since_ns",
-        "reader",
         "stamp_ns",
         "waiter",
-        "watched",
     )
 
     def __init__(self) -> None:
         self._hub = get_hub()
         self._give_way = _switch_to(self._hub)
         self._socket: Any = None
-        self._readiness = readiness(self._hub)
+        self._watcher: Any = None
         self.address: Any = None
         self.waiter: Any = None
         """The greenlet whose request uses the connection."""
-        self.reader: Any = None
-        """The greenlet that waits for something to read."""
-        self.watched = False
-        """Whether `reader` would hear of it; no longer when something came and nobody read it."""
         self.deadline_ns = 0
         """On CLOCK_MONOTONIC."""
         self.doing = "connect"
@@ -94,7 +87,7 @@ class Connection:
                 problem = error
                 continue
             self.address = address
-            self._watch()
+            self._watcher = self._hub.loop.io(self._socket.fileno(), READ)
             return
         self.close()
         reason = "no address" if problem is None else os.strerror(problem.errno or 0)
@@ -154,15 +147,14 @@ class Connection:
 
         It waits before it tries: the answer is never there yet, and a try in vain costs an exception.
         """
-        if not self.watched:
-            self._watch()
-        self.reader = self.waiter
+        watcher = self._watcher
+        watcher.start(self.waiter.switch, self)
         give_way = self._give_way
         try:
             while give_way() is not self:
                 pass
         finally:
-            self.reader = None
+            watcher.stop()
         try:
             data, control, _, _ = self._socket.recvmsg(RECEIVE_SIZE, _CONTROL_SIZE)
         except BlockingIOError:
@@ -183,10 +175,6 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether something has come that nobody asked for, an end included."""
-        return self.is_readable()
-
-    def is_readable(self) -> bool:
-        """Whether a read would find something now, be it the end."""
         descriptor = self._socket.fileno()
         _poll.register(descriptor, READ)
         try:
@@ -195,16 +183,13 @@ class Connection:
             _poll.unregister(descriptor)
 
     def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
         if self._socket is not None:
-            if self.watched:
-                self._readiness.forget(self._socket.fileno())
-                self.watched = False
             self._socket.close()
             self._socket = None
-
-    def _watch(self) -> None:
-        self._readiness.watch(self._socket.fileno(), self)
-        self.watched = True
 
     def _wait(self, events: int) -> int:
         """Wait for one of the events on a watcher of its own, and say which came."""

@@ -291,9 +291,8 @@ class HttpSession:
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         connection = idle.pop()
         # What may be sent twice may also meet a close: within a moment the look costs more than it finds.
-        if (
-            not request.idempotent or start_ns - connection.idle_since_ns > SOON_NS or not connection.watched
-        ) and connection.is_stale():
+        looked = not request.idempotent or start_ns - connection.idle_since_ns > SOON_NS
+        if looked and connection.is_stale():
             connection.close()
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         run_us = (start_ns - late_ns - recorder.zero_ns) // 1_000
