@@ -58,7 +58,7 @@ class Channel:
         self.failure: RequestError | None = None
         """The same, unless it was a closing in agreement or the server's own with code 1000."""
         self._reader = gevent.spawn(self._read)
-        connection.waiter = self._reader
+        connection.use_by(self._reader)
 
     def send(self, opcode: int, content: str | bytes) -> None:
         """ConnectionLostError when the connection is over; RequestTimeoutError, which ends it, if nobody takes it."""
@@ -121,7 +121,6 @@ class Channel:
         self.ended = ConnectionLostError("the WebSocket is closed: its `with` block is over")
         self._inbox.clear()
         self._reader.kill()
-        self._connection.waiter = None
         self._connection.close()
         self._news.set()
 

@@ -55,6 +55,7 @@ class Connection:
         "idle_since_ns",
         "stamp_ns",
         "waiter",
+        "wake",
     )
 
     def __init__(self) -> None:
@@ -64,7 +65,9 @@ class Connection:
         self._watcher: Any = None
         self.address: Any = None
         self.waiter: Any = None
-        """The greenlet whose request uses the connection."""
+        """The greenlet whose request uses the connection, or used it last."""
+        self.wake: Any = None
+        """Its `switch`, kept because to look it up costs as much as a clock."""
         self.deadline_ns = 0
         """On CLOCK_MONOTONIC."""
         self.doing = "connect"
@@ -73,6 +76,11 @@ class Connection:
         self.idle_since_ns = 0
         self.stamp_ns = 0
         """When the kernel received the last bytes that `receive` gave, on CLOCK_REALTIME; 0 if it did not say."""
+
+    def use_by(self, greenlet: Any) -> None:
+        """Wake this greenlet when something comes."""
+        self.waiter = greenlet
+        self.wake = greenlet.switch
 
     def open(self, addresses: Iterable[tuple[Any, Any]], source: str | None) -> None:
         """Connect to the first of (family, address) that takes us; ConnectError when none does."""
@@ -148,7 +156,7 @@ class Connection:
         It waits before it tries: the answer is never there yet, and a try in vain costs an exception.
         """
         watcher = self._watcher
-        watcher.start(self.waiter.switch, self)
+        watcher.start(self.wake, self)
         give_way = self._give_way
         try:
             while give_way() is not self:

@@ -317,15 +317,14 @@ class Exchange:
             self._recorder.duration(self._settings.scenario, timed, name, us)
 
     def _use(self, connection: Connection) -> None:
-        connection.waiter = getcurrent()
+        connection.use_by(getcurrent())
         connection.stamp_ns = 0
-        self._open[connection] = self._start_us
+        self._open[connection] = self._start_ns - self._late_ns
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._open.pop(connection, None)
-            connection.waiter = None
             connection.close()
 
     def _set_deadline(self, connection: Connection, wait_ns: int) -> None:
@@ -490,7 +489,7 @@ class Exchange:
             unconnected=self._unconnected,
         )
         if self._answered:
-            recorder.done(max(0, (now_ns - recorder.zero_ns) // 1_000))
+            recorder.done(now_ns)
             if self._lag_us is None:
                 recorder.unstamped += 1
             else:

@@ -295,10 +295,11 @@ class HttpSession:
         if looked and connection.is_stale():
             connection.close()
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
-        run_us = (start_ns - late_ns - recorder.zero_ns) // 1_000
         recorder.started += 1
-        recorder.open[connection] = run_us
-        connection.waiter = getcurrent()
+        due_ns = recorder.open[connection] = start_ns - late_ns
+        current = getcurrent()
+        if connection.waiter is not current:
+            connection.use_by(current)
         connection.deadline_ns = start_ns + self.settings.first_wait_ns
         connection.stamp_ns = 0
         try:
@@ -328,21 +329,16 @@ class HttpSession:
             exchange = Exchange(self, request, message, body, options, start_ns, real_ns, late_ns)
             return exchange.run_after(connection, data, None)
         request.head_size = head.size
-        connection.waiter = None
         connection.idle_since_ns = now_ns
         idle.append(connection)
         del recorder.open[connection]
         tally = request.tally
-        if tally is None or not tally.since_us <= run_us < tally.until_us or tally.recorder is not recorder:
+        if tally is None or not tally.since_ns <= due_ns < tally.until_ns or tally.recorder is not recorder:
+            run_us = (due_ns - recorder.zero_ns) // 1_000
             tally = request.tally = recorder.tally(request.scenario, request.method, request.name, run_us)
         latency_us = (stamp_ns - real_ns + late_ns) // 1_000
-        tally.record_whole(
-            latency_us,
-            head.length,
-            0 if body is None else len(body),
-            (now_ns - recorder.zero_ns) // 1_000,
-            (now_real_ns - stamp_ns) // 1_000,
-        )
+        sent = 0 if body is None else len(body)
+        tally.record_whole(latency_us, head.length, sent, now_ns, (now_real_ns - stamp_ns) // 1_000)
         response = Response(request, body, head, data[head.size :], latency_us)
         if len(self._event._handlers) > books.own_listeners:  # noqa: SLF001 there is no other way to know
             books.tell(self.environment, self.meta(request, response, None, options, real_ns - late_ns))
@@ -412,7 +408,6 @@ class HttpSession:
 
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Put a connection aside for the next request."""
-        connection.waiter = None
         connection.idle_since_ns = monotonic_ns()
         idle = self._idle.setdefault(origin, [])
         if len(idle) < KEPT:

@@ -120,9 +120,9 @@ class Upgrade:
         origin = self.request.origin
         connection = self.connection = origin.new_connection()
         connection.doing = "connect"
-        connection.waiter = getcurrent()
+        connection.use_by(getcurrent())
         self._set_deadline(connection, self._options.connect_ns or self._settings.connect_ns)
-        books.deadlines.open[connection] = self.start_us
+        books.deadlines.open[connection] = self._start_ns - self._late_ns
         try:
             origin.connect(
                 connection, self._session.source, self._session.tls_session(origin), self._tell, tunnel=True
@@ -236,7 +236,7 @@ class Upgrade:
         else:
             self._latency_us = (now_ns - self._start_ns + self._late_ns) // 1_000
         if books.recorder is not None:
-            books.recorder.done(max(0, (now_ns - books.recorder.zero_ns) // 1_000))
+            books.recorder.done(now_ns)
 
     def _now_us(self) -> int:
         return (monotonic_ns() - self._start_ns + self._late_ns) // 1_000
@@ -254,7 +254,6 @@ class Upgrade:
     def _drop(self) -> None:
         if self.connection is not None:
             books.deadlines.open.pop(self.connection, None)
-            self.connection.waiter = None
             self.connection.close()
 
 

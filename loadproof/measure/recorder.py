@@ -85,13 +85,14 @@ class Recorder:
         self.started = 0
         """Requests ever begun."""
         self.open: dict[Hashable, int] = {}
-        """What waits for an answer -> run time of its start."""
+        """What waits for an answer -> its start on CLOCK_MONOTONIC in nanoseconds."""
         self.held: dict[Hashable, Callable[[], None]] = {}
         """What has its answer and waits for the scenario's judgement -> what ends it without one."""
         self.touched: dict[Tally, None] = {}
         """Tallies with something in them."""
-        self.first_done_us: int | None = None
-        self.last_done_us: int | None = None
+        self.first_done_ns: int | None = None
+        """When the target first answered something in this interval, on CLOCK_MONOTONIC."""
+        self.last_done_ns: int | None = None
         self.stamped = 0
         self.unstamped = 0
         self._totals = Totals()
@@ -117,18 +118,18 @@ class Recorder:
         """Where the requests of an endpoint that start at `at_us` are counted."""
         position = bisect_right(self._ends, at_us)
         phase = self._phases[position]
-        since_us = self._ends[position - 1] if position else -inf
-        until_us = self._ends[position] if position < len(self._ends) else inf
+        since_ns = self._nanoseconds(self._ends[position - 1]) if position else -inf
+        until_ns = self._nanoseconds(self._ends[position]) if position < len(self._ends) else inf
         name = self._bounded(name)
         key = (scenario, method, name, phase)
         found = self._tallies.get(key)
         if found is None:
-            found = self._tallies[key] = Tally(self, scenario, method, name, phase, since_us, until_us)
+            found = self._tallies[key] = Tally(self, scenario, method, name, phase, since_ns, until_ns)
         return found
 
     def begin(self, scenario: str, method: str, name: str) -> Ticket:
         ticket = Ticket(scenario, method, name, self.clock())
-        self.open[ticket] = ticket.start_us
+        self.open[ticket] = self._nanoseconds(ticket.start_us)
         self.started += 1
         return ticket
 
@@ -155,7 +156,7 @@ class Recorder:
         tally.record(outcome, latency_us, received=bytes_received, answered=answered, unanswered=unanswered)
         if answered:
             self.unstamped += 1
-            self.done(self.clock())
+            self.done(self._nanoseconds(self.clock()))
         if error is not None:
             self.error(tally, error)
 
@@ -172,11 +173,11 @@ class Recorder:
         for give_up in list(self.held.values()):
             give_up()
 
-    def done(self, now_us: int) -> None:
-        """The target answered something at `now_us`."""
-        if self.first_done_us is None:
-            self.first_done_us = now_us
-        self.last_done_us = now_us
+    def done(self, now_ns: int) -> None:
+        """The target answered something at this instant of CLOCK_MONOTONIC."""
+        if self.first_done_ns is None:
+            self.first_done_ns = now_ns
+        self.last_done_ns = now_ns
 
     def record_lag(self, us: int) -> None:
         """How long an answer lay in the kernel before its user saw it."""
@@ -291,9 +292,12 @@ class Recorder:
         closed.started = self.started - self._started_before
         self._started_before = self.started
         closed.in_flight = self.in_flight
-        closed.oldest_us = max(0, now - min(self.open.values())) if self.open else None
-        closed.first_done_us, self.first_done_us = self.first_done_us, None
-        closed.last_done_us, self.last_done_us = self.last_done_us, None
+        if self.open:
+            closed.oldest_us = max(0, now - self._run_us(min(self.open.values())))
+        if self.first_done_ns is not None and self.last_done_ns is not None:
+            closed.first_done_us = max(0, self._run_us(self.first_done_ns))
+            closed.last_done_us = max(0, self._run_us(self.last_done_ns))
+        self.first_done_ns = self.last_done_ns = None
         closed.stamped, self.stamped = self.stamped, 0
         closed.unstamped, self.unstamped = self.unstamped, 0
         closed.pacer_lag, self.pacer_lag = self.pacer_lag, Histogram()
@@ -325,6 +329,12 @@ class Recorder:
             for scenario, count in self._users.items():
                 if count:
                     spent[scenario] = spent.get(scenario, 0) + count * elapsed
+
+    def _nanoseconds(self, at_us: int) -> int:
+        return self.zero_ns + at_us * 1_000
+
+    def _run_us(self, at_ns: int) -> int:
+        return (at_ns - self.zero_ns) // 1_000
 
     def _phase_at(self, at_us: int) -> str:
         return self._phases[bisect_right(self._ends, at_us)]

@@ -28,8 +28,8 @@ class Tally:
         "scenario",
         "sent",
         "series",
-        "since_us",
-        "until_us",
+        "since_ns",
+        "until_ns",
         "whole",
     )
 
@@ -40,17 +40,17 @@ class Tally:
         method: str,
         name: str,
         phase: str,
-        since_us: float,
-        until_us: float,
+        since_ns: float,
+        until_ns: float,
     ) -> None:
         self.recorder = recorder
         self.scenario = scenario
         self.method = method
         self.name = name
         self.phase = phase
-        self.since_us = since_us
-        self.until_us = until_us
-        """Requests that start in [since_us, until_us) belong here; others to another phase's tally."""
+        self.since_ns = since_ns
+        self.until_ns = until_ns
+        """Requests that start in [since_ns, until_ns) of CLOCK_MONOTONIC belong here; others to another phase's tally."""
         self.begin()
 
     def begin(self) -> None:
@@ -62,20 +62,20 @@ class Tally:
         self.series: dict[Outcome, Series] = {}
         self.exchanges = Exchanges()
 
-    def record_whole(self, us: int, received: int, sent: int, now_us: int, lag_us: int) -> None:
-        """An ok answer in one read at run time `now_us`: its latency, the bytes of both bodies, our own lag.
+    def record_whole(self, us: int, received: int, sent: int, now_ns: int, lag_us: int) -> None:
+        """An ok answer in one read, seen at `now_ns`: its latency, the bytes of both bodies, our own lag.
 
         `Histogram.record` without its call: every request of a fast generator passes here.
         """
         recorder = self.recorder
-        recorder.last_done_us = now_us
+        recorder.last_done_ns = now_ns
         recorder.stamped += 1
         lags = recorder.lags
         lags[lag_us] = lags.get(lag_us, 0) + 1
         histogram = self.whole
         if not histogram.count:
             recorder.touched[self] = None
-            recorder.done(now_us)
+            recorder.done(now_ns)
             histogram.min = histogram.max = us
         elif us > histogram.max:  # type: ignore[operator]  # not None once there is a count
             histogram.max = us
