@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MANIFEST_OPEN: Final = "manifest_open"
 _SLACK_US: Final = 3_600_000_000
 """How far an interval may lie outside what the manifest says of the run's length."""
-_JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
+JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
 
 
 @dataclass
@@ -131,11 +131,16 @@ class RunFolder:
     def planned(self) -> tuple[tuple[str, str], ...]:
         if self.manifest:
             return tuple((worker.worker, worker.region) for worker in self.manifest.workers)
-        return tuple(
-            (f"{region.name}-{number:02}", region.name)
-            for region in self.plan.regions
-            for number in range(1, region.workers + 1)
-        )
+        return planned_by(self.plan)
+
+
+def planned_by(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """(worker, region) of every worker that a plan asks for."""
+    return tuple(
+        (f"{region.name}-{number:02}", region.name)
+        for region in plan.regions
+        for number in range(1, region.workers + 1)
+    )
 
 
 def open_run(path: Path) -> RunFolder:
@@ -145,7 +150,7 @@ def open_run(path: Path) -> RunFolder:
             f"{path}: there is no such folder; name a run folder, such as reports/enterprise-…"
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
-    plan = _read_plan(path / "plan.yaml", raw)
+    plan = read_effective_plan(path / "plan.yaml", raw)
     folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), {})
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
@@ -159,13 +164,22 @@ def open_run(path: Path) -> RunFolder:
         _invalid(
             folder, "plan", "plan.yaml is not the plan of this run: its SHA-256 differs from the manifest's"
         )
+    if manifest is not None and manifest.recovered is not None:
+        folder.notes += manifest.recovered.notes
+        if manifest.recovered.plan_on_trust:
+            text = (
+                "the manifest was never found: that plan.yaml is the plan of this run is the word of whoever "
+                "gave it to `recover`"
+            )
+            folder.reasons.append(Reason(Verdict.WARN, MANIFEST_OPEN, text))
     folder.journals = tuple(_find_journals(folder))
     folder.events = tuple(read_events(path / "events.jsonl", folder.notes))
     folder.samples = read_samples(path / "samples.jsonl", folder.notes)
     return folder
 
 
-def _read_plan(path: Path, manifest: dict[str, Any]) -> Plan:
+def read_effective_plan(path: Path, manifest: dict[str, Any]) -> Plan:
+    """The plan that a run folder holds; RunFolderError when nothing can be judged by it."""
     if not path.is_file():
         what = "the plan that was run" if manifest else "neither plan.yaml nor manifest.json"
         raise RunFolderError(
@@ -216,7 +230,7 @@ def _find_journals(folder: RunFolder) -> Iterator[JournalFile]:
 
 def _open_journal(path: Path, folder: RunFolder) -> JournalFile:
     manifest = folder.manifest
-    named = _JOURNAL_NAME.fullmatch(path.name)
+    named = JOURNAL_NAME.fullmatch(path.name)
     worker, epoch = (named["worker"], int(named["epoch"])) if named else (path.name, 0)
     region = dict(folder.planned).get(worker, "")
     try:

@@ -37,6 +37,14 @@ class StopNote(msgspec.Struct, frozen=True):
     at_us: int
 
 
+class Recovered(msgspec.Struct, frozen=True):
+    """What `recover` says of a folder that it put together."""
+
+    notes: tuple[str, ...] = ()
+    plan_on_trust: bool = False
+    """No manifest was found that could tell whether the plan is this run's."""
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """What the report reads of it; unknown keys are kept for results.json and otherwise ignored."""
 
@@ -53,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True):
     target_counts_note: str | None = None
     target_count_lost: str | None = None
     locust_counted: int | None = None
+    recovered: Recovered | None = None
 
 
 def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | None]:

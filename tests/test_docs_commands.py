@@ -13,7 +13,7 @@ COMMANDS = [
     shlex.split(line.partition("#")[0])[1:]
     for line in re.findall(r"^    (loadproof .*)$", README, re.MULTILINE)
 ]
-VERBS = ("run", "plans", "validate", "target", "report")
+VERBS = ("run", "plans", "validate", "target", "report", "recover")
 
 
 def test_the_readme_shows_every_verb():
@@ -27,7 +27,7 @@ def test_a_command_of_the_readme_can_be_typed(tmp_path, words):
     (tmp_path / "my_locustfile.py").write_text(VISITOR)
     if words[0] == "target":
         words = ["target", "--help"]
-    elif words[0] == "report":
+    elif words[0] in {"report", "recover"}:
         done = loadproof(*words, cwd=tmp_path)
         assert done.returncode == 2, "there is no such run here, and that is what it must say"
         assert words[1] in done.stderr

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli import plans, report, run, target, validate
+from loadproof.cli import plans, recover, report, run, target, validate
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("plans")(plans.plans)
 app.command("validate")(validate.validate)
 app.command("target")(target.target)
 app.command("report")(report.report)
+app.command("recover")(recover.recover)
 
 
 def _show_version(asked: bool) -> None:

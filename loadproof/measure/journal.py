@@ -181,6 +181,8 @@ class JournalState:
     fin: Fin | None
     damage: str | None
     """Where and what, in words; None also for a journal that merely lacks its FIN."""
+    size: int
+    """Bytes before the end or the first damage."""
 
     @property
     def complete(self) -> bool:
@@ -225,7 +227,8 @@ class Journal:
                     damage = f"damaged at byte {chain.size:,}, in record {chain.records}: {error}"
         except OSError as error:
             raise JournalError(f"{self.path}: cannot be read: {error.strerror}") from error
-        self._state = JournalState(chain.header, chain.intervals, chain.last_us, chain.fin, damage)
+        size = 0 if chain.header is None else chain.size
+        self._state = JournalState(chain.header, chain.intervals, chain.last_us, chain.fin, damage, size)
 
 
 def read_records(path: Path, from_record: int = 0) -> Iterator[bytes]:
