@@ -44,8 +44,8 @@ class Admitted:
     """One worker process that was let in."""
 
     seat: Seat
-    client_id: str
     epoch: int
+    life: str
     receiver: Receiver
     joined_us: int | None = None
     left_us: int | None = None
@@ -87,7 +87,9 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.on_interval: Callable[[Seat, Interval], None] | None = None
         self.on_quit: Callable[[], None] | None = None
         """Called when the locustfile wants the run to end."""
+        self._refusals: dict[str, set[str]] = {}
         self.dropped_messages = 0
+        """Of those who were let in by their key, what did not fit."""
         self.clock: RunClock | None = None
         ours = [
             getattr(environment.events, hook)
@@ -128,15 +130,17 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             try:
                 client_id, message = self.server.recv_from_client()
                 self.handle_message(client_id, message)
-            except (JournalError, msgspec.ValidationError, RPCError) as error:
-                self._drop(client_id, error)
-            except Exception as error:  # noqa: BLE001 a stranger's bytes must not deafen the master
-                self._drop(client_id, error)
+            except Exception as error:  # noqa: BLE001 whatever a worker's bytes do must not deafen the master
+                self._drop(getattr(error, "addr", client_id), error)
 
     def handle_message(self, client_id: str, msg: Message) -> None:
+        """Apply one message of the worker `client_id`, whole or not at all; raises for one that does not fit."""
+        if msg.type == messages.HELLO:
+            self._greet(client_id, messages.read(msg.data, messages.Hello))
+            return
+        if not self.server.is_current(client_id):
+            raise msgspec.ValidationError(f"{msg.type[:100]!r} by a connection that was not let in")
         match msg.type:
-            case messages.HELLO:
-                self._admit(client_id, messages.read(msg.data, messages.Hello))
             case messages.RECORD:
                 self._receive(client_id, messages.read(msg.data, messages.Record))
             case messages.HEARTBEAT:
@@ -147,10 +151,6 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                     node.cpu_usage = beat.current_cpu_usage
                     node.memory_usage = beat.current_memory_usage
             case _:
-                if client_id not in self.clients:
-                    raise msgspec.ValidationError(
-                        f"a message of type {msg.type!r} from nobody who was admitted"
-                    )
                 self._hear(client_id, msg)
 
     def _hear(self, client_id: str, message: Message) -> None:
@@ -160,7 +160,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         elif message.type == locustfile_messages.REPORT and isinstance(message.data, dict):
             self.environment.events.worker_report.fire(client_id=client_id, data=message.data)
         elif not locustfile_messages.deliver(self, message):
-            raise msgspec.ValidationError(f"unknown message type {message.type!r}")
+            raise msgspec.ValidationError(f"unknown message type {message.type[:100]!r}")
 
     def begin_load(self, run: str, clock: RunClock) -> dict[str, list[Slot]]:
         """Tell every admitted worker its slots and the run's zero; those who are not here get none.
@@ -193,7 +193,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 ],
             )
             admitted.joined_us = max(0, clock.now_us())
-            self._send(messages.BEGIN, begin, admitted.client_id)
+            self._send(messages.BEGIN, begin, worker)
         return slots
 
     def _turns(
@@ -216,14 +216,14 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def stop_loading(self, *, at_once: bool = False) -> None:
         """Ask every worker to end its load and drain; returns at once."""
-        for admitted in self.admitted.values():
+        for worker, admitted in self.admitted.items():
             if not admitted.settled:
-                self._send(messages.STOP, messages.Stop(at_once), admitted.client_id)
+                self._send(messages.STOP, messages.Stop(at_once), worker)
 
     def dismiss(self) -> None:
         """Let every worker go; its journal stands here to the end, or it is lost."""
-        for admitted in self.admitted.values():
-            self._send(messages.QUIT, messages.Stop(), admitted.client_id)
+        for worker in self.admitted:
+            self._send(messages.QUIT, messages.Stop(), worker)
 
     def lose(self, worker: str, why: str) -> None:
         """A worker's process is gone; keep what its journal has, and say so once."""
@@ -233,8 +233,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         admitted.lost = why
         admitted.left_us = None if self.clock is None else self.clock.now_us()
         self.live.forget(worker)
-        if admitted.client_id in self.clients:
-            del self.clients[admitted.client_id]
+        if worker in self.clients:
+            del self.clients[worker]
         self.folder.event(admitted.left_us, "worker_lost", why, worker)
         self.changed.set()
 
@@ -246,7 +246,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         with contextlib.suppress(JournalError):
             for record in read_records(journal, admitted.receiver.expected):
                 message = messages.Record(admitted.epoch, admitted.receiver.expected, record)
-                self._receive(admitted.client_id, message)
+                self._receive(worker, message)
 
     def secure_copies(self) -> bool:
         """Bring every finished copy to disk; True if all journals are whole and there."""
@@ -274,25 +274,36 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.greenlet.kill(block=False)
         self.server.close(linger=0)
 
-    def _admit(self, client_id: str, hello: messages.Hello) -> None:
-        refusal = self._refusal(hello)
-        receiver = None
-        if refusal is None:
-            try:
-                path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
-                receiver = Receiver(path, hello.worker, hello.epoch)
-            except JournalError as error:
-                refusal = str(error)
-        if refusal is not None or receiver is None:
-            logger.warning("refused worker %s: %s", hello.worker, refusal)
-            self.folder.event(None, "note", f"refused: {refusal}", hello.worker)
-            self._send(messages.REFUSED, messages.Refused(refusal or "refused"), client_id)
+    def _greet(self, worker: str, hello: messages.Hello) -> None:
+        """Let a worker in, once or again on a new connection, or tell it why not."""
+        if hello.worker != worker:
+            raise msgspec.ValidationError(f"a hello of {hello.worker!r}")
+        known = self.admitted.get(worker)
+        back = known is not None and known.life == hello.life
+        refusal = known.lost if known is not None and back else self._refusal(hello) or self._admit(hello)
+        if refusal is not None:
+            self.server.log_once(f"refused worker {worker}: {refusal}")
+            if refusal not in self._refusals.get(worker, ()):
+                self._refusals.setdefault(worker, set()).add(refusal)
+                self.folder.event(None, "note", f"refused: {refusal}", worker)
+            self._send(messages.REFUSED, messages.Refused(refusal), worker, self.server.answer)
             return
-        self.admitted[hello.worker] = Admitted(self.seats[hello.worker], client_id, hello.epoch, receiver)
-        self.clients[client_id] = WorkerNode(client_id)
-        self.environment.events.worker_connect.fire(client_id=client_id)
+        self.server.welcome(worker)
+        self._send(messages.WELCOME, messages.Welcome(hello.connection), worker)
+
+    def _admit(self, hello: messages.Hello) -> str | None:
+        """Give a worker its seat; or say why that cannot be."""
+        path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
+        try:
+            receiver = Receiver(path, hello.worker, hello.epoch)
+        except JournalError as error:
+            return str(error)
+        self.admitted[hello.worker] = Admitted(self.seats[hello.worker], hello.epoch, hello.life, receiver)
+        self.clients[hello.worker] = WorkerNode(hello.worker)
+        self.environment.events.worker_connect.fire(client_id=hello.worker)
         self.folder.event(None, "worker_joined", f"process {hello.pid}, region {hello.region}", hello.worker)
         self.changed.set()
+        return None
 
     def _refusal(self, hello: messages.Hello) -> str | None:
         """Why this worker may not join, as one line for its operator; None if it may."""
@@ -315,7 +326,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         return None
 
     def _receive(self, client_id: str, message: messages.Record) -> None:
-        admitted = next((known for known in self.admitted.values() if known.client_id == client_id), None)
+        admitted = self.admitted.get(client_id)
         if admitted is None or admitted.lost is not None or message.epoch != admitted.epoch:
             raise msgspec.ValidationError("a journal record from nobody who was admitted")
         record, answer = admitted.receiver.receive(message)
@@ -334,12 +345,17 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             self.folder.event(admitted.left_us, "worker_left", "in order", admitted.seat.worker)
             self.changed.set()
 
-    def _drop(self, client_id: str | None, error: Exception) -> None:
+    def _drop(self, worker: str | None, error: Exception) -> None:
         self.dropped_messages += 1
-        if self.dropped_messages <= 10:
-            logger.warning("dropped a message from %r: %s", client_id, error)
+        self.server.log_once(f"dropped a message from {worker}: {error}")
         gevent.sleep(0)
 
-    def _send(self, kind: str, message: msgspec.Struct, client_id: str) -> None:
+    def _send(
+        self,
+        kind: str,
+        message: msgspec.Struct,
+        worker: str,
+        send: Callable[[Message], None] | None = None,
+    ) -> None:
         with contextlib.suppress(RPCError):
-            self.server.send_to_client(Message(kind, messages.write(message), client_id))
+            (send or self.server.send_to_client)(Message(kind, messages.write(message), worker))

@@ -32,16 +32,26 @@ QUIT: Final = "quit"
 
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
-    """A worker asks to join."""
+    """A worker asks to join, or is back on a new connection."""
 
     protocol: int
     worker: Name
     region: Name
     epoch: Count
+    life: Name
+    """Random, and new with every process: tells a worker that is back from another that has its name."""
+    connection: Count
+    """The sender's own number of this connection."""
     pid: Count
     suite_sha256: Digest
     plan_sha256: Digest
     version: Name
+
+
+class Welcome(msgspec.Struct):
+    """The sender of this Hello is in, and hears from the master by this connection from now on."""
+
+    connection: Count
 
 
 class Refused(msgspec.Struct):

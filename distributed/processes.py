@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from gevent import monkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 HARD_EXIT_S: Final = 5.0
@@ -54,25 +54,44 @@ class Child:
 
 
 def start_child(
-    name: str, module: str, arguments: Sequence[str], *, log: Path, stdout: int | None = None
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    stdout: int | None = None,
+    documents: Mapping[str, bytes] | None = None,
 ) -> Child:
-    """Run `python -m module arguments --lifeline-fd N` in a session of its own: Ctrl-C reaches only us."""
+    """Run `python -m module arguments --lifeline-fd N` in a session of its own: Ctrl-C reaches only us.
+
+    Each document, of 64 KiB at most, can be read once by the path that follows its flag: a pipe, so that a secret
+    stands neither on the command line nor on a disk.
+    """
     lifeline_read, lifeline_write = os.pipe()
+    handed: list[int] = []
+    given: list[str] = []
     try:
+        for flag, document in (documents or {}).items():
+            reading, writing = os.pipe()
+            handed.append(reading)
+            with open(writing, "wb") as pipe:  # noqa: PTH123 a descriptor, not a path
+                pipe.write(document)
+            given += [flag, f"/dev/fd/{reading}"]
         with log.open("ab") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments, "--lifeline-fd", str(lifeline_read)],
+                [sys.executable, "-m", module, *arguments, *given, "--lifeline-fd", str(lifeline_read)],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout if stdout is not None else errors,
                 stderr=errors,
-                pass_fds=(lifeline_read,),
+                pass_fds=(lifeline_read, *handed),
                 start_new_session=True,
             )
     except BaseException:
         os.close(lifeline_write)
         raise
     finally:
-        os.close(lifeline_read)
+        for descriptor in (lifeline_read, *handed):
+            os.close(descriptor)
     return Child(name, process, lifeline_write)
 
 

@@ -11,8 +11,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from distributed.messages import WINDOW, Received, Record
+from loadproof.errors import JournalError
 from loadproof.measure.interval import Fin, Header, Interval
 from loadproof.measure.journal import JournalCopy, read_records
+from loadproof.measure.record import Chain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +95,8 @@ class Receiver:
         """
         record: Header | Interval | Fin | None = None
         if message.number == self.expected:
+            if self.expected == 0:
+                self._check_header(message.record)
             record = self.copy.append_record(message.record)
             self.expected += 1
             if isinstance(record, Header):
@@ -100,3 +104,11 @@ class Receiver:
             elif isinstance(record, Fin):
                 self.fin = record
         return record, Received(self.epoch, self.expected, again=message.number > self.expected)
+
+    def _check_header(self, record: bytes) -> None:
+        header = Chain().check(record)
+        assert isinstance(header, Header)
+        if (header.worker, header.epoch) != (self.worker, self.epoch):
+            raise JournalError(
+                f"a journal of {header.worker}, epoch {header.epoch}, by {self.worker}, {self.epoch}"
+            )

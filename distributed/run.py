@@ -17,7 +17,8 @@ import gevent
 from distributed import target_service
 from distributed.clock import RunClock
 from distributed.limits import limits_us
-from distributed.link.sockets import use_our_sockets
+from distributed.link.keys import make_keys, master_text, worker_text
+from distributed.link.sockets import Server, use
 from distributed.master import Master
 from distributed.placement import seats
 from distributed.preflight import preflight
@@ -31,9 +32,10 @@ from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from distributed.link.keys import WorkerKeys
     from distributed.live import View
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
@@ -157,7 +159,9 @@ class _Run:
             locust_counted=None,
             closed=False,
         )
-        use_our_sockets()
+        keys, of_workers = make_keys(seat.worker for seat in planned)
+        use(Server("127.0.0.1", 0, keys))
+        folder.write_manifest(key_fingerprints=keys.fingerprints)
         environment = make_environment(plan, self.suite.classes, url)
         master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
             Master, plan, plan_digest(folder.plan), self.suite, planned, folder
@@ -165,7 +169,7 @@ class _Run:
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
         master.on_interval = self.trouble.add
         master.on_quit = self._locustfile_ends
-        self._start_workers(url)
+        self._start_workers(url, of_workers)
         self._wait_for_workers()
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
@@ -202,7 +206,7 @@ class _Run:
         self.target, url = target_service.start_embedded(self.folder.log)
         return url
 
-    def _start_workers(self, url: str) -> None:
+    def _start_workers(self, url: str, keys: Mapping[str, WorkerKeys]) -> None:
         assert self.master is not None
         for seat in seats(self.plan.regions):
             arguments = [
@@ -217,6 +221,10 @@ class _Run:
                 arguments,
                 log=self.folder.log,
                 stdout=self.options.smoke_output if self.options.smoke else None,
+                documents={
+                    "--key": worker_text(keys[seat.worker]),
+                    "--master-key": master_text(keys[seat.worker]),
+                },
             )
 
     def _wait_for_workers(self) -> None:
@@ -287,6 +295,7 @@ class _Run:
             target_count_lost=why_not if counts is None and self.target is not None else None,
             locust_counted=int(self.master.environment.stats.total.num_requests),
             dropped_messages=self.master.dropped_messages,
+            refused_connections=dict(self.master.server.refused),
             closed=True,
         )
         self.complete = self.master.secure_copies()

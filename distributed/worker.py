@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -59,7 +60,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def __init__(
         self,
         environment: Environment,
-        master: tuple[str, int],
         seat: Seat,
         plan: Plan,
         plan_sha256: str,
@@ -80,6 +80,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """Set when nothing is left to do here."""
         self.stopping = Event()
         self.at_once = False
+        self._life = secrets.token_hex(8)
+        self._welcome_on = 0
+        """The number of the connection by which the master has let us in last."""
         self._begun = False
         self._orphaned = False
         self._sender: Sender | None = None
@@ -87,32 +90,51 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         hooks = ("request", "user_error", "quitting", *locustfile_messages.UNHEARD)
         ours = [getattr(environment.events, hook) for hook in hooks]
         before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
-        super().__init__(environment, *master)
+        super().__init__(environment, "", 0)
         self.worker_index = [planned.worker for planned in seats(plan.regions)].index(seat.worker)
         for hook, handlers in zip(ours, before, strict=True):
             hook._handlers = handlers  # noqa: SLF001
 
+    @property
+    def client_id(self) -> str:
+        """Who speaks is known by the key; Locust makes up a name for each process instead."""
+        return self.seat.worker
+
+    @client_id.setter
+    def client_id(self, _made_up: str) -> None:
+        pass
+
     def connect_to_master(self) -> None:
-        """Say hello; the master's next word is `spawn` or a refusal, and nobody waits for it here."""
+        """`heartbeat` says hello on every connection; the master's next word is `spawn` or a refusal."""
+
+    def heartbeat(self) -> NoReturn:
+        while True:
+            self.client.changed.clear()
+            if self.client.refusal is not None:
+                self._give_up(self.client.refusal)
+            elif self._welcome_on != self.client.connections:
+                self._say_hello()
+            else:
+                beat = messages.Heartbeat(
+                    self.worker_state, float(self.current_cpu_usage), int(self.current_memory_usage)
+                )
+                self._send(messages.HEARTBEAT, beat)
+            self.client.changed.wait(timeout=1)
+
+    def _say_hello(self) -> None:
         hello = messages.Hello(
             protocol=messages.PROTOCOL,
             worker=self.seat.worker,
             region=self.seat.region,
             epoch=self.epoch,
+            life=self._life,
+            connection=self.client.connections,
             pid=os.getpid(),
             suite_sha256=self.suite.sha256,
             plan_sha256=self.plan_sha256,
             version=locust.__version__,
         )
         self._send(messages.HELLO, hello)
-
-    def heartbeat(self) -> NoReturn:
-        while True:
-            beat = messages.Heartbeat(
-                self.worker_state, float(self.current_cpu_usage), int(self.current_memory_usage)
-            )
-            self._send(messages.HEARTBEAT, beat)
-            gevent.sleep(1)
 
     def heartbeat_timeout_checker(self) -> None:
         """A silent master does not end a worker: the plan's end and the lifeline do."""
@@ -144,6 +166,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 if not self._begun:
                     self._begun = True
                     self.greenlet.spawn(self._load, begin)
+            case messages.WELCOME:
+                self._welcome_on = messages.read(msg.data, messages.Welcome).connection
             case messages.RECEIVED:
                 received = messages.read(msg.data, messages.Received)
                 if self._sender is not None:

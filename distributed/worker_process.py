@@ -17,7 +17,8 @@ import locust
 from locust import argument_parser
 from locust.env import Environment
 
-from distributed.link.sockets import use_our_sockets
+from distributed.link.keys import read_worker_keys
+from distributed.link.sockets import Client, use
 from distributed.placement import Seat
 from distributed.processes import watch_lifeline
 from distributed.suite import load_suite
@@ -45,14 +46,14 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     raise_file_limit()
+    keys = read_worker_keys(arguments.key, arguments.master_key)
     # The run's own plan: the environment has had its say already.
     plan = read_plan(arguments.plan, environ={})
     suite = load_suite(plan.suite, plan.locustfile, plan.flows)
     environment = make_environment(plan, suite.classes, arguments.target)
-    use_our_sockets()
+    use(Client(arguments.master_host, arguments.master_port, keys))
     worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
         Worker,
-        (arguments.master_host, arguments.master_port),
         Seat(arguments.worker, arguments.region),
         plan,
         plan_digest(arguments.plan),
@@ -140,6 +141,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--target", required=True)
     parser.add_argument("--master-host", default="127.0.0.1")
     parser.add_argument("--master-port", type=int, required=True)
+    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--master-key", type=Path, required=True)
     parser.add_argument("--journal-dir", type=Path, required=True)
     parser.add_argument("--lifeline-fd", type=int)
     parser.add_argument("--smoke", action="store_true")

@@ -18,6 +18,7 @@ from locust.stats import RequestStats
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from distributed.link import sockets
+from distributed.link.keys import make_keys
 from distributed.locust_statistics import fold
 from distributed.master import Master
 from distributed.worker import Worker
@@ -81,12 +82,14 @@ def test_responses_leave_their_block_through_exit(response):
 
 
 def test_runners_take_their_sockets_from_zmqrpc():
-    """A socket class put into `locust.rpc.zmqrpc` is the one that a runner uses."""
-    sockets.use_our_sockets()
+    """A socket put into `locust.rpc.zmqrpc` is the one that the next runner uses."""
+    keys, _ = make_keys(["east-01"])
+    server = sockets.Server("127.0.0.1", 0, keys)
+    sockets.use(server)
     environment = Environment(user_classes=[])
     runner = environment.create_master_runner("127.0.0.1", 0)
     try:
-        assert isinstance(runner.server, sockets.Server)
+        assert runner.server is server
     finally:
         runner.greenlet.kill()
         runner.server.close(linger=0)
