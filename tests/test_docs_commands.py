@@ -13,7 +13,7 @@ COMMANDS = [
     shlex.split(line.partition("#")[0])[1:]
     for line in re.findall(r"^    (loadproof .*)$", README, re.MULTILINE)
 ]
-VERBS = ("run", "plans", "validate", "target", "report", "recover")
+VERBS = ("run", "plans", "validate", "target", "report", "recover", "keys")
 
 
 def test_the_readme_shows_every_verb():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli import plans, recover, report, run, target, validate
+from loadproof.cli import keys, plans, recover, report, run, target, validate
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("validate")(validate.validate)
 app.command("target")(target.target)
 app.command("report")(report.report)
 app.command("recover")(recover.recover)
+app.command("keys")(keys.keys)
 
 
 def _show_version(asked: bool) -> None:
