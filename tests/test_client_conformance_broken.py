@@ -350,3 +350,15 @@ def test_endless_interim_answers_are_no_answer(clients, odd):
 
     assert answer.error is not None
     assert clients.books().started == 1
+
+
+def test_a_stream_that_breaks_is_a_failed_request(clients, odd):
+    """Whoever reads it is told, and so are the books: it must not hide among the ok ones."""
+    played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nfirst\n")])
+
+    answer = clients(played.url).get("/", stream=True)
+    with pytest.raises(ConnectionLostError):
+        list(answer.iter_lines())
+
+    books = clients.books()
+    assert (books.started, books.ok, books.failed, books.answered) == (1, 0, 1, 1)

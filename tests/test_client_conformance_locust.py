@@ -101,14 +101,15 @@ def test_a_block_says_what_is_told(heard, odd_process):
     assert str(told["exception"]) == "not as wanted"
 
 
-def test_a_stream_is_told_when_its_head_is_there(heard, odd_process):
-    """Its body is waited for by nobody but who reads it."""
+def test_a_stream_is_told_when_it_is_over(heard, odd_process):
+    """Its body is waited for by nobody but who reads it, and may still break."""
     played = odd_process.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n\r\nfirst\n"), DRAIN])
     user, events = heard
 
     answer = user(played.url).get("/", stream=True)
 
+    assert next(answer.iter_lines()) == b"first"
+    assert events == []
+    answer.close()
     [told] = events
     assert told["exception"] is None
-    assert next(answer.iter_lines()) == b"first"
-    answer.close()

@@ -4,7 +4,7 @@ from time import monotonic
 
 import gevent
 import pytest
-from odd import DRAIN, HEAD, HOLD, OK, REQUEST, dribble, pause, send
+from odd import DRAIN, HEAD, HOLD, OK, REQUEST, dribble, pause, send, take
 from unreachable import closed_port, full_backlog
 
 from loadproof.errors import ConnectError, RequestTimeoutError, ResolveError
@@ -106,6 +106,16 @@ def test_redirects_share_the_limit_of_the_whole(clients, odd):
     assert books.answered >= 2
 
 
+def test_a_body_that_is_taken_slowly_is_no_timeout(clients, odd):
+    """It takes longer than the time-out, but something goes out within each."""
+    slowly = [step for _ in range(10) for step in (take(2_000_000), pause(0.15))]
+    played = odd.play([HEAD, *slowly, send(OK)])
+
+    answer = clients(played.url, network_timeout=0.6).post("/", data=b"x" * 20_000_000)
+
+    assert (answer.status_code, answer.error) == (200, None)
+
+
 def test_a_body_that_nobody_takes_is_a_timeout(clients, odd):
     """The server has read the head and nothing more: sending waits no longer than reading would."""
     played = odd.play([HEAD, HOLD])
@@ -199,6 +209,7 @@ WRONG = {
     "an empty header name": {"url": "/", "headers": {"": "a"}},
     "a method with a line break": {"url": "/", "method": "GET / HTTP/1.1\r\nX: y\r\n\r\nGET"},
     "json that is none": {"url": "/", "json": {"a": object()}},
+    "an argument that there is not": {"url": "/", "jsn": {}},
 }
 
 

@@ -116,6 +116,11 @@ class AnswerReader:
         return self.head is not None and self.head.keep_alive and not self.leftover
 
     @property
+    def body_received(self) -> int:
+        """Bytes of the body so far, with what frames its chunks."""
+        return 0 if self.head is None else max(0, self.received - self.head.size)
+
+    @property
     def body(self) -> bytes:
         return b"".join(self.pieces)
 

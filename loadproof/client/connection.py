@@ -53,6 +53,8 @@ class Connection:
         "doing",
         "fresh",
         "idle_since_ns",
+        "last_ns",
+        "patience_ns",
         "stamp_ns",
         "waiter",
         "wake",
@@ -70,6 +72,10 @@ class Connection:
         """Its `switch`, kept because to look it up costs as much as a clock."""
         self.deadline_ns = 0
         """On CLOCK_MONOTONIC."""
+        self.patience_ns = 0
+        """How long each part of a large body may take; 0 where `deadline_ns` stands."""
+        self.last_ns = 0
+        """The deadline that nothing moves, where there is patience."""
         self.doing = "connect"
         self.fresh = True
         """No request has been answered on it."""
@@ -127,7 +133,7 @@ class Connection:
         return None if sent == len(data) else self.send_rest(memoryview(data)[sent:])
 
     def send_rest(self, rest: memoryview) -> memoryview | None:
-        """Go on after `send` with what it left."""
+        """Go on after `send` with what it left; each part that goes out gives the next `patience_ns`."""
         while rest:
             if self._wait(READ | WRITE) & READ:
                 return rest
@@ -137,6 +143,8 @@ class Connection:
                 continue
             except OSError as error:
                 raise _lost(error) from error
+            if self.patience_ns:
+                self.deadline_ns = min(monotonic_ns() + self.patience_ns, self.last_ns)
         return None
 
     def send_through(self, rest: memoryview) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 Met = tuple[bytes | None, ConnectionLostError | None, memoryview | None]
 """What the session has received or run into, and what it could not send."""
+NEVER_NS: Final = 2**63
 CONTINUE_NS: Final = 1_000_000_000
 """How long a body waits for `100 Continue`; RFC 9110, 10.1.1 says: not indefinitely."""
 
@@ -328,10 +329,10 @@ class Exchange:
             connection.close()
 
     def _set_deadline(self, connection: Connection, wait_ns: int) -> None:
-        deadline = monotonic_ns() + wait_ns
-        if self._settings.total_ns is not None:
-            deadline = min(deadline, self._start_ns + self._settings.total_ns)
-        connection.deadline_ns = deadline
+        total_ns = self._settings.total_ns
+        connection.patience_ns = wait_ns
+        connection.last_ns = NEVER_NS if total_ns is None else self._start_ns + total_ns
+        connection.deadline_ns = min(monotonic_ns() + wait_ns, connection.last_ns)
 
     def _clock_is_steady(self) -> bool:
         now = time_ns()
@@ -427,8 +428,32 @@ class Exchange:
             failure = HttpStatusError(response.status_code)
         if self._options.held:
             return self._hold(response)
-        self._settle(response, failure)
+        if isinstance(response, StreamedResponse) and not response.is_over:
+            assert reader is not None
+            self._await_stream(response, reader, failure)
+        else:
+            self._settle(response, failure)
         return response
+
+    def _await_stream(
+        self, response: StreamedResponse, reader: AnswerReader, failure: Exception | None
+    ) -> None:
+        """A stream may still break, and is then a failed request: it counts when it is over."""
+        token = object()
+
+        # Nothing here may hold the response: one that the scenario drops is to go, and to be counted, at once.
+        def ended(over: StreamedResponse | None, error: Exception | None) -> None:
+            if self._recorder is not None and self._recorder.held.pop(token, None) is None:
+                return
+            self._received_bytes = reader.body_received
+            if over is None:
+                self._record(Outcome.UNFINISHED, None)
+            else:
+                self._settle(over, failure or error)
+
+        response.on_end = ended
+        if self._recorder is not None:
+            self._recorder.held[token] = lambda: ended(None, None)
 
     def _hold(self, response: Response) -> Response:
         """Let the scenario's `with` block say what it counts as."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 10
 """Idle connections that a user keeps to one origin, as FastHttpUser does."""
+LARGE: Final = 65_536
+"""Bytes of a request that may not go out in one piece."""
 REMEMBERED: Final = 4_096
 """Requests that a user class keeps ready; a scenario with endless URLs builds them anew."""
 
@@ -175,6 +177,7 @@ class HttpSession:
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
         context: Mapping[str, Any] | None = None,
+        **unknown: Any,
     ) -> Any:
         """Send a request and record what it came to.
 
@@ -184,6 +187,8 @@ class HttpSession:
         """
         label = name or self.request_name
         try:
+            if unknown:
+                raise TypeError(f"{method} {url}: there is no argument {', '.join(map(repr, unknown))}")
             request = self._prepare(method, url, label, params, headers, auth, verify, cert)
             body: bytes | None = None
             content_type = None
@@ -287,7 +292,7 @@ class HttpSession:
             self.intended_ns = None
         idle = self._idle.get(request.origin)
         recorder = books.recorder
-        if not idle or options is not USUAL or not request.plain or recorder is None:
+        if not idle or options is not USUAL or not request.plain or recorder is None or len(message) > LARGE:
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         connection = idle.pop()
         # What may be sent twice may also meet a close: within a moment the look costs more than it finds.
@@ -408,6 +413,7 @@ class HttpSession:
 
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Put a connection aside for the next request."""
+        connection.patience_ns = 0
         connection.idle_since_ns = monotonic_ns()
         idle = self._idle.setdefault(origin, [])
         if len(idle) < KEPT:

@@ -11,7 +11,7 @@ from loadproof.client.response import Response
 from loadproof.errors import RequestError, RequestTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from loadproof.client.answer import AnswerReader, Head
     from loadproof.client.connection import Connection
@@ -25,7 +25,7 @@ class StreamedResponse(Response):
     Pieces of a compressed body are given as they are, compressed; `content` is not.
     """
 
-    __slots__ = ("_connection", "_reader", "_session", "_wait_s", "_whole")
+    __slots__ = ("_connection", "_reader", "_session", "_wait_s", "_whole", "on_end")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class StreamedResponse(Response):
         self._reader = reader
         self._wait_s = wait_ns / 1e9
         self._whole: bytes | None = None
+        self.on_end: Callable[[StreamedResponse | None, Exception | None], None] | None = None
+        """Told once that the answer is whole or left, or what it broke by; without it, that its user was ended."""
         super().__init__(asked, sent, head, None, latency_us, None, history)
         if reader.complete:
             self._end()
@@ -57,6 +59,11 @@ class StreamedResponse(Response):
     @content.setter
     def content(self, content: bytes | None) -> None:
         self._whole = content
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._connection is None
 
     @property
     def length(self) -> int:
@@ -78,16 +85,30 @@ class StreamedResponse(Response):
 
     def close(self) -> None:
         """Leave the rest of the answer unread."""
+        self._leave(None)
+
+    def __del__(self) -> None:
+        # A scenario may just drop it. One that was never quite made has no connection.
+        if getattr(self, "_connection", None) is not None:
+            self._leave(None)
+
+    def _leave(self, error: Exception | None, *, abandoned: bool = False) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._tell(error, abandoned=abandoned)
+
+    def _tell(self, error: Exception | None, *, abandoned: bool = False) -> None:
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(None if abandoned else self, error)
 
     def _pieces_left(self) -> Iterator[bytes]:
         try:
             yield from self._read_on()
         except RequestError as error:
-            self.close()
             self.error = error
+            self._leave(error)
             raise
 
     def _read_on(self) -> Iterator[bytes]:
@@ -101,14 +122,15 @@ class StreamedResponse(Response):
                 with Timeout(self._wait_s):
                     data = self._connection.receive()
             except Timeout as error:
-                self.close()
                 raise RequestTimeoutError("read timeout") from error
+            except RequestError:
+                raise
             except BaseException:
-                self.close()
+                self._leave(None, abandoned=True)
                 raise
             if not data:
-                self.close()
                 self._reader.eof()
+                self._leave(None)
             elif self._reader.feed(data):
                 self._end()
 
@@ -120,3 +142,4 @@ class StreamedResponse(Response):
             self._session.keep(self._asked.origin, connection)
         else:
             connection.close()
+        self._tell(None)
