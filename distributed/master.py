@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -51,6 +52,10 @@ class Admitted:
     left_us: int | None = None
     lost: str | None = None
     """What became of it, in words, if it will not finish its journal."""
+    gave_up: str | None = None
+    """Why it cannot go on, by its own word."""
+    unwritten: str | None = None
+    """Why its latest record could not be taken here."""
 
     @property
     def finished(self) -> bool:
@@ -69,13 +74,13 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self,
         environment: Environment,
         plan: Plan,
-        plan_sha256: str,
+        orders: messages.Orders,
         suite: Suite,
         seats: tuple[Seat, ...],
         folder: RunFolder,
     ) -> None:
         self.plan = plan
-        self.plan_sha256 = plan_sha256
+        self.orders = orders
         self.suite = suite
         self.seats = {seat.worker: seat for seat in seats}
         self.folder = folder
@@ -91,6 +96,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.dropped_messages = 0
         """Of those who were let in by their key, what did not fit."""
         self.clock: RunClock | None = None
+        self.clock_error_us = 0
+        """The most that any worker's run time may have been off."""
         ours = [
             getattr(environment.events, hook)
             for hook in ("request", "quitting", *locustfile_messages.UNHEARD)
@@ -138,6 +145,14 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         if msg.type == messages.HELLO:
             self._greet(client_id, messages.read(msg.data, messages.Hello))
             return
+        if msg.type == messages.ASK:
+            self._give_orders(client_id, messages.read(msg.data, messages.Ask))
+            return
+        if msg.type == messages.CLOCK:
+            question = messages.read(msg.data, messages.Clock)
+            answer = messages.Clock(question.worker_ns, time.monotonic_ns())
+            self._send(messages.CLOCK, answer, client_id, self.server.answer)
+            return
         if not self.server.is_current(client_id):
             raise msgspec.ValidationError(f"{msg.type[:100]!r} by a connection that was not let in")
         match msg.type:
@@ -145,11 +160,16 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self._receive(client_id, messages.read(msg.data, messages.Record))
             case messages.HEARTBEAT:
                 beat = messages.read(msg.data, messages.Heartbeat)
+                self.clock_error_us = max(self.clock_error_us, beat.clock_error_us)
                 node = self.clients.get(client_id)
                 if node is not None:
                     node.state = beat.state
                     node.cpu_usage = beat.current_cpu_usage
                     node.memory_usage = beat.current_memory_usage
+            case messages.GIVING_UP:
+                if client_id in self.admitted:
+                    self.admitted[client_id].gave_up = messages.read(msg.data, messages.GivingUp).why
+                    self._send(messages.QUIT, messages.Stop(), client_id)
             case _:
                 self._hear(client_id, msg)
 
@@ -230,6 +250,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         admitted = self.admitted.get(worker)
         if admitted is None or admitted.settled:
             return
+        cause = admitted.gave_up or admitted.unwritten
+        why = f"{why}: {cause}" if cause else why
         admitted.lost = why
         admitted.left_us = None if self.clock is None else self.clock.now_us()
         self.live.forget(worker)
@@ -249,13 +271,17 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self._receive(worker, message)
 
     def secure_copies(self) -> bool:
-        """Bring every finished copy to disk; True if all journals are whole and there."""
+        """Bring every finished copy to disk; True if all journals are whole and there.
+
+        A copy that the disk did not take is lost, although it can be read back now.
+        """
         whole = True
         for worker, admitted in self.admitted.items():
             try:
                 gevent.get_hub().threadpool.apply(admitted.receiver.copy.sync)
             except JournalError as error:
                 self.folder.event(admitted.left_us, "note", str(error), worker)
+                admitted.lost = admitted.lost or str(error)
                 whole = False
             whole = whole and admitted.finished
         return whole
@@ -282,14 +308,24 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         back = known is not None and known.life == hello.life
         refusal = known.lost if known is not None and back else self._refusal(hello) or self._admit(hello)
         if refusal is not None:
-            self.server.log_once(f"refused worker {worker}: {refusal}")
-            if refusal not in self._refusals.get(worker, ()):
-                self._refusals.setdefault(worker, set()).add(refusal)
-                self.folder.event(None, "note", f"refused: {refusal}", worker)
-            self._send(messages.REFUSED, messages.Refused(refusal), worker, self.server.answer)
+            self._refuse(worker, refusal)
             return
         self.server.welcome(worker)
         self._send(messages.WELCOME, messages.Welcome(hello.connection), worker)
+
+    def _give_orders(self, worker: str, ask: messages.Ask) -> None:
+        refusal = self._stranger(worker, ask.region, ask.protocol, ask.version)
+        if refusal is not None:
+            self._refuse(worker, refusal)
+        else:
+            self._send(messages.ORDERS, self.orders, worker, self.server.answer)
+
+    def _refuse(self, worker: str, why: str) -> None:
+        self.server.log_once(f"refused worker {worker}: {why}")
+        if why not in self._refusals.get(worker, ()):
+            self._refusals.setdefault(worker, set()).add(why)
+            self.folder.event(None, "note", f"refused: {why}", worker)
+        self._send(messages.REFUSED, messages.Refused(why), worker, self.server.answer)
 
     def _admit(self, hello: messages.Hello) -> str | None:
         """Give a worker its seat; or say why that cannot be."""
@@ -305,17 +341,24 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.changed.set()
         return None
 
-    def _refusal(self, hello: messages.Hello) -> str | None:
-        """Why this worker may not join, as one line for its operator; None if it may."""
-        seat = self.seats.get(hello.worker)
-        if hello.protocol != messages.PROTOCOL or hello.version != locust.__version__:
+    def _stranger(self, worker: str, region: str, protocol: int, version: str) -> str | None:
+        """Why this worker has no part in the run, whatever it was started with; None if it has."""
+        seat = self.seats.get(worker)
+        if protocol != messages.PROTOCOL or version != locust.__version__:
             return (
-                f"it speaks protocol {hello.protocol} on Locust {hello.version}, this master "
+                f"it speaks protocol {protocol} on Locust {version}, this master "
                 f"{messages.PROTOCOL} on {locust.__version__}: install the same version"
             )
-        if seat is None or seat.region != hello.region:
-            return f"the plan has no worker {hello.worker} in region {hello.region}"
-        if hello.plan_sha256 != self.plan_sha256:
+        if seat is None or seat.region != region:
+            return f"the plan has no worker {worker} in region {region}"
+        return None
+
+    def _refusal(self, hello: messages.Hello) -> str | None:
+        """Why this worker may not join, as one line for its operator; None if it may."""
+        stranger = self._stranger(hello.worker, hello.region, hello.protocol, hello.version)
+        if stranger is not None:
+            return stranger
+        if hello.plan_sha256 != self.orders.plan_sha256:
             return "it has another plan: start it with the plan of this run"
         if hello.suite_sha256 != self.suite.sha256:
             return "it has other user classes: install the same suite or locustfile"
@@ -329,7 +372,12 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         admitted = self.admitted.get(client_id)
         if admitted is None or admitted.lost is not None or message.epoch != admitted.epoch:
             raise msgspec.ValidationError("a journal record from nobody who was admitted")
-        record, answer = admitted.receiver.receive(message)
+        try:
+            record, answer = admitted.receiver.receive(message)
+        except JournalError as error:
+            admitted.unwritten = str(error)
+            raise
+        admitted.unwritten = None
         self._send(messages.RECEIVED, answer, client_id)
         if isinstance(record, Interval):
             locust_statistics.fold(self.environment.stats, record)

@@ -5,6 +5,7 @@ A message that does not fit its type is refused before anything of it is applied
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Annotated, Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ PROTOCOL: Final = 1
 WINDOW: Final = 8
 """Journal records that a worker sends ahead of the master's acknowledgement."""
 RECORD_BYTES: Final = 4 * 1024 * 1024
+WHY_CHARACTERS: Final = 500
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -22,6 +24,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 HELLO: Final = "client_ready"
 """Worker -> master. Locust's own word, so that a stock worker is understood and refused."""
 WELCOME: Final = "ack"
+ASK: Final = "loadproof_ask"
+ORDERS: Final = "loadproof_orders"
+CLOCK: Final = "loadproof_clock"
 REFUSED: Final = "loadproof_refused"
 BEGIN: Final = "spawn"
 RECORD: Final = "loadproof_record"
@@ -29,6 +34,35 @@ RECEIVED: Final = "loadproof_received"
 HEARTBEAT: Final = "heartbeat"
 STOP: Final = "stop"
 QUIT: Final = "quit"
+GIVING_UP: Final = "loadproof_giving_up"
+
+
+class Ask(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker on a host of its own asks what the run is; answered whether or not it has joined."""
+
+    protocol: int
+    region: Name
+    version: Name
+
+
+class Orders(msgspec.Struct):
+    """What the run is, as data: the effective plan's text, which the worker's own reader checks."""
+
+    run: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,199}$")]
+    plan: Annotated[str, msgspec.Meta(max_length=RECORD_BYTES)]
+    embedded_url: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    """Where the embedded target listens, if the plan's target is that."""
+
+    @property
+    def plan_sha256(self) -> str:
+        return hashlib.sha256(self.plan.encode()).hexdigest()
+
+
+class Clock(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker's question with the time on its clock; the master gives it back with the time on its own."""
+
+    worker_ns: Count
+    master_ns: Count | None = None
 
 
 class Hello(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,8 +140,16 @@ class Received(msgspec.Struct):
 
 class Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
     state: Name
+    clock_error_us: Count
+    """How far the sender's run time may be from the master's."""
     current_cpu_usage: float
     current_memory_usage: Count
+
+
+class GivingUp(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker cannot go on, and its journal will have no FIN; the answer is `QUIT`."""
+
+    why: Annotated[str, msgspec.Meta(max_length=WHY_CHARACTERS)]
 
 
 class Stop(msgspec.Struct):

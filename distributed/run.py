@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import shutil
 import signal
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import gevent
+from locust.exception import RPCError
 
 from distributed import target_service
 from distributed.clock import RunClock
+from distributed.hosts import is_loopback
 from distributed.limits import limits_us
-from distributed.link.keys import make_keys, master_text, worker_text
+from distributed.link.keys import Shared, make_keys, master_text, worker_text
 from distributed.link.sockets import Server, use
 from distributed.master import Master
+from distributed.messages import Orders
 from distributed.placement import seats
 from distributed.preflight import preflight
 from distributed.processes import Child, start_child, tail
@@ -32,11 +34,12 @@ from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from distributed.link.keys import WorkerKeys
+    from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
+    from distributed.placement import Seat
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
@@ -45,6 +48,18 @@ JOIN_S: Final = 60.0
 HEAD_START_S: Final = 0.5
 """Between the message that begins the load and the zero of the run clock."""
 TICK_S: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a master waits for workers that others start."""
+
+    host: str
+    port: int
+    keys: MasterKeys | None
+    """None makes throw-away keys for workers of the same user on this machine."""
+    join_s: float
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class Options:
     log_level: str = "WARNING"
     notes: tuple[str, ...] = ()
     """Said to the user before the start; kept as events."""
+    listen: Listen | None = None
+    """None starts the workers here, beside the master."""
 
 
 @dataclass
@@ -121,6 +138,7 @@ class _Run:
         self.trouble = Trouble(plan)
         self.signals: list[Any] = []
         self.complete = False
+        self.shared: Shared | None = None
 
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
@@ -159,18 +177,33 @@ class _Run:
             locust_counted=None,
             closed=False,
         )
+        listen = self.options.listen
         keys, of_workers = make_keys(seat.worker for seat in planned)
-        use(Server("127.0.0.1", 0, keys))
+        if listen is not None and listen.keys is not None:
+            keys = listen.keys.only(seat.worker for seat in planned)
+        server = _serve("127.0.0.1", 0, keys) if listen is None else _serve(listen.host, listen.port, keys)
+        use(server)
         folder.write_manifest(key_fingerprints=keys.fingerprints)
+        if listen is not None and listen.keys is None:
+            self.shared = Shared(server.port, of_workers)
         environment = make_environment(plan, self.suite.classes, url)
         master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
-            Master, plan, plan_digest(folder.plan), self.suite, planned, folder
+            Master,
+            plan,
+            Orders(self.run, dump_plan(plan), url if plan.target == EMBEDDED else None),
+            self.suite,
+            planned,
+            folder,
         )
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
         master.on_interval = self.trouble.add
         master.on_quit = self._locustfile_ends
-        self._start_workers(url, of_workers)
-        self._wait_for_workers()
+        if listen is None:
+            self._start_workers(url, of_workers)
+            self._wait_for_workers(planned, JOIN_S)
+        else:
+            listen.say(f"waiting for {len(planned)} workers at {listen.host}:{server.port}")
+            self._wait_for_workers(planned, listen.join_s, listen.say)
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
             master.begin_load(self.run, clock)
@@ -193,6 +226,8 @@ class _Run:
             handler.cancel()
         if self.master is not None:
             self.master.finish()
+        if self.shared is not None:
+            self.shared.close()
         if self.complete:
             shutil.rmtree(self.folder.worker_journals, ignore_errors=True)
         self.folder.close()
@@ -227,37 +262,49 @@ class _Run:
                 },
             )
 
-    def _wait_for_workers(self) -> None:
+    def _wait_for_workers(
+        self, planned: Sequence[Seat], patience_s: float, say: Callable[[str], None] | None = None
+    ) -> None:
+        """Until all are here, or those that are not will not come."""
         assert self.master is not None
-        deadline = time.monotonic() + JOIN_S
-        while len(self.master.admitted) < len(self.workers) and time.monotonic() < deadline:
+        deadline = time.monotonic() + patience_s
+        here: set[str] = set()
+        while time.monotonic() < deadline:
             if self.stop.by is not None:
                 return
+            new = [worker for worker in self.master.admitted if worker not in here]
+            here.update(new)
+            if say is not None and new:
+                say(f"{', '.join(new)} joined: {len(here)} of {len(planned)}")
             dead = [
                 worker
                 for worker, child in self.workers.items()
                 if worker not in self.master.admitted and not child.running()
             ]
-            if len(dead) == len(self.workers):
-                break
-            if len(self.master.admitted) + len(dead) >= len(self.workers):
+            if len(self.master.admitted) + len(dead) >= len(planned):
                 break
             self.master.changed.wait(timeout=TICK_S)
             self.master.changed.clear()
+        if not self.master.admitted and say is not None:
+            raise UsageError(f"no worker joined within {patience_s:.0f} s: nothing was run")
         if not self.master.admitted:
             raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{tail(self.folder.log)}")
-        for worker, child in self.workers.items():
-            if worker not in self.master.admitted:
-                what = (
-                    "is still starting"
-                    if child.running()
-                    else f"ended with status {child.process.returncode}"
-                )
-                self.folder.event(None, "worker_lost", f"never joined: its process {what}", worker)
+        for seat in planned:
+            if seat.worker not in self.master.admitted:
+                what = "never joined"
+                if (child := self.workers.get(seat.worker)) is not None:
+                    status = child.process.returncode
+                    what += ": its process "
+                    what += "is still starting" if child.running() else f"ended with status {status}"
+                self.folder.event(None, "worker_lost", what, seat.worker)
+                if say is not None:
+                    say(f"{seat.worker} {what}: the run starts without it and will be INVALID")
 
     def _processes(self, url: str) -> dict[str, list[int]]:
         """What is sampled: the roots of the process trees of generator and, where it is local, target."""
-        processes = {"generator": [child.process.pid for child in self.workers.values()]}
+        processes = {}
+        if self.workers:
+            processes["generator"] = [child.process.pid for child in self.workers.values()]
         pid = self.target.process.pid if self.target is not None else target_service.local_pid(url)
         if pid is not None:
             processes["target"] = [pid]
@@ -274,6 +321,7 @@ class _Run:
                 "why": self.stop.why,
                 "at_us": max(0, (self.stop.at_ns - clock.start_ns) // 1_000),
             }
+        self.complete = self.master.secure_copies()
         self.folder.write_manifest(
             ended_utc=utc_text(utc_now()),
             run_length_us=max(0, clock.now_us()),
@@ -284,7 +332,7 @@ class _Run:
                     "epoch": admitted.epoch,
                     "joined_us": admitted.joined_us,
                     "left_us": admitted.left_us,
-                    "how": "fin" if admitted.finished else "lost",
+                    "how": "fin" if admitted.finished and admitted.lost is None else "lost",
                     "why": admitted.lost,
                 }
                 for worker, admitted in sorted(self.master.admitted.items())
@@ -296,9 +344,9 @@ class _Run:
             locust_counted=int(self.master.environment.stats.total.num_requests),
             dropped_messages=self.master.dropped_messages,
             refused_connections=dict(self.master.server.refused),
+            clock_offset_us_max=self.master.clock_error_us,
             closed=True,
         )
-        self.complete = self.master.secure_copies()
         return Ended(self.folder.path, self.stop.signal, complete=self.complete)
 
     def _locustfile_ends(self) -> None:
@@ -322,18 +370,16 @@ class _Run:
         self.stop.asked.set()
 
 
+def _serve(host: str, port: int, keys: MasterKeys) -> Server:
+    try:
+        return Server(host, port, keys)
+    except RPCError as error:
+        raise UsageError(f"{error}; name another with --bind or --port") from error
+
+
 def needs_permission(plan: Plan) -> str | None:
     """The host that this plan would load although it is neither loopback nor allowed by the plan; else None."""
     if plan.target == EMBEDDED:
         return None
     host = urlsplit(plan.target).hostname or ""
-    return None if _is_loopback(host) or host in plan.allow_hosts else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return None if is_loopback(host) or host in plan.allow_hosts else host

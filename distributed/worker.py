@@ -8,6 +8,7 @@ import os
 import random
 import secrets
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
@@ -20,6 +21,7 @@ from locust.runners import WorkerRunner
 
 from distributed import locustfile_messages, messages, resources
 from distributed.clock import RunClock
+from distributed.clock_offset import KEPT, Exchange, deviation_ns, estimate
 from distributed.limits import limits_us, stop_timeout_us
 from distributed.placement import Slot, seats
 from distributed.replication import Sender
@@ -35,6 +37,7 @@ from loadproof.measure.wire import FORMAT_VERSION
 from loadproof.plan.profile import phase_spans
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from locust.env import Environment
@@ -50,6 +53,10 @@ RESEND_S: Final = 2.0
 SYNC_S: Final = 5.0
 REPORT_S: Final = 1.0
 """How often the locustfile's own `report_to_master` listeners are asked."""
+HEARD_S: Final = 1.0
+"""How long a worker that gives up waits for the master to hear why: it still loads the target meanwhile."""
+SILENCE_S: Final = 60.0
+"""How long a worker with an ended journal waits for a master that says nothing."""
 AFTERWARDS_S: Final = 3.0
 """How long a worker whose master is gone may take to end its journal."""
 
@@ -65,6 +72,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         plan_sha256: str,
         suite: Suite,
         journal_dir: Path,
+        exchanges: Iterable[Exchange],
         *,
         smoke: bool = False,
     ) -> None:
@@ -75,6 +83,10 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.suite = suite
         self.journal_dir = journal_dir
         self.epoch = 0
+        self._exchanges = deque(exchanges, maxlen=KEPT)
+        self._offset_ns = estimate(self._exchanges).offset_ns
+        self._heard = time.monotonic()
+        """When the master spoke last."""
         self.refused: str | None = None
         self.left = Event()
         """Set when nothing is left to do here."""
@@ -85,6 +97,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """The number of the connection by which the master has let us in last."""
         self._begun = False
         self._orphaned = False
+        self._leaving = False
         self._sender: Sender | None = None
         self._news = Event()
         hooks = ("request", "user_error", "quitting", *locustfile_messages.UNHEARD)
@@ -111,14 +124,18 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         while True:
             self.client.changed.clear()
             if self.client.refusal is not None:
-                self._give_up(self.client.refusal)
+                self._leave(self.client.refusal)
             elif self._welcome_on != self.client.connections:
                 self._say_hello()
             else:
                 beat = messages.Heartbeat(
-                    self.worker_state, float(self.current_cpu_usage), int(self.current_memory_usage)
+                    self.worker_state,
+                    deviation_ns(self._offset_ns, estimate(self._exchanges)) // 1_000,
+                    float(self.current_cpu_usage),
+                    int(self.current_memory_usage),
                 )
                 self._send(messages.HEARTBEAT, beat)
+                self._send(messages.CLOCK, messages.Clock(time.monotonic_ns()))
             self.client.changed.wait(timeout=1)
 
     def _say_hello(self) -> None:
@@ -160,6 +177,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 gevent.sleep(0.01)
 
     def handle_message(self, msg: Message) -> None:
+        now_ns = time.monotonic_ns()
+        self._heard = time.monotonic()
         match msg.type:
             case messages.BEGIN:
                 begin = messages.read(msg.data, messages.Begin)
@@ -168,6 +187,10 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                     self.greenlet.spawn(self._load, begin)
             case messages.WELCOME:
                 self._welcome_on = messages.read(msg.data, messages.Welcome).connection
+            case messages.CLOCK:
+                answer = messages.read(msg.data, messages.Clock)
+                if answer.master_ns is not None and answer.worker_ns <= now_ns:
+                    self._exchanges.append(Exchange(answer.worker_ns, answer.master_ns, now_ns))
             case messages.RECEIVED:
                 received = messages.read(msg.data, messages.Received)
                 if self._sender is not None:
@@ -199,6 +222,16 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         if not self._begun:
             self.left.set()
 
+    @property
+    def begun(self) -> bool:
+        """It was told to load."""
+        return self._begun
+
+    def leave(self) -> None:
+        """Leave in order: drain, end the journal, hand it over, and go; the second time without draining."""
+        self.stop_loading(at_once=self._leaving)
+        self._leaving = True
+
     def orphan(self) -> None:
         """Our starter is gone: end at once, finish the journal for `recover`, and leave."""
         self._orphaned = True
@@ -215,13 +248,22 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             self._give_up(f"{type(error).__name__}: {error}")
 
     def _give_up(self, why: str) -> None:
-        """End without a FIN; the reason goes to the run's log, and the master sees the process go."""
+        """End without a FIN, and tell the master why: it has no other way to learn what befell another host."""
+        self._send(messages.GIVING_UP, messages.GivingUp(why[: messages.WHY_CHARACTERS]))
+        # The answer shows that it was heard: what is unsent when the process ends is dropped.
+        self.left.wait(timeout=HEARD_S)
+        self._leave(why)
+
+    def _leave(self, why: str) -> None:
+        """The reason goes to the run's log, and the master sees the process go."""
         logger.error("%s stops: %s", self.seat.worker, why)
         self.refused = why
         self.left.set()
 
     def _load_and_drain(self, begin: messages.Begin) -> None:
-        clock = RunClock(begin.start_ns)
+        # Fixed for the run: a run time that is put right in its middle would go back or jump.
+        self._offset_ns = estimate(self._exchanges).offset_ns
+        clock = RunClock(begin.start_ns - self._offset_ns)
         spans = phase_spans(self.plan.load)
         phases = [(span.phase.name, span.end_us) for span in spans]
         limits = limits_us(self.plan)
@@ -285,6 +327,16 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.environment.events.test_stop.fire(environment=self.environment)
         if self._orphaned:
             self.left.set()
+        self._await_dismissal()
+
+    def _await_dismissal(self) -> None:
+        """Stay until the master has all and lets us go, we want to go and it has all, or it is gone."""
+        assert self._sender is not None
+        while not self.left.wait(timeout=RESEND_S / 4):
+            if self._leaving and self._sender.done:
+                self.left.set()
+            elif time.monotonic() - self._heard > SILENCE_S:
+                self._give_up(f"the master is silent; the journal is kept in {self.journal_dir}")
 
     def _follow_plan(self, users: Users, starts: WorkerStarts) -> None:
         users.follow_plan()

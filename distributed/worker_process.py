@@ -6,17 +6,22 @@ import argparse
 import gc
 import hashlib
 import logging
+import os
 import resource
 import signal
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 import gevent
 import locust
 from locust import argument_parser
 from locust.env import Environment
 
+from distributed.hosts import is_loopback
+from distributed.joining import connect, exchange_clocks, fetch_orders, plan_of
 from distributed.link.keys import read_worker_keys
 from distributed.link.sockets import Client, use
 from distributed.placement import Seat
@@ -24,9 +29,15 @@ from distributed.processes import watch_lifeline
 from distributed.suite import load_suite
 from distributed.worker import Worker
 from loadproof.errors import LoadproofError, UsageError
+from loadproof.plan.model import EMBEDDED
 from loadproof.plan.reader import read_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from distributed.link.keys import WorkerKeys
+    from distributed.messages import Orders
+    from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
 
@@ -45,36 +56,138 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    raise_file_limit()
     keys = read_worker_keys(arguments.key, arguments.master_key)
     # The run's own plan: the environment has had its say already.
     plan = read_plan(arguments.plan, environ={})
     suite = load_suite(plan.suite, plan.locustfile, plan.flows)
-    environment = make_environment(plan, suite.classes, arguments.target)
-    use(Client(arguments.master_host, arguments.master_port, keys))
-    worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
-        Worker,
-        Seat(arguments.worker, arguments.region),
+    starter_gone = gevent.get_hub().loop.async_()
+    starter_gone.start(os._exit, 1)
+    if arguments.lifeline_fd is not None:
+        watch_lifeline(arguments.lifeline_fd, starter_gone.send)
+    client = Client(arguments.master_host, arguments.master_port, keys)
+    seat = Seat(arguments.worker, arguments.region)
+    connect(client)
+    worker = _worker(
+        client,
+        seat,
         plan,
         plan_digest(arguments.plan),
         suite,
+        arguments.target,
         arguments.journal_dir,
         smoke=arguments.smoke,
     )
-    environment.events.init.fire(environment=environment, runner=worker, web_ui=None)
-    tame_garbage_collector()
-    gone = gevent.get_hub().loop.async_()
-    gone.start(worker.orphan)
-    if arguments.lifeline_fd is not None:
-        watch_lifeline(arguments.lifeline_fd, gone.send)
-    gevent.signal_handler(signal.SIGTERM, worker.stop_loading)
+    starter_gone.stop()
+    starter_gone.start(worker.orphan)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker.left.wait()
-    environment.events.quitting.fire(environment=environment, reverse=True)
-    if worker.refused is not None:
-        print(f"{arguments.worker}: {worker.refused}", file=sys.stderr)
+    if (trouble := _until_left(worker)) is not None:
+        print(f"{arguments.worker}: {trouble}", file=sys.stderr)
         return 1
     return 0
+
+
+@dataclass(frozen=True)
+class OwnHost:
+    """A worker that somebody starts by hand, on whatever host."""
+
+    master: str
+    port: int
+    region: str
+    keys: WorkerKeys
+    journals: Path
+    """A folder for each run is made in it."""
+    locustfile: Path | None
+    """The worker's own copy, if the plan runs one: what a master names is never imported."""
+    say: Callable[[str], None]
+
+
+def run_on_own_host(started: OwnHost) -> None:
+    """Run one worker until its master lets it go or a signal asks it to; LoadproofError says why it could not."""
+    client = Client(started.master, started.port, started.keys)
+    seat = Seat(started.keys.worker, started.region)
+    started.say(f"{seat.worker}: waiting for the master at {client.place}")
+    connect(client)
+    orders = fetch_orders(client, seat)
+    plan = plan_of(orders)
+    suite = _own_suite(plan, started.locustfile)
+    journals = started.journals / orders.run
+    try:
+        journals.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write journals to {journals}: {error.strerror}; name another folder with --journal-dir"
+        ) from error
+    worker = _worker(
+        client, seat, plan, orders.plan_sha256, suite, _target_of(plan, orders), journals, smoke=False
+    )
+    gevent.signal_handler(signal.SIGINT, worker.leave)
+    started.say(f"{seat.worker}: takes part in {orders.run}; its journal goes to {journals}")
+    if (trouble := _until_left(worker)) is not None:
+        raise (
+            UsageError(f"{seat.worker}: {trouble}")
+            if not worker.begun
+            else LoadproofError(f"{seat.worker}: {trouble}")
+        )
+    started.say(f"{seat.worker}: done")
+
+
+def _own_suite(plan: Plan, locustfile: Path | None) -> Suite:
+    """The user classes as they are on this host; the master compares their digest with its own."""
+    if (plan.locustfile is None) != (locustfile is None):
+        wanted = "runs no locustfile: leave out -f"
+        if plan.locustfile is not None:
+            wanted = f"runs a locustfile: give this worker its copy with -f {Path(plan.locustfile).name}"
+        raise UsageError(f"the plan {wanted}")
+    flows = []
+    for flow in plan.flows:
+        if flow.rows is not None:
+            file = Path.cwd() / Path(flow.rows.file).name
+            if not file.is_file():
+                raise UsageError(f"the flow {flow.name} reads rows: put your copy at {file}")
+            flows.append(replace(flow, rows=replace(flow.rows, file=str(file))))
+        else:
+            flows.append(flow)
+    return load_suite(plan.suite, None if locustfile is None else str(locustfile), flows)
+
+
+def _target_of(plan: Plan, orders: Orders) -> str:
+    if plan.target != EMBEDDED:
+        return plan.target
+    if orders.embedded_url is None or not is_loopback(urlsplit(orders.embedded_url).hostname or ""):
+        raise UsageError("the master's embedded target is not on this machine: its plan needs a target's URL")
+    return orders.embedded_url
+
+
+def _worker(
+    client: Client,
+    seat: Seat,
+    plan: Plan,
+    plan_sha256: str,
+    suite: Suite,
+    target: str,
+    journals: Path,
+    *,
+    smoke: bool,
+) -> Worker:
+    """The runner, at work as soon as its master says so."""
+    raise_file_limit()
+    environment = make_environment(plan, suite.classes, target)
+    exchanges = exchange_clocks(client, seat)
+    use(client)
+    worker: Worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
+        Worker, seat, plan, plan_sha256, suite, journals, exchanges, smoke=smoke
+    )
+    environment.events.init.fire(environment=environment, runner=worker, web_ui=None)
+    tame_garbage_collector()
+    gevent.signal_handler(signal.SIGTERM, worker.leave)
+    return worker
+
+
+def _until_left(worker: Worker) -> str | None:
+    """Wait for the worker's end; what went wrong, in words."""
+    worker.left.wait()
+    worker.environment.events.quitting.fire(environment=worker.environment, reverse=True)
+    return worker.refused
 
 
 def make_environment(plan: Plan, classes: dict[str, type], target: str) -> Environment:

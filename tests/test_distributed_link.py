@@ -233,7 +233,7 @@ def as_another(peer, records):
         "its FIN": (messages.RECORD, peer.record(4, records[4]), "east-01"),
         "its heartbeat": (
             messages.HEARTBEAT,
-            {"state": "stopped", "current_cpu_usage": 0.0, "current_memory_usage": 0},
+            {"state": "stopped", "clock_error_us": 0, "current_cpu_usage": 0.0, "current_memory_usage": 0},
             "east-01",
         ),
         "its wish to end": ("loadproof_end", None, "east-01"),

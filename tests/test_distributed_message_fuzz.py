@@ -88,7 +88,7 @@ def fuzzed(chance, peer, record, expected, second):
             (messages.HELLO, peer.hello()),
             (messages.RECORD, peer.record(number, record)),
             (messages.RECORD, peer.record(expected, reframed(chance, record, second))),
-            (messages.HEARTBEAT, messages.write(messages.Heartbeat("running", 1.0, 1))),
+            (messages.HEARTBEAT, messages.write(messages.Heartbeat("running", 1, 1.0, 1))),
             ("stats", {"stats": [], "stats_total": {}, "errors": {}}),
             (messages.STOP, messages.write(messages.Stop())),
             ("loadproof_report", {"a": 1}),

@@ -6,9 +6,11 @@ only, because Z85 uses it too.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass, field
@@ -50,6 +52,16 @@ class MasterKeys:
         """For the record: `master` and every worker."""
         everyone = {"master": self.own.public, **self.workers}
         return {name: fingerprint(public) for name, public in everyone.items()}
+
+    def only(self, workers: Iterable[str]) -> MasterKeys:
+        """The same for these workers alone; UsageError if one of them has no key."""
+        chosen = list(workers)
+        lacking = [worker for worker in chosen if worker not in self.workers]
+        if lacking:
+            raise UsageError(
+                f"the key set has no key for {', '.join(lacking)}: make one for this plan with `loadproof keys`"
+            )
+        return MasterKeys(self.own, {worker: self.workers[worker] for worker in chosen})
 
 
 @dataclass(frozen=True)
@@ -131,9 +143,60 @@ def read_worker_keys(key: Path, master: Path) -> WorkerKeys:
     return WorkerKeys(own["worker"].decode(), _pair(key, own), pinned)
 
 
-def loopback_folder(port: int) -> Path:
-    """Where a master without keys leaves throw-away ones for workers of the same user on the same machine."""
+class Shared:
+    """Throw-away keys of a master on loopback, laid out for workers of the same user on the same machine."""
+
+    def __init__(self, port: int, workers: Mapping[str, WorkerKeys]) -> None:
+        """UsageError if the folder, which the port names, is somebody else's."""
+        self._folder = _loopback_folder(port)
+        try:
+            if self._folder.exists():
+                _check_ours(self._folder)
+                shutil.rmtree(self._folder)
+            self._folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise UsageError(f"cannot write keys to {self._folder}: {error.strerror}") from error
+        write_worker_side(self._folder, workers)
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def take_shared(port: int, region: str) -> WorkerKeys:
+    """Keys of a worker of this region that nobody here has taken yet, ours until this process ends.
+
+    UsageError if no master of this user listens at the port without keys of its own, or none is left.
+    """
+    folder = _loopback_folder(port)
+    if not folder.is_dir():
+        raise UsageError(
+            f"no master on this machine has left keys for port {port}: "
+            "start it first, or name this worker's files with --key and --master-key"
+        )
+    _check_ours(folder)
+    for path in sorted(folder.glob(f"{region}-*.key")):
+        keys = read_worker_keys(path, folder / MASTER_PUB)
+        if keys.worker.rpartition("-")[0] != region:
+            continue
+        taken = os.open(path, os.O_RDONLY)
+        try:
+            # The kernel gives the lock back when this process ends, however it ends.
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(taken)
+            continue
+        return keys
+    raise UsageError(f"the master at port {port} has no free worker in region {region}")
+
+
+def _loopback_folder(port: int) -> Path:
     return Path(tempfile.gettempdir()) / f"loadproof-{os.getuid()}-{port}"
+
+
+def _check_ours(folder: Path) -> None:
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise UsageError(f"{folder} is not a private folder of yours: remove it, or use `loadproof keys`")
 
 
 def _pair(path: Path, words: Mapping[str, bytes]) -> KeyPair:

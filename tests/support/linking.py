@@ -106,7 +106,9 @@ def linked(tmp_path: Path) -> Iterator[Linked]:
     folder = RunFolder(tmp_path / "reports", plan.name, datetime.datetime.now(datetime.UTC))
     environment = Environment(user_classes=[Visitor], events=locust.event.Events())
     suite = Suite({"Visitor": Visitor}, DIGEST)
-    master = environment._create_runner(Master, plan, DIGEST, suite, seats(plan.regions), folder)
+    master = environment._create_runner(
+        Master, plan, messages.Orders("run", PLAN), suite, seats(plan.regions), folder
+    )
     try:
         yield Linked(master, keys, of_workers, folder)
     finally:
@@ -133,7 +135,7 @@ class Peer:
             connection=self.client.connections,
             pid=1,
             suite_sha256=DIGEST,
-            plan_sha256=DIGEST,
+            plan_sha256=messages.Orders("run", PLAN).plan_sha256,
             version=locust.__version__,
         )
         return {**messages.write(plain), **changes}
