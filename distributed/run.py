@@ -202,7 +202,9 @@ class _Run:
             self._start_workers(url, of_workers)
             self._wait_for_workers(planned, JOIN_S)
         else:
-            listen.say(f"waiting for {len(planned)} workers at {listen.host}:{server.port}")
+            listen.say(
+                f"waiting for {len(planned)} worker{'s'[: len(planned) != 1]} at {listen.host}:{server.port}"
+            )
             self._wait_for_workers(planned, listen.join_s, listen.say)
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from commands import VISITOR, loadproof
+from commands import VISITOR, loadproof, start
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -13,7 +13,7 @@ COMMANDS = [
     shlex.split(line.partition("#")[0])[1:]
     for line in re.findall(r"^    (loadproof .*)$", README, re.MULTILINE)
 ]
-VERBS = ("run", "plans", "validate", "target", "report", "recover", "keys")
+VERBS = ("run", "plans", "validate", "target", "report", "recover", "keys", "master", "worker")
 
 
 def test_the_readme_shows_every_verb():
@@ -31,6 +31,12 @@ def test_a_command_of_the_readme_can_be_typed(tmp_path, words):
         done = loadproof(*words, cwd=tmp_path)
         assert done.returncode == 2, "there is no such run here, and that is what it must say"
         assert words[1] in done.stderr
+        return
+    elif words[0] in {"master", "worker"}:
+        done = loadproof(*words, cwd=tmp_path)
+        assert done.returncode == 2, "there are no keys here, and that is what it must say"
+        assert "cannot read" in done.stderr
+        assert "`loadproof keys` makes a key set" in done.stderr
         return
     elif words[0] == "run":
         words = ["validate", *(word for word in words[1:] if word != "--smoke")]
@@ -100,3 +106,31 @@ def test_json_is_the_only_thing_on_standard_output(tmp_path):
 
     assert json.loads(done.stdout)["verdict"] in {"PASS", "WARN"}
     assert "visitor" in done.stderr
+
+
+def test_the_commands_for_several_hosts_make_a_run(tmp_path):
+    """`docs/distributed.md`, typed as it stands but for the addresses, the target and the size: one host's worker."""
+    text = (ROOT / "docs" / "distributed.md").read_text()
+    keys, master, worker, *loopback = [
+        shlex.split(line)[1:] for line in re.findall(r"^    (loadproof .*)$", text, re.MULTILINE)
+    ]
+    here = {"10.0.0.5": "127.0.0.1", "https://staging.example.test": "embedded"}
+    smaller = ("--region", "us-east-1", "--users", "5", "--duration", "26s", "--port", "0")
+    assert loadproof(*keys, cwd=tmp_path).returncode == 0
+    conducting = start(*(here.get(word, word) for word in master), *smaller, cwd=tmp_path)
+    said = ""
+    while (found := re.search(r"workers? at 127\.0\.0\.1:(\d+)", said)) is None:
+        line = conducting.stdout.readline()
+        assert line, said
+        said += line
+    places = {**here, "10.0.0.5": f"127.0.0.1:{found[1]}"}
+    working = loadproof(*(places.get(word, word) for word in worker), cwd=tmp_path / "keys")
+    output, _ = conducting.communicate(timeout=120)
+
+    assert working.returncode == 0, working.stdout + working.stderr
+    assert "us-east-1-01: done" in working.stdout
+    assert conducting.returncode in {0, 3, 4}, output
+    assert "Report: " in output
+    for words in loopback:
+        done = loadproof(*words, "--help", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr

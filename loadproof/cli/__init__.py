@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli import keys, plans, recover, report, run, target, validate
+from loadproof.cli import keys, master, plans, recover, report, run, target, validate, worker
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("target")(target.target)
 app.command("report")(report.report)
 app.command("recover")(recover.recover)
 app.command("keys")(keys.keys)
+app.command("master")(master.master)
+app.command("worker")(worker.worker)
 
 
 def _show_version(asked: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -41,3 +41,15 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 on WARN too.")]
+StopTimeout = Annotated[
+    str | None, typer.Option(help="How long a stop waits for requests in flight, such as 30s.")
+]
+TestName = Annotated[str | None, typer.Option(help="Name of the run, in place of the plan's.")]
+Reports = Annotated[Path, typer.Option(help="Where the run folder goes.")]
+Charts = Annotated[Path, typer.Option(help="Where the PNG charts go.")]
+NoAnalysis = Annotated[bool, typer.Option("--no-analysis", help="Leave the reports to `report`.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Load a host that is neither loopback nor in `allow_hosts`.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to the run's log.")]
+MASTER_PORT: Final = 5557

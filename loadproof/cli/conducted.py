@@ -1,0 +1,120 @@
+"""What `run` and `master` do alike: from a plan that fits to the exit code of its verdict."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from distributed.run import Options, needs_permission, run_plan
+from loadproof.cli.panel import LivePanel
+from loadproof.errors import ExitCode, UsageError
+from loadproof.plan.model import RATE_PERIOD_S
+from loadproof.plan.overrides import Overrides
+from loadproof.units import format_count, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed.run import Ended, Listen
+    from loadproof.cli.asked import Asked
+
+
+def overrides(
+    *,
+    region: list[str] | None,
+    rule: list[str] | None,
+    settings: list[str] | None,
+    stop_timeout: str | None,
+    test_name: str | None,
+    **others: Any,
+) -> Overrides:
+    """The changes to a plan that the flags of a verb ask for; `others` are fields of Overrides as they are."""
+    changes = tuple(settings or ())
+    if stop_timeout is not None:
+        changes += (f"stop_timeout={stop_timeout}",)
+    if test_name is not None:
+        changes += (f"name={test_name}",)
+    return Overrides(region=tuple(region or ()), rules=tuple(rule or ()), set=changes, **others)
+
+
+def conduct(
+    asked: Asked,
+    notes: tuple[str, ...],
+    listen: Listen | None,
+    *,
+    reports: Path,
+    charts: Path,
+    smoke: bool,
+    no_analysis: bool,
+    yes: bool,
+    strict: bool,
+    json_output: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run the plan with workers here, or with those that join where `listen` says; judge and write the reports."""
+    if asked.plan.seed is None:
+        seeded = asked.plan.model_copy(update={"seed": secrets.randbelow(2**31)})
+        asked = replace(asked, plan=seeded)
+    host = needs_permission(asked.plan)
+    if host is not None and not yes:
+        raise UsageError(
+            f"{host} is not this machine: if you may load it, say --yes or add it to the plan's `allow_hosts`"
+        )
+    try:
+        charts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write charts to {charts}: {error.strerror}; name another with --charts"
+        ) from error
+    console = Console(file=sys.stdout, highlight=False)
+    if not quiet:
+        for note in (_headline(asked), *notes):
+            console.print(note, markup=False, soft_wrap=True)
+    with LivePanel(asked.plan.name, asked.plan.duration_us, console, quiet=quiet or smoke) as panel:
+        ended = run_plan(
+            asked.plan,
+            asked.suite,
+            Options(
+                reports=reports,
+                smoke=smoke,
+                smoke_output=console.file.fileno(),
+                log_level="INFO" if verbose else "WARNING",
+                notes=notes,
+                listen=listen,
+            ),
+            panel.show,
+        )
+    if no_analysis:
+        console.print(f"not judged: `loadproof report {ended.folder}` does it", markup=False, soft_wrap=True)
+        code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
+    else:
+        code = _report(ended, charts, json_output=json_output, quiet=quiet, strict=strict)
+    return code if ended.signal is None else 128 + ended.signal
+
+
+def _headline(asked: Asked) -> str:
+    plan = asked.plan
+    workers = sum(region.workers for region in plan.regions)
+    load = f"{format_count(plan.max_users)} user{'s'[: plan.max_users != 1]}"
+    if plan.open:
+        load = f"up to {format_rate(plan.max_arrivals / RATE_PERIOD_S)} arrivals, {load}"
+    return (
+        f"{plan.title}: {load}, {format_duration(plan.duration_us)}, "
+        f"{workers} worker{'s'[: workers != 1]} in {len(plan.regions)} region{'s'[: len(plan.regions) != 1]}, "
+        f"target {plan.target}"
+    )
+
+
+def _report(ended: Ended, charts: Path, *, json_output: bool, quiet: bool, strict: bool) -> int:
+    """Judge in a process of its own: the analyzer's memory and libraries are none of the generator's."""
+    command = [sys.executable, "-m", "loadproof", "report", str(ended.folder), "--charts", str(charts)]
+    flags = {"--json": json_output, "--quiet": quiet, "--strict": strict}
+    command += [flag for flag, wanted in flags.items() if wanted]
+    code = subprocess.run(command, check=False, start_new_session=True).returncode
+    return code if code >= 0 else ExitCode.INTERNAL

@@ -1,0 +1,115 @@
+"""`loadproof master`: a plan run by workers that join from hosts of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadproof.cli import options
+
+
+def master(
+    plan: options.PlanName = None,
+    locustfile: options.Locustfile = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Key set of `loadproof keys`; without one, loopback only."),
+    ] = None,
+    bind: Annotated[
+        str, typer.Option(metavar="HOST", envvar="LOCUST_MASTER_BIND_HOST", help="Address to listen at.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, envvar="LOCUST_MASTER_BIND_PORT", help="Port to listen at.")
+    ] = options.MASTER_PORT,
+    join_timeout: Annotated[
+        str, typer.Option(help="How long to wait for all workers before the run starts without some.")
+    ] = "5m",
+    users: options.Users = None,
+    spawn_rate: options.SpawnRate = None,
+    duration: options.Duration = None,
+    target: options.Target = None,
+    region: options.Regions = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "--expect-workers", help="Workers of all regions together."),
+    ] = None,
+    settings: options.Settings = None,
+    env: options.Overlay = None,
+    config_file: options.OverlayFile = None,
+    rule: options.Rules = None,
+    seed: options.Seed = None,
+    stop_timeout: options.StopTimeout = None,
+    test_name: options.TestName = None,
+    reports: options.Reports = Path("reports"),
+    charts: options.Charts = Path("charts"),
+    no_analysis: options.NoAnalysis = False,
+    yes: options.Yes = False,
+    strict: options.Strict = False,
+    json_output: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Wait for the workers of a plan, run it with them, judge, and write the reports."""
+    import sys
+
+    from distributed.hosts import is_loopback
+    from distributed.link.keys import read_master_keys
+    from distributed.run import Listen
+    from loadproof.cli.asked import ask
+    from loadproof.cli.conducted import conduct, overrides
+    from loadproof.errors import UsageError
+    from loadproof.plan.model import EMBEDDED
+    from loadproof.units import parse_duration
+
+    if keys is None and not is_loopback(bind):
+        raise UsageError(
+            f"without keys a master listens on loopback only, and {bind} is not: make a key set with "
+            "`loadproof keys DIR PLAN` and name it with --keys DIR"
+        )
+    changes = overrides(
+        users=users,
+        duration=duration,
+        spawn_rate=spawn_rate,
+        target=target,
+        region=region,
+        workers=workers,
+        rule=rule,
+        seed=seed,
+        settings=settings,
+        stop_timeout=stop_timeout,
+        test_name=test_name,
+        env=env,
+        config_file=config_file,
+    )
+    join_us = parse_duration(join_timeout)
+    of_master = None if keys is None else read_master_keys(keys)
+    if json_output:
+        # A locustfile prints what it likes, and standard output is for the results alone.
+        sys.stdout = sys.stderr
+    asked = ask(plan, locustfile, changes)
+    if asked.plan.target == EMBEDDED and not is_loopback(bind):
+        raise UsageError(
+            "the embedded target listens on this machine only, and workers would come from others: "
+            "name the target's URL with --target"
+        )
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    return conduct(
+        asked,
+        (),
+        Listen(bind, port, of_master, join_us / 1_000_000, say),
+        reports=reports,
+        charts=charts,
+        smoke=False,
+        no_analysis=no_analysis,
+        yes=yes,
+        strict=strict,
+        json_output=json_output,
+        quiet=quiet,
+        verbose=verbose,
+    )
