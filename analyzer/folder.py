@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loadproof.verdict.rule import Rule
 
 MANIFEST_OPEN: Final = "manifest_open"
+NO_FIN: Final = "it has no FIN: the worker did not end in order"
 _SLACK_US: Final = 3_600_000_000
 """How far an interval may lie outside what the manifest says of the run's length."""
 JOURNAL_NAME: Final = re.compile(r"(?P<worker>.+)-(?P<epoch>\d{1,9})\.journal", re.DOTALL)
@@ -43,6 +44,8 @@ class JournalFile:
     journal: Journal | None
     refused: str | None = None
     """Why its intervals are not counted, in words; None when they are."""
+    lost: str | None = None
+    """Why the master does not vouch for it, though it may look whole; in words."""
     read: int = 0
     """Intervals that were counted."""
 
@@ -66,13 +69,13 @@ class JournalFile:
         if self.journal is None or self.refused is not None:
             return Epoch(self.worker, self.region, self.epoch, self.read, complete=False, damage=self.refused)
         state = self.journal.state
-        damage = None if state.complete else state.damage or "it has no FIN: the worker did not end in order"
+        damage = state.damage or self.lost or (None if state.complete else NO_FIN)
         return Epoch(
             self.worker,
             self.region,
             self.epoch,
             state.intervals,
-            state.complete,
+            state.complete and self.lost is None,
             damage=damage,
             last_us=state.last_us,
         )
@@ -211,7 +214,7 @@ def _rules(path: Path, plan: Plan) -> tuple[Rule, ...]:
 def _find_journals(folder: RunFolder) -> Iterator[JournalFile]:
     """The journals of this run's epochs in order of worker and epoch, with those that are missing."""
     manifest = folder.manifest
-    known = {(epoch.worker, epoch.epoch): epoch.region for epoch in manifest.epochs} if manifest else {}
+    known = {(epoch.worker, epoch.epoch): epoch for epoch in manifest.epochs} if manifest else {}
     found: dict[tuple[str, int], JournalFile] = {}
     for path in sorted((folder.path / "journals").glob("*.journal")):
         one = _open_journal(path, folder)
@@ -221,10 +224,12 @@ def _find_journals(folder: RunFolder) -> Iterator[JournalFile]:
             found[one.worker, one.epoch].refused = f"{path.name}: a second journal claims this epoch"
         else:
             found[one.worker, one.epoch] = one
-    for (worker, epoch), region in known.items():
-        if (worker, epoch) not in found:
-            lost = f"journals/{worker}-{epoch}.journal is missing"
-            found[worker, epoch] = JournalFile(worker, region, epoch, None, lost)
+    for key, told in known.items():
+        if key not in found:
+            missing = f"journals/{told.worker}-{told.epoch}.journal is missing"
+            found[key] = JournalFile(told.worker, told.region, told.epoch, None, missing)
+        elif told.how == "lost":
+            found[key].lost = told.why or NO_FIN
     return iter(found[key] for key in sorted(found))
 
 

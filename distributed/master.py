@@ -20,7 +20,7 @@ from distributed import locust_statistics, locustfile_messages, messages
 from distributed.arrivals import period_of, place_turns
 from distributed.live import LiveTotals
 from distributed.placement import Seat, interleave, place
-from distributed.replication import Receiver
+from distributed.replication import Receiver, sync_failure
 from loadproof.errors import JournalError, RunFolderError
 from loadproof.measure.interval import Fin, Interval
 from loadproof.measure.journal import read_records
@@ -277,11 +277,10 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """
         whole = True
         for worker, admitted in self.admitted.items():
-            try:
-                gevent.get_hub().threadpool.apply(admitted.receiver.copy.sync)
-            except JournalError as error:
-                self.folder.event(admitted.left_us, "note", str(error), worker)
-                admitted.lost = admitted.lost or str(error)
+            failure = gevent.get_hub().threadpool.apply(sync_failure, (admitted.receiver.copy,))
+            if failure is not None:
+                self.folder.event(admitted.left_us, "note", failure, worker)
+                admitted.lost = admitted.lost or failure
                 whole = False
             whole = whole and admitted.finished
         return whole
@@ -377,7 +376,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         except JournalError as error:
             admitted.unwritten = str(error)
             raise
-        admitted.unwritten = None
+        if record is not None:
+            admitted.unwritten = None
         self._send(messages.RECEIVED, answer, client_id)
         if isinstance(record, Interval):
             locust_statistics.fold(self.environment.stats, record)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from distributed.messages import WINDOW, Received, Record
 from loadproof.errors import JournalError
 from loadproof.measure.interval import Fin, Header, Interval
-from loadproof.measure.journal import JournalCopy, read_records
+from loadproof.measure.journal import JournalCopy, JournalWriter, read_records
 from loadproof.measure.record import Chain
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Sender:
         self._written = 0
         self._sent = 0
         self._acknowledged = 0
+        self._gone_back_to: int | None = None
         # Reading the file from its start for every record would cost more each second of a long run.
         self._recent: deque[bytes] = deque(maxlen=RECENT)
 
@@ -44,11 +45,18 @@ class Sender:
         if message.epoch != self._epoch or message.expected > self._written:
             return
         self._acknowledged = max(self._acknowledged, message.expected)
-        self._sent = message.expected if message.again else max(self._sent, self._acknowledged)
+        # Each record behind a gap asks again. Going back for every one would send the window for each record of a
+        # window, and so on: a storm for as long as the master cannot write the missing one.
+        if message.again and message.expected != self._gone_back_to:
+            self._gone_back_to = message.expected
+            self._sent = message.expected
+        else:
+            self._sent = max(self._sent, self._acknowledged)
 
     def retry(self) -> None:
         """Nothing was acknowledged for a while: send again from the first record that may be missing."""
         self._sent = self._acknowledged
+        self._gone_back_to = self._acknowledged
 
     @property
     def acknowledged(self) -> int:
@@ -112,3 +120,12 @@ class Receiver:
             raise JournalError(
                 f"a journal of {header.worker}, epoch {header.epoch}, by {self.worker}, {self.epoch}"
             )
+
+
+def sync_failure(journal: JournalCopy | JournalWriter) -> str | None:
+    """Bring a journal to disk, for a thread pool: gevent prints the traceback of whatever its threads raise."""
+    try:
+        journal.sync()
+    except JournalError as error:
+        return str(error)
+    return None

@@ -24,7 +24,7 @@ from distributed.clock import RunClock
 from distributed.clock_offset import KEPT, Exchange, deviation_ns, estimate
 from distributed.limits import limits_us, stop_timeout_us
 from distributed.placement import Slot, seats
-from distributed.replication import Sender
+from distributed.replication import Sender, sync_failure
 from distributed.smoke import run_every_task_once
 from distributed.starts import WorkerStarts
 from distributed.users import Users
@@ -392,10 +392,11 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             for record in self._sender.next_records():
                 self._send(messages.RECORD, record)
 
-    def _sync(self, journal: JournalWriter) -> NoReturn:
-        while True:
+    def _sync(self, journal: JournalWriter) -> None:
+        """Until the disk fails: the journal then takes nothing more, and the next interval says why."""
+        gevent.sleep(SYNC_S)
+        while gevent.get_hub().threadpool.apply(sync_failure, (journal,)) is None:
             gevent.sleep(SYNC_S)
-            gevent.get_hub().threadpool.apply(journal.sync)
 
     def _report(self) -> NoReturn:
         while True:

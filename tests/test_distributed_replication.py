@@ -72,6 +72,28 @@ def test_a_gap_is_asked_for_again(tmp_path):
     assert receiver.receive(third) == (None, messages.Received(0, 1, again=True))
 
 
+def test_a_record_that_is_refused_for_long_makes_no_storm(tmp_path):
+    """However often the following ones are answered, a missing record is sent once more, and once a timeout."""
+    sender = write_journal(tmp_path / "own.journal", 20)
+    receiver = Receiver(tmp_path / "copy.journal", "w-01", 0)
+    sent = 0
+
+    def rounds(count):
+        nonlocal sent
+        for _ in range(count):
+            batch = sender.next_records()
+            sent += len(batch)
+            for record in batch:
+                if record.number != 3:
+                    sender.received(receiver.receive(record)[1])
+
+    rounds(50)
+    assert (receiver.expected, sent) == (3, 2 * messages.WINDOW)
+    sender.retry()
+    rounds(50)
+    assert sent == 3 * messages.WINDOW
+
+
 def test_words_about_another_epoch_or_the_future_are_ignored(tmp_path):
     """An acknowledgement of what was never written cannot make a worker forget its records."""
     sender = write_journal(tmp_path / "own.journal", 5)
