@@ -11,7 +11,7 @@ from loadproof.client.answer import AnswerReader
 from loadproof.client.books import books
 from loadproof.client.coding import decoded
 from loadproof.client.request import build, redirected
-from loadproof.client.response import Response
+from loadproof.client.response import CaughtResponse, Response
 from loadproof.client.stamps import BUFFERED, arrived
 from loadproof.client.stream import StreamedResponse
 from loadproof.client.tls import TlsConnection
@@ -130,6 +130,9 @@ class Exchange:
         self._end_us: int | None = None
         self._lag_us: int | None = None
         self._first_byte_us: int | None = None
+        self._name: str | None = None
+        """What the scenario's `with` block has renamed it to."""
+        self._recorded = False
 
     def run(self) -> Response:
         """From the beginning."""
@@ -251,7 +254,9 @@ class Exchange:
                 self._note_end(connection, reader)
                 self._first_byte_us = self._end_us
             self._set_deadline(connection, self._options.read_ns or self._settings.read_ns)
-            if reader.feed(data) or (self._options.stream and reader.head is not None):
+            if reader.feed(data) or (
+                self._options.stream and reader.head is not None and not self._is_redirect(reader)
+            ):
                 break
             data = None
             if rest and reader.head is None:
@@ -461,23 +466,21 @@ class Exchange:
         start_real_ns = self._real_ns - self._late_ns
         meta = self._session.meta(self._first, response, response.error, self._options, start_real_ns)
 
-        def settle(failure: Exception | None, abandoned: bool) -> None:
+        # As with a stream, nothing here may hold the response.
+        def settle(over: CaughtResponse | None, failure: Exception | None) -> None:
             if self._recorder is not None and self._recorder.held.pop(token, None) is None:
                 return
-            if abandoned:
-                self._record(Outcome.UNFINISHED, None)
+            if over is None:
+                self._record(Outcome.UNFINISHED, None if failure is None else str(failure))
                 return
             renamed = meta.get("name")
             if isinstance(renamed, str):
                 self._name = renamed
-            self._settle(caught, failure)
+            self._settle(over, failure)
 
-        caught = self._session.caught(response, settle, meta)
         if self._recorder is not None:
-            self._recorder.held[token] = lambda: settle(None, True)
-        return caught
-
-    _name: str | None = None
+            self._recorder.held[token] = lambda: settle(None, None)
+        return CaughtResponse(response, settle, meta)
 
     def _settle(self, response: Response, failure: Exception | None) -> None:
         if failure is None:
@@ -496,8 +499,10 @@ class Exchange:
 
     def _record(self, outcome: Outcome, error: str | None) -> None:
         recorder = self._recorder
-        if recorder is None:
+        # A listener of `events.request` may end the user by an exception when the request is recorded already.
+        if recorder is None or self._recorded:
             return
+        self._recorded = True
         now_ns = monotonic_ns()
         if self._end_us is None or outcome is Outcome.UNFINISHED:
             self._end_us = (now_ns - self._start_ns + self._late_ns) // 1_000

@@ -200,7 +200,10 @@ class CaughtResponse(Response):
     __slots__ = ("_answer", "_settle", "_settled", "_verdict", "request_meta")
 
     def __init__(
-        self, answer: Response, settle: Callable[[Exception | None, bool], None], meta: dict[str, Any]
+        self,
+        answer: Response,
+        settle: Callable[[CaughtResponse | None, Exception | None], None],
+        meta: dict[str, Any],
     ) -> None:
         self._answer = answer
         super().__init__(
@@ -213,6 +216,7 @@ class CaughtResponse(Response):
             answer.history,
         )
         self._settle = settle
+        """Told once what failed the request, if anything did; without the response, that nobody has judged it."""
         self._settled = False
         self._verdict: Exception | bool | None = None
         self.request_meta = meta
@@ -255,6 +259,12 @@ class CaughtResponse(Response):
     def __enter__(self) -> Self:
         return self
 
+    def __del__(self) -> None:
+        # One that was never quite made has no `_settled`.
+        if not getattr(self, "_settled", True):
+            self._settled = True
+            self._settle(None, _Failure("never judged: catch_response=True needs a `with` block"))
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> bool:
@@ -279,7 +289,7 @@ class CaughtResponse(Response):
     def _finish(self, failure: Exception | None, *, abandoned: bool = False) -> None:
         if not self._settled:
             self._settled = True
-            self._settle(failure, abandoned)
+            self._settle(None if abandoned else self, failure)
             self.close()
 
 

@@ -15,7 +15,7 @@ from loadproof.client.cookies import Cookies, merged
 from loadproof.client.exchange import USUAL, Exchange, Options
 from loadproof.client.origin import basic_authorization
 from loadproof.client.request import build, encode_body, encode_json, with_params
-from loadproof.client.response import CaughtResponse, Response
+from loadproof.client.response import Response
 from loadproof.client.stamps import DRIFT_NS
 from loadproof.errors import ConnectionLostError
 from loadproof.measure.interval import Outcome
@@ -302,12 +302,12 @@ class HttpSession:
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         recorder.started += 1
         due_ns = recorder.open[connection] = start_ns - late_ns
-        current = getcurrent()
-        if connection.waiter is not current:
-            connection.use_by(current)
         connection.deadline_ns = start_ns + self.settings.first_wait_ns
         connection.stamp_ns = 0
+        current = getcurrent()
         try:
+            if connection.waiter is not current:
+                connection.use_by(current)
             rest = connection.send(message)
             data = None if rest else connection.receive()
         except ConnectionLostError as error:
@@ -397,9 +397,6 @@ class HttpSession:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
-
-    def caught(self, response: Response, settle: Any, meta: dict[str, Any]) -> CaughtResponse:
-        return CaughtResponse(response, settle, meta)
 
     def take(self, origin: Origin) -> Connection | None:
         """A kept connection that nobody has spoken on meanwhile."""
