@@ -84,7 +84,13 @@ class Connection:
         """When the kernel received the last bytes that `receive` gave, on CLOCK_REALTIME; 0 if it did not say."""
 
     def use_by(self, greenlet: Any) -> None:
-        """Wake this greenlet when something comes."""
+        """Wake this greenlet when something comes; RuntimeError for what could never be woken, or timed out."""
+        hub = get_hub()
+        if greenlet is hub or not hub.loop.default:
+            raise RuntimeError(
+                "a callback of the event loop or another thread makes a request: make it in a greenlet of the "
+                "main thread, as `gevent.spawn` gives"
+            )
         self.waiter = greenlet
         self.wake = greenlet.switch
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from gevent import monkey
+from gevent import monkey, sleep
 from gevent.hub import get_hub
 
 from loadproof.client.answer import AnswerReader
@@ -93,12 +93,17 @@ class Origin:
         """
         host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
         place = f"{host}:{port}"
-        begun = monotonic_ns()
-        addresses, looked_up = resolve(host, port)
-        if looked_up:
-            told(Timed.RESOLVE, host, (monotonic_ns() - begun) // 1_000)
-        begun = monotonic_ns()
-        connection.open(addresses, source)
+        try:
+            begun = monotonic_ns()
+            addresses, looked_up = resolve(host, port)
+            if looked_up:
+                told(Timed.RESOLVE, host, (monotonic_ns() - begun) // 1_000)
+            begun = monotonic_ns()
+            connection.open(addresses, source)
+        except (ResolveError, ConnectError):
+            # It may have failed without a wait, and who tries again at once would leave nobody else a turn.
+            sleep(0)
+            raise
         if self.proxy is not None and (tunnel or self.scheme == "https"):
             self._ask_for_tunnel(connection, self.proxy)
         told(Timed.CONNECT, place, (monotonic_ns() - begun) // 1_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gevent import Timeout
+from greenlet import getcurrent
 
 from loadproof.client.coding import decoded
 from loadproof.client.response import Response
@@ -118,14 +119,18 @@ class StreamedResponse(Response):
                 yield pieces.pop(0)
             if self._connection is None:
                 return
+            limit = Timeout(self._wait_s)
             try:
-                with Timeout(self._wait_s):
+                # Not always who has asked reads on.
+                self._connection.use_by(getcurrent())
+                with limit:
                     data = self._connection.receive()
-            except Timeout as error:
-                raise RequestTimeoutError("read timeout") from error
             except RequestError:
                 raise
-            except BaseException:
+            except BaseException as error:
+                # The scenario may have a Timeout of its own around this.
+                if error is limit:
+                    raise RequestTimeoutError("read timeout") from error
                 self._leave(None, abandoned=True)
                 raise
             if not data:
