@@ -62,6 +62,7 @@ class Manifest(msgspec.Struct, frozen=True):
     target_count_lost: str | None = None
     locust_counted: int | None = None
     recovered: Recovered | None = None
+    clock_offset_us_max: int | None = None
 
 
 def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | None]:

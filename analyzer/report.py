@@ -210,7 +210,7 @@ class _Layout:
             cpu_ratio_max=max(busy, default=None),
             pacer_lag_p99_us=_p99(pacer),
             receive_lag_p99_us=_p99(receive),
-            clock_offset_us_max=None,
+            clock_offset_us_max=self.folder.manifest.clock_offset_us_max if self.folder.manifest else None,
             user_wait_p99_us=_p99(wait),
             stamped=sum(health.stamped for health in fleet),
             unstamped=sum(health.unstamped for health in fleet),

@@ -89,6 +89,8 @@ def fuzzed(chance, peer, record, expected, second):
             (messages.RECORD, peer.record(number, record)),
             (messages.RECORD, peer.record(expected, reframed(chance, record, second))),
             (messages.HEARTBEAT, messages.write(messages.Heartbeat("running", 1, 1.0, 1))),
+            (messages.ASK, messages.write(messages.Ask(messages.PROTOCOL, "east", peer.hello()["version"]))),
+            (messages.CLOCK, messages.write(messages.Clock(1))),
             ("stats", {"stats": [], "stats_total": {}, "errors": {}}),
             (messages.STOP, messages.write(messages.Stop())),
             ("loadproof_report", {"a": 1}),

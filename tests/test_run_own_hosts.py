@@ -101,6 +101,8 @@ def test_the_manifest_names_the_keys_and_the_clocks(ran):
 
     assert set(told["key_fingerprints"]) == {"master", "east-01", "west-01"}
     assert 0 <= told["clock_offset_us_max"] < 1_000_000
+    shown = results(ran.run)["generator"]["clock_offset_ms_max"]
+    assert shown == pytest.approx(told["clock_offset_us_max"] / 1_000)
     assert told["refused_connections"] == {}
     assert told["dropped_messages"] == 0
 
