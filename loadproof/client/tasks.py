@@ -39,11 +39,11 @@ class UserTasks(DefaultTaskSet):  # type: ignore[misc]  # Locust's classes are n
         while True:
             waits = session.waits
             try:
-                task = self._task_queue.popleft() if self._task_queue else self._draw(user)
                 if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001 Locust's own protocol
                     raise StopUser
                 if user.starts is not None:
                     user.await_start()
+                task = self._task_queue.popleft() if self._task_queue else self._draw(user)
                 try:
                     if isinstance(task, type):
                         task(user).run()
@@ -54,11 +54,11 @@ class UserTasks(DefaultTaskSet):  # type: ignore[misc]  # Locust's classes are n
                 except RescheduleTask:
                     pass
                 if user.starts is None:
+                    if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
+                        raise StopUser
                     seconds = (user.wait_time or self.wait_time)()
                     if seconds > 0 or session.waits == waits:
                         self._rest(user, seconds)
-                    elif user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
-                        raise StopUser
             except InterruptTaskSet as error:
                 raise (RescheduleTaskImmediately if error.reschedule else RescheduleTask)(
                     error.reschedule
@@ -72,8 +72,8 @@ class UserTasks(DefaultTaskSet):  # type: ignore[misc]  # Locust's classes are n
                 if not user.environment.catch_exceptions:
                     raise
                 logger.error("%s\n%s", error, traceback.format_exc())  # noqa: TRY400 as Locust words it
-                if user.starts is None:
-                    self._rest(user, self.wait_time())
+                # What fails before it waits for its turn must leave the others theirs.
+                self._rest(user, self.wait_time() if user.starts is None else 0)
 
     def wait(self) -> None:
         """For scenarios that call it."""
