@@ -141,6 +141,9 @@ class Users:
             self._count_failed_start(slot.scenario, error, begun_us)
             self._bring_later(position, rows, failed=True)
             return
+        if position >= self._begun or position in self._running:
+            # Its constructor has waited for something, and meanwhile the plan has let go of the slot.
+            return
         user.slot, user.slots = slot.index, self._total
         # A replacement plays the same user, so it goes on with the same share of the rows.
         user._own_rows = rows  # noqa: SLF001

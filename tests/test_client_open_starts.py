@@ -7,7 +7,7 @@ import gevent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadproof.client.open_starts import OpenStarts
 from loadproof.client.pacer import Pacer
@@ -207,6 +207,18 @@ def test_a_user_that_is_let_go_in_the_instant_of_a_start_does_not_lose_it(worker
     assert [user for user, _ in seen] == [staying]
     one.starts.stop()
     assert one.counts() == (1, 1, 0)
+
+
+def test_a_user_whose_state_another_greenlet_has_changed_still_gets_its_start(worker):
+    """A greenlet of the scenario's own that waits as a user does leaves the state at running: nobody is lost."""
+    one = worker([(0, "A")])
+    seen = []
+    idle = one.user(takes(seen))
+    idle._state = LOCUST_STATE_RUNNING
+    one.walk()
+
+    assert [user for user, _ in seen] == [idle]
+    assert one.counts() == (1, 0, 0)
 
 
 def test_a_mistake_in_the_starts_is_raised_at_the_end_of_the_plan(worker):

@@ -194,3 +194,34 @@ def test_a_user_that_is_let_go_before_it_ran_never_runs(crew):
         assert users.drain(5)
 
     assert Hasty.cut == 0
+
+
+class Slow(User):
+    """Its constructor waits, as one that logs in there does."""
+
+    wait_time = constant(0.01)
+    made = 0
+
+    def __init__(self, environment):
+        super().__init__(environment)
+        type(self).made += 1
+        gevent.sleep(0.05)
+
+    @task
+    def nothing(self):
+        gevent.sleep(0.005)
+
+
+def test_a_user_that_is_let_go_while_it_is_made_never_runs(crew):
+    """Its slot is nobody's any more when the constructor is through: no user runs that the plan cannot stop."""
+    Slow.made = 0
+    users, recorder = crew(Slow, (phase(30, 1, 1),), (0,))
+    following = gevent.spawn(users.follow_plan)
+    while not Slow.made:
+        gevent.sleep(0)
+    users.stop()
+    following.join(5)
+
+    assert Slow.made == 1
+    assert recorder.active_users == {}
+    assert users.drain(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gevent.event import AsyncResult
 from gevent.hub import get_hub
 from greenlet import getcurrent
-from locust.user.task import LOCUST_STATE_WAITING
+from locust.user.task import LOCUST_STATE_STOPPING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ class OpenStarts:
         while queue.idle:
             place, _ = queue.idle.popitem(last=False)
             # One that was let go has not heard of it yet; the start is for the next.
-            if place.user._state == LOCUST_STATE_WAITING:  # noqa: SLF001 Locust's own protocol
+            if place.user._state != LOCUST_STATE_STOPPING:  # noqa: SLF001 Locust's own protocol
                 self._record_taken(queue, due_ns, 0)
                 place.greenlet.switch((place, due_ns))
                 return
