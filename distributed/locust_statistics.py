@@ -36,8 +36,9 @@ def fold(statistics: Any, interval: Interval) -> None:
 
 def _add(entry: Any, key: SeriesKey, series: Series, second: int) -> None:
     histogram = series.histogram
-    assert histogram.min is not None
-    assert histogram.max is not None
+    if histogram.min is None or histogram.max is None:
+        # A series of no request tells Locust nothing; none of ours has one, and a worker's bytes may.
+        return
     entry.num_requests += histogram.count
     entry.num_reqs_per_sec[second] += histogram.count
     if key.outcome is not Outcome.OK:

@@ -48,6 +48,8 @@ class Admitted:
     epoch: int
     life: str
     receiver: Receiver
+    begin: messages.Begin | None = None
+    """What it was told to load."""
     joined_us: int | None = None
     left_us: int | None = None
     lost: str | None = None
@@ -93,6 +95,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.on_quit: Callable[[], None] | None = None
         """Called when the locustfile wants the run to end."""
         self._refusals: dict[str, set[str]] = {}
+        self._stopping: messages.Stop | None = None
         self.dropped_messages = 0
         """Of those who were let in by their key, what did not fit."""
         self.clock: RunClock | None = None
@@ -213,6 +216,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 ],
             )
             admitted.joined_us = max(0, clock.now_us())
+            admitted.begin = begin
             self._send(messages.BEGIN, begin, worker)
         return slots
 
@@ -236,6 +240,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def stop_loading(self, *, at_once: bool = False) -> None:
         """Ask every worker to end its load and drain; returns at once."""
+        self._stopping = messages.Stop(at_once)
         for worker, admitted in self.admitted.items():
             if not admitted.settled:
                 self._send(messages.STOP, messages.Stop(at_once), worker)
@@ -311,6 +316,11 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             return
         self.server.welcome(worker)
         self._send(messages.WELCOME, messages.Welcome(hello.connection), worker)
+        # What was said while its connection was down is lost, and a worker takes each of these once.
+        if known is not None and known.begin is not None:
+            self._send(messages.BEGIN, known.begin, worker)
+        if known is not None and self._stopping is not None:
+            self._send(messages.STOP, self._stopping, worker)
 
     def _give_orders(self, worker: str, ask: messages.Ask) -> None:
         refusal = self._stranger(worker, ask.region, ask.protocol, ask.version)

@@ -15,6 +15,7 @@ from locust.exception import RPCError
 from locust.rpc import Message
 
 from distributed import messages
+from distributed.clock import RunClock
 from distributed.link import keys as key_files
 from distributed.link import sockets
 from distributed.link.keys import fingerprint, make_keys
@@ -316,6 +317,21 @@ def test_a_worker_that_is_back_goes_on_where_it_was(home, at_work):
     until(lambda: home.master.dropped_messages == 1)
     assert again.is_heard(3, records[3])
     again.client.close()
+
+
+def test_what_was_said_while_a_worker_was_cut_off_is_said_again(home, at_work):
+    """Begin and stop that went to a dead connection reach the worker on its next one."""
+    worker, _ = at_work
+    worker.client.close()
+    home.master.begin_load("run", RunClock(0))
+    again = Peer(home, "east-01").join()
+    assert again.hear().type == messages.BEGIN
+    again.client.close()
+    home.master.stop_loading()
+    third = Peer(home, "east-01").join()
+
+    assert [third.hear().type for _ in range(2)] == [messages.BEGIN, messages.STOP]
+    third.client.close()
 
 
 def test_nobody_waits_for_a_peer_that_is_gone(home, at_work):

@@ -170,6 +170,16 @@ def test_unfinished_requests_are_none_of_locusts():
     assert statistics.total.num_requests == 0
 
 
+def test_a_series_of_no_request_tells_locust_nothing():
+    """An interval that a worker made up is folded whole or not at all, so an empty series is no error."""
+    interval = Interval(0, 0, 1_000_000)
+    interval.series[SeriesKey("A", "GET", "/x", Outcome.OK, "steady")] = Series(Histogram(), [])
+    statistics = RequestStats()
+    fold(statistics, interval)
+
+    assert statistics.total.num_requests == 0
+
+
 def test_user_classes_have_the_attributes_that_a_suite_reads():
     """Weight, fixed_count and host stand on the class, for stock users too."""
     for user_class in (HttpUser, FastHttpUser):

@@ -7,6 +7,7 @@ import pytest
 from linking import Peer, journal, linked
 
 from distributed import messages
+from distributed.trouble import Trouble
 from loadproof.measure.record import frame, unframe
 
 ODD = [
@@ -128,6 +129,7 @@ def test_fuzzed_messages_change_nothing_and_stop_nothing(tmp_path, count):
                 raise
 
         home.master.handle_message = watched
+        home.master.on_interval = Trouble(home.master.plan).add
         peer = Peer(home, "east-01").join()
         records = journal(tmp_path / "east-01.journal", "east-01")
         assert peer.is_heard(0, records[0])
