@@ -26,10 +26,9 @@ from loadproof.errors import (
 from loadproof.measure.interval import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from loadproof.client.connection import Connection
     from loadproof.client.headers import Headers
+    from loadproof.client.options import Options
     from loadproof.client.request import Request
     from loadproof.client.session import HttpSession
     from loadproof.client.settings import Settings
@@ -42,48 +41,6 @@ Met = tuple[bytes | None, ConnectionLostError | None, memoryview | None]
 NEVER_NS: Final = 2**63
 CONTINUE_NS: Final = 1_000_000_000
 """How long a body waits for `100 Continue`; RFC 9110, 10.1.1 says: not indefinitely."""
-
-
-class Options:
-    """What one call asks beside the usual; None means as the user class has it."""
-
-    __slots__ = ("allow_redirects", "connect_ns", "context", "held", "read_ns", "stream")
-
-    def __init__(self) -> None:
-        self.connect_ns: int | None = None
-        self.read_ns: int | None = None
-        self.allow_redirects = True
-        self.stream = False
-        self.held = False
-        """Whether a `with` block of the scenario will say what the answer counts as."""
-        self.context: Mapping[str, Any] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        timeout: float | tuple[float | None, float | None] | None,
-        *,
-        allow_redirects: bool,
-        stream: bool,
-        held: bool,
-        context: Mapping[str, Any] | None,
-    ) -> Options:
-        """From the arguments of `request`; ValueError for a time-out that is no time."""
-        options = cls()
-        pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        if len(pair) != 2 or any(seconds is not None and seconds <= 0 for seconds in pair):
-            raise ValueError(f"timeout is {timeout!r}: give seconds above 0, or a pair (connect, read)")
-        options.connect_ns, options.read_ns = (
-            None if seconds is None else round(seconds * 1e9) for seconds in pair
-        )
-        options.allow_redirects = allow_redirects
-        options.stream = stream
-        options.held = held
-        options.context = context
-        return options
-
-
-USUAL: Final = Options()
 
 
 class Exchange:

@@ -12,7 +12,8 @@ from loadproof.client.answer import known_head
 from loadproof.client.books import books
 from loadproof.client.connection import SOON_NS
 from loadproof.client.cookies import Cookies, merged
-from loadproof.client.exchange import USUAL, Exchange, Options
+from loadproof.client.exchange import Exchange
+from loadproof.client.options import USUAL, Options
 from loadproof.client.origin import basic_authorization
 from loadproof.client.request import build, encode_body, encode_json, with_params
 from loadproof.client.response import Response

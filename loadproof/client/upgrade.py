@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from loadproof.client.answer import Head
     from loadproof.client.connection import Connection
-    from loadproof.client.exchange import Options
+    from loadproof.client.options import Options
     from loadproof.client.session import HttpSession
     from loadproof.measure.interval import Timed
 

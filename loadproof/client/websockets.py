@@ -10,7 +10,7 @@ from websocket import ABNF
 
 from loadproof.client.books import books
 from loadproof.client.channel import Channel
-from loadproof.client.exchange import Options
+from loadproof.client.options import Options
 from loadproof.client.stamps import arrived
 from loadproof.client.upgrade import METHOD, Upgrade
 from loadproof.errors import RequestError, RequestTimeoutError
