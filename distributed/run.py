@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import time
@@ -30,6 +31,7 @@ from distributed.trouble import Trouble
 from distributed.watch import Stop, Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
 from loadproof.errors import UsageError
+from loadproof.measure.scrub import Scrubber
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
 
@@ -159,7 +161,7 @@ class _Run:
             started_utc=utc_text(utc_now()),
             ended_utc=None,
             run_length_us=None,
-            **conditions(),
+            **conditions(Scrubber(filter(None, map(os.environ.get, plan.secrets)))),
             target=url,
             embedded=plan.target == EMBEDDED,
             target_version=health.version,

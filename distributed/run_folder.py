@@ -19,6 +19,8 @@ from loadproof.errors import RunFolderError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadproof.measure.scrub import Scrubber
+
 SCHEMA_VERSION: Final = 1
 
 
@@ -95,7 +97,7 @@ def utc_text(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def conditions() -> dict[str, Any]:
+def conditions(scrub: Scrubber) -> dict[str, Any]:
     """What a result depends on beside the plan: versions, machine, the state of the working tree."""
     return {
         "versions": {
@@ -111,7 +113,7 @@ def conditions() -> dict[str, Any]:
             "memory_bytes": int(psutil.virtual_memory().total),
         },
         "git": _git(),
-        "command": ["loadproof", *sys.argv[1:]],
+        "command": ["loadproof", *map(scrub, sys.argv[1:])],
     }
 
 

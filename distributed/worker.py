@@ -33,6 +33,7 @@ from loadproof.errors import JournalError
 from loadproof.measure.interval import Header
 from loadproof.measure.journal import JournalWriter
 from loadproof.measure.recorder import Recorder
+from loadproof.measure.scrub import Scrubber
 from loadproof.measure.wire import FORMAT_VERSION
 from loadproof.plan.profile import phase_spans
 
@@ -88,6 +89,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._heard = time.monotonic()
         """When the master spoke last."""
         self.refused: str | None = None
+        self.scrub = Scrubber()
+        """Takes the plan's secrets out of every text that leaves this process."""
         self.left = Event()
         """Set when nothing is left to do here."""
         self.stopping = Event()
@@ -249,7 +252,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _give_up(self, why: str) -> None:
         """End without a FIN, and tell the master why: it has no other way to learn what befell another host."""
-        self._send(messages.GIVING_UP, messages.GivingUp(why[: messages.WHY_CHARACTERS]))
+        self._send(messages.GIVING_UP, messages.GivingUp(self.scrub(why)[: messages.WHY_CHARACTERS]))
         # The answer shows that it was heard: what is unsent when the process ends is dropped.
         self.left.wait(timeout=HEARD_S)
         self._leave(why)
@@ -269,6 +272,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         limits = limits_us(self.plan)
         # What a suite does in `test_start` comes before zero, and counts as the first second's.
         recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns)
+        recorder.scrub = self.scrub
         start_recording(self.environment, recorder, begin.run)
         journal = self._open_journal(begin.run, limits)
         random.seed(f"{self.plan.seed}:{self.seat.worker}")

@@ -26,9 +26,11 @@ from distributed.link.keys import read_worker_keys
 from distributed.link.sockets import Client, use
 from distributed.placement import Seat
 from distributed.processes import watch_lifeline
+from distributed.scrubbed_output import scrub_output
 from distributed.suite import load_suite
 from distributed.worker import Worker
 from loadproof.errors import LoadproofError, UsageError
+from loadproof.measure.scrub import Scrubber, secrets_of
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.reader import read_plan
 
@@ -113,6 +115,8 @@ def run_on_own_host(started: OwnHost) -> None:
     journals = started.journals / orders.run
     try:
         journals.mkdir(parents=True, exist_ok=True)
+        # With it `recover` can judge the run from its workers' folders alone.
+        (journals / "plan.yaml").write_text(orders.plan, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write journals to {journals}: {error.strerror}; name another folder with --journal-dir"
@@ -171,12 +175,15 @@ def _worker(
 ) -> Worker:
     """The runner, at work as soon as its master says so."""
     raise_file_limit()
+    scrub = Scrubber(secrets_of(plan.secrets, os.environ).values())
+    scrub_output(scrub)
     environment = make_environment(plan, suite.classes, target)
     exchanges = exchange_clocks(client, seat)
     use(client)
     worker: Worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
         Worker, seat, plan, plan_sha256, suite, journals, exchanges, smoke=smoke
     )
+    worker.scrub = scrub
     environment.events.init.fire(environment=environment, runner=worker, web_ui=None)
     tame_garbage_collector()
     gevent.signal_handler(signal.SIGTERM, worker.leave)

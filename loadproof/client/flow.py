@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass
 from itertools import accumulate
@@ -61,8 +62,12 @@ def flow_class(flow: Flow) -> type[LoadUser]:
     rows = None if flow.rows is None else _rows(flow.rows)
     play = _sequence([_player(step, flow.headers) for step in flow.steps])
 
+    def secrets() -> Values:
+        # As late as this: a master makes these classes too, and needs no secret.
+        return {name: os.environ[name] for name in flow.secrets}
+
     def one_pass(user: LoadUser) -> None:
-        play(_Pass(user, {} if rows is None else dict(user.row())))
+        play(_Pass(user, secrets() if rows is None else {**secrets(), **user.row()}))
 
     members = {
         "__module__": __name__,

@@ -25,6 +25,7 @@ from loadproof.measure.interval import (
     Timed,
 )
 from loadproof.measure.merge import add_into
+from loadproof.measure.scrub import Scrubber
 from loadproof.measure.tally import Tally
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Recorder:
         phases: Sequence[tuple[str, int]],
         zero_ns: int = 0,
     ) -> None:
+        self.scrub = Scrubber()
+        """What every text goes through that this process does not declare."""
         self.limits = tuple(limits_us)
         self.lowest_limit: float = self.limits[0] if self.limits else inf
         self.clock = clock
@@ -187,7 +190,7 @@ class Recorder:
     def error(self, tally: Tally, text: str) -> None:
         """Count one more failure of an endpoint under its text."""
         errors = self._interval.errors
-        key = ErrorKey(tally.scenario, tally.method, tally.name, text[:DETAIL_LENGTH])
+        key = ErrorKey(tally.scenario, tally.method, tally.name, self.scrub(text)[:DETAIL_LENGTH])
         if key not in errors and len(errors) >= ERRORS_PER_INTERVAL:
             key = key._replace(message=OTHER)
         errors[key] = errors.get(key, 0) + 1
@@ -226,7 +229,7 @@ class Recorder:
         else:
             counts.failed += 1
             if len(self._interval.evidence) < EVIDENCE_PER_INTERVAL:
-                text = (detail or "")[:DETAIL_LENGTH]
+                text = self.scrub(detail or "")[:DETAIL_LENGTH]
                 self._interval.evidence.append(Evidence(scenario, check, now, text))
 
     def metric(self, scenario: str, metric: str, value: float) -> None:
@@ -244,7 +247,7 @@ class Recorder:
 
     def task_error(self, text: str) -> None:
         errors = self._interval.task_errors
-        key = text[:DETAIL_LENGTH]
+        key = self.scrub(text)[:DETAIL_LENGTH]
         if key not in errors and len(errors) >= ERRORS_PER_INTERVAL:
             key = OTHER
         errors[key] = errors.get(key, 0) + 1
@@ -255,7 +258,7 @@ class Recorder:
 
     def undeclared(self, text: str) -> None:
         """A scenario used a name that it does not declare: the run cannot be judged on it."""
-        self._interval.undeclared.add(text[:DETAIL_LENGTH])
+        self._interval.undeclared.add(self.scrub(text)[:DETAIL_LENGTH])
 
     def user_started(self, scenario: str) -> None:
         self._settle_users(self.clock())
@@ -315,7 +318,7 @@ class Recorder:
 
     def _bounded(self, name: str) -> str:
         if name not in self._names:
-            name = name[:NAME_LENGTH]
+            name = self.scrub(name)[:NAME_LENGTH]
             if len(self._names) >= NAMES and name not in self._names:
                 return OTHER
             self._names.add(name)

@@ -65,12 +65,16 @@ _SPAN: Final = re.compile(r"(.{1,60}?)\.\.(.{1,60})")
 
 
 def read_flows(
-    node: Node, values: Values, environ: collections.abc.Mapping[str, str]
+    node: Node,
+    values: Values,
+    environ: collections.abc.Mapping[str, str],
+    secrets: tuple[str, ...] = (),
 ) -> tuple[tuple[Flow, ...], dict[str, Place]]:
     """The flows without mistakes, and where the name of each is written.
 
     `${NAME}` is a value of the flow if any of its steps captures that name or its rows have such a column, else
-    an environment variable: a misspelt name is a mistake, and nothing outside changes what a flow means.
+    an environment variable: a misspelt name is a mistake, and nothing outside changes what a flow means. A secret
+    stays in the flow as a name, to be looked up when the flow runs.
     """
     if not isinstance(node, Mapping):
         message = f"`flows` must be a mapping of names to flows, not {described(node)}"
@@ -83,7 +87,7 @@ def read_flows(
         if not name.isidentifier() or keyword.iskeyword(name) or len(name) > 63:
             message = f"{quoted(name)} cannot be the name of a scenario"
             values.wrong(entry.key_place, message, "write letters, digits and _, such as Browser")
-        flow = _FlowReader(values, environ).flow(name, entry.node)
+        flow = _FlowReader(values, environ, secrets).flow(name, entry.node)
         if flow is not None:
             flows.append(flow)
     return tuple(flows), {name: entry.key_place for name, entry in node.entries.items()}
@@ -99,11 +103,14 @@ class _AnyName(frozenset[str]):
 class _FlowReader:
     """One flow; every reader gives None, or what it could read, when it has added a mistake."""
 
-    def __init__(self, values: Values, environ: collections.abc.Mapping[str, str]) -> None:
+    def __init__(
+        self, values: Values, environ: collections.abc.Mapping[str, str], secrets: tuple[str, ...]
+    ) -> None:
         self.values = values
         self.environ = environ
+        self.secrets = secrets
         self.columns: frozenset[str] = frozenset()
-        self.captured: set[str] = set()
+        self.captured: set[str] = set(secrets)
         """On every way to the step that is read."""
         self.remedy = "the headers of a flow know its rows only"
         self.socket: str | None = None
@@ -118,11 +125,16 @@ class _FlowReader:
             return None
         rows = None
         if "rows" in given:
-            rows = self._rows(substituted(given.pop("rows"), self.environ, values.mistakes))
+            rows_node = given.pop("rows")
+            rows = self._rows(substituted(rows_node, self.environ, values.mistakes, secrets=self.secrets))
+            for column in rows.columns if rows is not None else ():
+                if column in self.secrets:
+                    message = f"the rows have a column {quoted(column)}, and that is a secret of the plan"
+                    values.wrong(rows_node, message, "give one of them another name")
             self.columns = frozenset(rows.columns) if rows is not None else _AnyName()
         kept = self.columns
         if not isinstance(kept, _AnyName):
-            kept |= _captured_names(given.get("steps"))
+            kept |= {*_captured_names(given.get("steps")), *self.secrets}
         given = {key: substituted(part, self.environ, values.mistakes, kept) for key, part in given.items()}
         weight = values.weight(given["weight"], name) if "weight" in given else 1.0
         wait = self._span(given["wait"], "wait") if "wait" in given else NO_TIME
@@ -131,7 +143,9 @@ class _FlowReader:
         steps = self._steps(given["steps"]) if "steps" in given else ()
         if len(values.mistakes) > before or weight is None or wait is None:
             return None
-        return Flow(name=name, steps=steps, weight=weight, wait=wait, headers=headers, rows=rows)
+        return Flow(
+            name=name, steps=steps, weight=weight, wait=wait, headers=headers, rows=rows, secrets=self.secrets
+        )
 
     def _rows(self, node: Node) -> RowsFile | None:
         """The file is only opened if `columns`, which an effective plan has, does not name its columns."""
@@ -341,6 +355,9 @@ class _FlowReader:
             if not NAME.fullmatch(name):
                 message = f"{quoted(name)} cannot be the name of a captured value"
                 self.values.wrong(entry.key_place, message, "write letters, digits and _")
+            elif name in self.secrets:
+                message = f"{quoted(name)} is a secret of the plan"
+                self.values.wrong(entry.key_place, message, "give what is captured another name")
             elif name in self.columns and not isinstance(self.columns, _AnyName):
                 message = f"{quoted(name)} is a column of the rows"
                 self.values.wrong(entry.key_place, message, "give what is captured another name")

@@ -172,6 +172,8 @@ class Flow:
     headers: dict[str, str] = field(default_factory=dict)
     """Of every request; templates that know the rows only."""
     rows: RowsFile | None = None
+    secrets: tuple[str, ...] = ()
+    """The plan's: environment variables that templates may name."""
 
     @property
     def checks(self) -> tuple[str, ...]:

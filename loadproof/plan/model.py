@@ -94,6 +94,8 @@ class Plan(_Frozen):
     tolerate: Tolerate = Tolerate()
     flows: tuple[Flow, ...] = ()
     """Scenarios told in the plan, beside those of suite or locustfile."""
+    secrets: tuple[str, ...] = ()
+    """Environment variables whose values flows take when they run, and nothing writes down."""
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     """Of an open plan."""
 

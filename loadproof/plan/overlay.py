@@ -74,21 +74,25 @@ def substituted(
     environ: collections.abc.Mapping[str, str],
     mistakes: list[Mistake],
     kept: collections.abc.Collection[str] | None = None,
+    *,
+    secrets: collections.abc.Collection[str] = (),
 ) -> Node:
     """The tree with `${NAME}` and `${NAME:-default}` replaced in every text; `$${` stands for `${` itself.
 
     As in a shell, the default also takes the place of an empty variable. Keys are left alone.
 
-    With `kept`, the names that a flow knows, every text becomes a template: these names are left in it.
+    With `kept`, the names that a flow knows, every text becomes a template: these names are left in it. Any other
+    use of one of the `secrets` would be written into the effective plan, and is a mistake.
     """
     if isinstance(node, Mapping):
         entries = {
-            name: replace(entry, node=substituted(entry.node, environ, mistakes, kept))
+            name: replace(entry, node=substituted(entry.node, environ, mistakes, kept, secrets=secrets))
             for name, entry in node.entries.items()
         }
         return Mapping(entries, node.place)
     if isinstance(node, Sequence):
-        return Sequence(tuple(substituted(item, environ, mistakes, kept) for item in node.items), node.place)
+        items = (substituted(item, environ, mistakes, kept, secrets=secrets) for item in node.items)
+        return Sequence(tuple(items), node.place)
     if not isinstance(node.value, str) or "${" not in node.text or len(node.text) > MAX_TEXT:
         return node  # no key takes a longer text: its reader says so
     has_variable = False
@@ -113,6 +117,12 @@ def substituted(
         if kept is not None and name in kept:
             message = f"{quoted(name)} is a value of the flow, and takes no default"
             mistakes.append(mistake_at(place, message, f"write ${{{name}}}"))
+            return ""
+        if name in secrets:
+            message = f"{quoted(name)} is a secret of the plan, and would be written down here"
+            mistakes.append(
+                mistake_at(place, message, "only paths, headers and bodies of flows take secrets")
+            )
             return ""
         value = environ.get(name)
         if default is not None:

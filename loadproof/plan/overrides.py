@@ -68,7 +68,7 @@ def changed_tree(
     # A flow knows names of its own: their reader tells those from variables.
     flows = {name: entry for name, entry in tree.entries.items() if name == "flows"}
     rest = {name: entry for name, entry in tree.entries.items() if name != "flows"}
-    changed = substituted(Mapping(rest, tree.place), environ, mistakes)
+    changed = substituted(Mapping(rest, tree.place), environ, mistakes, secrets=_secrets(rest))
     assert isinstance(changed, Mapping)
     tree = Mapping({**changed.entries, **flows}, tree.place)
     if overrides.target is not None:
@@ -116,3 +116,10 @@ def _overlaid(tree: Mapping, over: Node, what: str, mistakes: list[Mistake]) -> 
 
 def _with(tree: Mapping, key: str, node: Node) -> Mapping:
     return Mapping({**tree.entries, key: Entry(node, node.place)}, tree.place)
+
+
+def _secrets(entries: collections.abc.Mapping[str, Entry]) -> frozenset[str]:
+    """The names that the plan calls secrets, whatever else is wrong with them."""
+    node = entries["secrets"].node if "secrets" in entries else None
+    items = node.items if isinstance(node, Sequence) else ()
+    return frozenset(item.text for item in items if isinstance(item, Scalar))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.errors import Mistake, PlanError, Position
 from loadproof.plan.changes import Changes
 from loadproof.plan.document import read_document
-from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved
+from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved, quoted
 from loadproof.plan.overrides import NO_OVERRIDES, Overrides, changed_tree
 from loadproof.plan.sections import read_sections
 from loadproof.plan.values import PlanPath, Values
@@ -116,6 +116,13 @@ def _loaded(
         raise PlanError(_in_order(mistakes))
     tree = changed_tree(root, overrides, environ, mistakes)
     plan, places = read_sections(tree, Values(mistakes), environ)
+    if plan is not None:
+        # What the plan holds is written into the run's folder and sent to every worker.
+        told = repr(plan)
+        for name in plan.secrets:
+            if (value := environ.get(name)) and repr(value)[1:-1] in told:
+                message = f"the value of the secret {quoted(name)} stands in the plan, or in a flag, as it is"
+                mistakes.append(mistake_at(places["secrets",], message, f"write ${{{name}}} in its place"))
     if plan is None or mistakes:
         raise PlanError(_in_order(mistakes))
     return LoadedPlan(changes.applied(plan, places["load",]), places)

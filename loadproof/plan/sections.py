@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from loadproof.errors import Position
+from loadproof.plan.columns import NAME
 from loadproof.plan.flow_reader import read_flows
 from loadproof.plan.hosts import is_host, what_is_wrong_with_url
 from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleText, Tolerate
@@ -28,6 +29,7 @@ KEYS: Final = (
     "target",
     "load",
     "arrival_process",
+    "secrets",
     "flows",
     "scenarios",
     "regions",
@@ -93,7 +95,8 @@ class _Sections:
         if process is not None and load and load[0].arrivals_from is None:
             message = "`arrival_process` says how `arrivals` follow each other, and no phase has any"
             values.wrong(given["arrival_process"], message, "remove it")
-        flows = read("flows", self._flows)
+        secrets = read("secrets", self._secrets) or ()
+        flows = read("flows", lambda node: self._flows(node, secrets))
         scenarios = read("scenarios", self._scenarios)
         regions = read("regions", self._regions)
         rules = read("rules", self._rules)
@@ -118,6 +121,7 @@ class _Sections:
             allow_hosts=allow_hosts or (),
             tolerate=tolerate or Tolerate(),
             flows=flows or (),
+            secrets=secrets,
             arrival_process=process or ArrivalProcess.CONSTANT,
         )
 
@@ -150,8 +154,23 @@ class _Sections:
         self.values.wrong(node, message, did_you_mean(text, ArrivalProcess))
         return None
 
-    def _flows(self, node: Node) -> tuple[Flow, ...]:
-        flows, places = read_flows(node, self.values, self.environ)
+    def _secrets(self, node: Node) -> tuple[str, ...]:
+        names = []
+        for item in self.values.items(node, "secrets", "names of environment variables") or ():
+            name = self.values.named(item, "secrets", NAME, "names of environment variables")
+            if name is None:
+                continue
+            if name in names:
+                self.values.wrong(item, f"{quoted(name)} stands here already", "remove one of them")
+            elif self.environ and not self.environ.get(name):
+                # An effective plan is read again without any environment, where no value is asked for.
+                self.values.wrong(item, f"the environment variable {quoted(name)} is not set", "set it")
+            else:
+                names.append(name)
+        return tuple(names)
+
+    def _flows(self, node: Node, secrets: tuple[str, ...]) -> tuple[Flow, ...]:
+        flows, places = read_flows(node, self.values, self.environ, secrets)
         self.places |= {("flows", name): place for name, place in places.items()}
         return flows
 

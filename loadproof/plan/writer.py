@@ -25,6 +25,8 @@ def dump_plan(plan: Plan) -> str:
     document["load"] = [_phase(phase) for phase in plan.load]
     if plan.arrival_process != ArrivalProcess.CONSTANT:
         document["arrival_process"] = plan.arrival_process.value
+    if plan.secrets:
+        document["secrets"] = list(plan.secrets)
     if plan.flows:
         document["flows"] = {flow.name: flow_document(flow) for flow in plan.flows}
     if plan.scenarios is not None:
