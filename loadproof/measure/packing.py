@@ -6,12 +6,19 @@ histogram is no bytes. The form is canonical: equal histograms are equal bytes, 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import accumulate
 from operator import mul
 from typing import Final
 
 from loadproof.errors import JournalError
-from loadproof.measure.histogram import Histogram, bucket_index, highest_equivalent, lowest_equivalent
+from loadproof.measure.histogram import (
+    SUB_BUCKET_BITS,
+    Histogram,
+    bucket_index,
+    highest_equivalent,
+    lowest_equivalent,
+)
 
 LARGEST: Final = 2**63 - 1
 """No count, duration or sum in a journal is larger."""
@@ -61,16 +68,39 @@ def unpack(packed: bytes) -> Histogram:
             f"a histogram's minimum {low} and maximum {high} lie outside its outermost buckets"
         )
     # One value is the minimum and one the maximum; every other lies somewhere in its bucket, between those.
-    lows = [lowest_equivalent(index) for index in indexes]
-    highs = [highest_equivalent(index) for index in indexes]
-    lows[0], highs[-1] = low, high
-    least = sum(map(mul, lows, counts)) + high - lows[-1]
-    most = sum(map(mul, highs, counts)) + low - highs[0]
+    least, most = _least_and_most(indexes, counts)
+    least += (low - lowest_equivalent(indexes[0])) * counts[0]
+    most += (high - highest_equivalent(indexes[-1])) * counts[-1]
+    if len(indexes) == 1:
+        least += high - low
+        most += low - high
+    else:
+        least += high - lowest_equivalent(indexes[-1])
+        most += low - highest_equivalent(indexes[0])
     if not least <= total <= most:
         raise JournalError(f"a histogram's sum {total} cannot come from its buckets: {least} to {most}")
     histogram.counts = dict(zip(indexes, counts, strict=True))
     histogram.count, histogram.total, histogram.min, histogram.max = count, total, low, high
     return histogram
+
+
+def _least_and_most(indexes: list[int], counts: list[int]) -> tuple[int, int]:
+    """The sums of values that are all the lowest, or all the highest, of their buckets.
+
+    An octave at a time, whose buckets are equally wide: a master reads 100,000s of buckets a second.
+    """
+    least = width_less_one = 0
+    begin = 0
+    while begin < len(indexes):
+        octave = max(1, indexes[begin] >> SUB_BUCKET_BITS)
+        end = bisect_left(indexes, (octave + 1) << SUB_BUCKET_BITS, begin)
+        inside = counts[begin:end]
+        count = sum(inside)
+        shift = octave - 1
+        least += sum(map(mul, indexes[begin:end], inside)) - (shift << SUB_BUCKET_BITS) * count << shift
+        width_less_one += ((1 << shift) - 1) * count
+        begin = end
+    return least, least + width_less_one
 
 
 def _varints(packed: bytes) -> list[int]:
