@@ -122,7 +122,10 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         (small('title: "a\\eb"\n'), "5:9 `title` holds a control character (write one line of plain text)"),
         (small(f"title: {'x' * 4001}\n"), "5:8 `title` has 4,001 characters, at most 4,000 are read"),
         # suite or locustfile
-        (small(suite=None), "1:1 the plan needs `suite` (one of ours), `locustfile` (a path to your own) or `flows`"),
+        (
+            small(suite=None),
+            "1:1 the plan needs `suite` (one of ours), `locustfile` (a path to your own) or `flows`",
+        ),
         (
             small("locustfile: x.py\n"),
             "5:13 `suite` and `locustfile` exclude each other (remove one of them)",
