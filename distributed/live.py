@@ -10,7 +10,7 @@ from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Interval, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 P99: Final = Fraction(99, 100)
 WINDOW: Final = 10
@@ -69,6 +69,8 @@ class LiveTotals:
     def __init__(self) -> None:
         self._seconds: dict[int, _Second] = {}
         self._users: dict[str, int] = {}
+        self._looked: tuple[list[tuple[int, int]], Figures] = [], Figures()
+        """The seconds that were looked at last, each with its number of reports, and what they gave."""
         self.requests = 0
         self.failures = 0
         self.dropped = 0
@@ -104,19 +106,26 @@ class LiveTotals:
 
     def figures(self, workers: int) -> Figures:
         """Over the last full seconds that all `workers` have reported."""
-        full = sorted(number for number, second in self._seconds.items() if second.workers >= workers)
-        recent = [self._seconds[number] for number in full[-WINDOW:]]
-        if not recent:
-            return Figures()
-        latencies, pacer_lag, receive_lag = Histogram(), Histogram(), Histogram()
-        for second in recent:
-            latencies += second.latencies
-            pacer_lag += second.pacer_lag
-            receive_lag += second.receive_lag
-        return Figures(
-            sum(second.ok for second in recent) / len(recent),
-            latencies.quantile(Fraction(95, 100)),
-            latencies.quantile(P99),
-            pacer_lag.quantile(P99),
-            receive_lag.quantile(P99),
-        )
+        reports = sorted((number, second.workers) for number, second in self._seconds.items())
+        full = [(number, reported) for number, reported in reports if reported >= workers][-WINDOW:]
+        if full != self._looked[0]:
+            # A panel looks many times a second, and they change once.
+            self._looked = full, _figures([self._seconds[number] for number, _ in full])
+        return self._looked[1]
+
+
+def _figures(recent: Sequence[_Second]) -> Figures:
+    if not recent:
+        return Figures()
+    latencies, pacer_lag, receive_lag = Histogram(), Histogram(), Histogram()
+    for second in recent:
+        latencies += second.latencies
+        pacer_lag += second.pacer_lag
+        receive_lag += second.receive_lag
+    return Figures(
+        sum(second.ok for second in recent) / len(recent),
+        latencies.quantile(Fraction(95, 100)),
+        latencies.quantile(P99),
+        pacer_lag.quantile(P99),
+        receive_lag.quantile(P99),
+    )

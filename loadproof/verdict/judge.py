@@ -57,7 +57,7 @@ class _Judged:
 def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts) -> Judgement:
     """Judge a run by its rules and by its validity; a rule is optional if the plan marks that rule so."""
     case = Case(plan, evidence, facts)
-    judged = [_judge_rule(by, case) for by in with_implied(rules, _optional(plan))]
+    judged = _judge_rules(rules, case)
     reasons = validity_reasons(case, rules, keep_books(case))
     reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
     if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
@@ -72,6 +72,16 @@ def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
     reasons.sort(key=lambda reason: BY_WEIGHT.index(reason.verdict))
     verdict = reasons[0].verdict if reasons else Verdict.PASS
     return Judgement(verdict, tuple(reasons), tuple(one.result for one in judged))
+
+
+def judge_rules(
+    plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
+) -> tuple[RuleResult, ...]:
+    """The results that `judge` gives for the rules, without asking whether the run was valid.
+
+    Of the workers, `Evidence.workers`, it needs nothing.
+    """
+    return tuple(one.result for one in _judge_rules(rules, Case(plan, evidence, facts)))
 
 
 def with_implied(rules: Sequence[Rule], optional: Collection[Rule] = ()) -> list[JudgedBy]:
@@ -93,6 +103,10 @@ def _optional(plan: Plan) -> list[Rule]:
                 # Whoever read the plan has refused it; rules given beside a plan are judged all the same.
                 continue
     return found
+
+
+def _judge_rules(rules: Sequence[Rule], case: Case) -> list[_Judged]:
+    return [_judge_rule(by, case) for by in with_implied(rules, _optional(case.plan))]
 
 
 def _judge_rule(by: JudgedBy, case: Case) -> _Judged:
