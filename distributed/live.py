@@ -7,13 +7,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Outcome
+from loadproof.measure.interval import Interval, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from distributed.merged_seconds import MergedSecond
-    from loadproof.measure.interval import Interval
 
 P99: Final = Fraction(99, 100)
 WINDOW: Final = 10
@@ -79,29 +76,25 @@ class LiveTotals:
         self.dropped = 0
 
     def add(self, worker: str, interval: Interval) -> None:
-        """Count what one interval holds, at once; `add_second` adds it to the last seconds."""
+        second = self._seconds.get(interval.second)
+        if second is None:
+            second = self._seconds[interval.second] = _Second()
+            for old in [known for known in self._seconds if known < interval.second - 3 * WINDOW]:
+                del self._seconds[old]
+        second.workers += 1
+        second.pacer_lag += interval.pacer_lag
+        second.receive_lag += interval.receive_lag
         self.dropped += sum(arrivals.no_user + arrivals.late for arrivals in interval.arrivals.values())
         self._users[worker] = sum(interval.users.values())
         for key, series in interval.series.items():
             count = series.histogram.count
-            if key.outcome is not Outcome.UNFINISHED:
-                self.requests += count
-                self.failures += count * (key.outcome is not Outcome.OK)
-
-    def add_second(self, merged: MergedSecond) -> None:
-        second = self._seconds.get(merged.second)
-        if second is None:
-            second = self._seconds[merged.second] = _Second()
-            for old in [known for known in self._seconds if known < merged.second - 3 * WINDOW]:
-                del self._seconds[old]
-        second.workers += len(merged.parts)
-        for _, interval in merged.parts:
-            second.pacer_lag += interval.pacer_lag
-            second.receive_lag += interval.receive_lag
-        for key, series in merged.series.items():
             if key.outcome is Outcome.OK:
                 second.latencies += series.histogram
-                second.ok += series.histogram.count
+                second.ok += count
+                self.requests += count
+            elif key.outcome is not Outcome.UNFINISHED:
+                self.requests += count
+                self.failures += count
 
     def forget(self, worker: str) -> None:
         """A lost worker has no users any more."""

@@ -14,7 +14,6 @@ from loadproof.measure.histogram import bucket_index, highest_equivalent
 from loadproof.measure.interval import Outcome
 
 if TYPE_CHECKING:
-    from distributed.merged_seconds import MergedSecond
     from loadproof.measure.histogram import Histogram
     from loadproof.measure.interval import ErrorKey, Interval, Series, SeriesKey
 
@@ -25,16 +24,16 @@ OTHER: Final = "other errors"
 """The text under which an endpoint's further errors are counted: a target may invent a new one each time."""
 
 
-def fold(statistics: Any, seen: Interval | MergedSecond) -> None:
-    """Add what was seen in a second to Locust's RequestStats; unfinished requests are none of Locust's."""
+def fold(statistics: Any, interval: Interval) -> None:
+    """Add one interval to Locust's RequestStats; unfinished requests are none of Locust's."""
     now = time.time()
-    for key, series in seen.series.items():
+    for key, series in interval.series.items():
         # A series of no request tells Locust nothing; none of ours has one, and a worker's bytes may.
         if key.outcome is not Outcome.UNFINISHED and series.histogram.count:
             response_times = _response_times(series.histogram)
             for entry in (statistics.entries[key.name, key.method], statistics.total):
                 _add(entry, key, series, response_times, now)
-    for error, occurrences in seen.errors.items():
+    for error, occurrences in interval.errors.items():
         known = _known(statistics.errors, error, now)
         known.occurrences += occurrences
         known.last_seen = now

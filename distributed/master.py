@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
 import locust
@@ -18,9 +18,7 @@ from locust.runners import MasterRunner, WorkerNode
 
 from distributed import locust_statistics, locustfile_messages, messages
 from distributed.arrivals import period_of, place_turns
-from distributed.limits import limits_us
 from distributed.live import LiveTotals
-from distributed.merged_seconds import MergedSeconds
 from distributed.placement import Seat, interleave, place
 from distributed.replication import Receiver, sync_failure
 from loadproof.errors import JournalError, RunFolderError
@@ -34,15 +32,12 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from distributed.clock import RunClock
-    from distributed.merged_seconds import MergedSecond
     from distributed.placement import Slot
     from distributed.run_folder import RunFolder
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
 logger = logging.getLogger(__name__)
-
-SECOND_US: Final = 1_000_000
 
 
 @dataclass
@@ -96,9 +91,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.changed = Event()
         """Set whenever a worker came, finished or was lost."""
         self.live = LiveTotals()
-        self._merged = MergedSeconds()
-        self.on_second: Callable[[MergedSecond], None] | None = None
-        """Given what came in, merged, once a second."""
+        self.on_interval: Callable[[Seat, Interval], None] | None = None
         self.on_quit: Callable[[], None] | None = None
         """Called when the locustfile wants the run to end."""
         self._refusals: dict[str, set[str]] = {}
@@ -207,7 +200,6 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         pools = self._turns(weights, slots) if plan.open else {}
         locustfile_messages.tell_start(self)
         self.greenlet.spawn(locustfile_messages.tell_spawned, self, plan, clock.seconds_until)
-        self.greenlet.spawn(self._settle_each_second, clock)
         self.update_state("running")
         for worker, admitted in self.admitted.items():
             placed = [(slot.index, index[slot.scenario]) for slot in slots[worker]]
@@ -268,7 +260,6 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         admitted.lost = why
         admitted.left_us = None if self.clock is None else self.clock.now_us()
         self.live.forget(worker)
-        self.settle()
         if worker in self.clients:
             del self.clients[worker]
         self.folder.event(admitted.left_us, "worker_lost", why, worker)
@@ -349,7 +340,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """Give a worker its seat; or say why that cannot be."""
         path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
         try:
-            receiver = Receiver(path, hello.worker, hello.epoch, limits_us(self.plan))
+            receiver = Receiver(path, hello.worker, hello.epoch)
         except JournalError as error:
             return str(error)
         self.admitted[hello.worker] = Admitted(self.seats[hello.worker], hello.epoch, hello.life, receiver)
@@ -399,32 +390,18 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             admitted.unwritten = None
         self._send(messages.RECEIVED, answer, client_id)
         if isinstance(record, Interval):
+            locust_statistics.fold(self.environment.stats, record)
             self.live.add(admitted.seat.worker, record)
-            self._merged.add(admitted.seat, record)
             node = self.clients.get(client_id)
             if node is not None:
                 node.user_classes_count = dict(record.users)
+            if self.on_interval is not None:
+                self.on_interval(admitted.seat, record)
         elif isinstance(record, Fin):
             admitted.left_us = None if self.clock is None else self.clock.now_us()
             self.live.forget(admitted.seat.worker)
-            self.settle()
             self.folder.event(admitted.left_us, "worker_left", "in order", admitted.seat.worker)
             self.changed.set()
-
-    def settle(self) -> None:
-        """Bring all that has come into the live figures, Locust's statistics and what `on_second` does."""
-        for merged in self._merged.take():
-            self.live.add_second(merged)
-            locust_statistics.fold(self.environment.stats, merged)
-            if self.on_second is not None:
-                self.on_second(merged)
-
-    def _settle_each_second(self, clock: RunClock) -> NoReturn:
-        while True:
-            # In the middle of a second: a second's intervals come soon after its end.
-            now_us = clock.now_us()
-            gevent.sleep(clock.seconds_until(now_us - now_us % SECOND_US + SECOND_US + SECOND_US // 2))
-            self.settle()
 
     def _drop(self, worker: str | None, error: Exception) -> None:
         self.dropped_messages += 1

@@ -88,12 +88,10 @@ class Sender:
 class Receiver:
     """The master's end for one epoch of one worker."""
 
-    def __init__(self, path: Path, worker: str, epoch: int, limits_us: tuple[int, ...] | None = None) -> None:
-        """None lets the journal count against any limits."""
+    def __init__(self, path: Path, worker: str, epoch: int) -> None:
         self.copy = JournalCopy(path)
         self.worker = worker
         self.epoch = epoch
-        self.limits_us = limits_us
         self.expected = 0
         self.header: Header | None = None
         self.fin: Fin | None = None
@@ -121,11 +119,6 @@ class Receiver:
         if (header.worker, header.epoch) != (self.worker, self.epoch):
             raise JournalError(
                 f"a journal of {header.worker}, epoch {header.epoch}, by {self.worker}, {self.epoch}"
-            )
-        if self.limits_us is not None and header.limits_us != self.limits_us:
-            raise JournalError(
-                f"a journal of {self.worker} that counts against {header.limits_us} µs, and the plan's limits are "
-                f"{self.limits_us}"
             )
 
 

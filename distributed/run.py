@@ -198,7 +198,7 @@ class _Run:
             folder,
         )
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
-        master.on_second = self.trouble.add
+        master.on_interval = self.trouble.add
         master.on_quit = self._locustfile_ends
         if listen is None:
             self._start_workers(url, of_workers)

@@ -14,7 +14,8 @@ from loadproof.verdict.judge import judge_rules
 from loadproof.verdict.result import RuleVerdict
 
 if TYPE_CHECKING:
-    from distributed.merged_seconds import MergedSecond
+    from distributed.placement import Seat
+    from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
 EVERY_S: Final = 3.0
@@ -34,14 +35,12 @@ class Trouble:
         self._lines: tuple[str, ...] = ()
         self._reported_us: dict[str, int] = {}
 
-    def add(self, merged: MergedSecond) -> None:
-        self._evidence.add_series(merged.region, merged.second, merged.series)
-        for seat, interval in merged.parts:
-            self._evidence.add(seat.worker, seat.region, interval)
-            if (worker := self._evidence.workers.get(seat.worker)) is not None:
-                # How fit a worker was in each second is no rule's matter, and would fill the memory in a long run.
-                worker.seconds.clear()
-            self._reported_us[seat.worker] = interval.start_us + interval.length_us
+    def add(self, seat: Seat, interval: Interval) -> None:
+        self._evidence.add(seat.worker, seat.region, interval)
+        if (worker := self._evidence.workers.get(seat.worker)) is not None:
+            # How fit a worker was in each second is no rule's matter, and would fill the memory in a long run.
+            worker.seconds.clear()
+        self._reported_us[seat.worker] = interval.start_us + interval.length_us
 
     def lines(self) -> tuple[str, ...]:
         """One line a rule in trouble, as of some seconds ago."""

@@ -2,20 +2,12 @@
 
 import random
 
-import measuring
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from locust.stats import RequestStats
 from measuring import histogram_of, series_of
 
 from distributed import trouble as trouble_module
 from distributed.live import WINDOW, LiveTotals
-from distributed.locust_statistics import fold
-from distributed.merged_seconds import MergedSeconds
 from distributed.placement import Seat
 from distributed.trouble import Trouble
-from loadproof.measure import merge as merge_module
-from loadproof.measure.codec import encode
 from loadproof.measure.interval import Interval, Outcome, SeriesKey
 from loadproof.plan.reader import read_plan
 from loadproof.verdict.evidence import Evidence
@@ -50,21 +42,6 @@ def one_second(second, latencies_us):
     )
 
 
-def merge(told):
-    waiting = MergedSeconds()
-    for seat, interval in told:
-        waiting.add(seat, interval)
-    return waiting.take()
-
-
-def show(live, told):
-    """Have the figures take what these workers tell."""
-    for worker, interval in told:
-        live.add(worker, interval)
-    for merged in merge([(Seat(worker, "east"), interval) for worker, interval in told]):
-        live.add_second(merged)
-
-
 def plan_in(folder):
     source = folder / "live.yaml"
     source.write_text(PLAN)
@@ -80,10 +57,11 @@ def test_figures_follow_every_report():
     for worker, second in order:
         interval = one_second(second, [rng.randint(1, 9_000) for _ in range(4)])
         told.append((worker, interval))
-        show(looked, [(worker, interval)])
+        looked.add(worker, interval)
         figures = looked.figures(2)
         fresh = LiveTotals()
-        show(fresh, told)
+        for each in told:
+            fresh.add(*each)
         assert figures == fresh.figures(2)
     assert figures.rate_per_s == 12.0
 
@@ -92,7 +70,7 @@ def test_what_is_looked_back_at_does_not_grow():
     """An hour of seconds leaves no more of them in memory than a minute does."""
     live = LiveTotals()
     for second in range(3_600):
-        show(live, [("a", one_second(second, [1_000]))])
+        live.add("a", one_second(second, [1_000]))
 
     assert len(live._seconds) <= 3 * WINDOW + 1
     assert live.requests == 3_600
@@ -130,8 +108,7 @@ def test_trouble_is_named_and_keeps_no_worker_seconds(tmp_path, monkeypatch):
     trouble = Trouble(plan_in(tmp_path))
     for second in (*range(60), 10**6):
         for seat in SEATS:
-            for merged in merge([(seat, one_second(second, [1_000] * 10 + [9_000] * 10))]):
-                trouble.add(merged)
+            trouble.add(seat, one_second(second, [1_000] * 10 + [9_000] * 10))
     before = trouble.lines()
     now[0] += trouble_module.EVERY_S
     (line,) = trouble.lines()
@@ -154,73 +131,9 @@ def test_looks_at_the_rules_leave_the_master_its_time(tmp_path, monkeypatch):
     monkeypatch.setattr(trouble_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(Trouble, "_judge", look)
     trouble = Trouble(plan_in(tmp_path))
-    trouble.add(*merge([(SEATS[0], one_second(0, [1_000]))]))
+    trouble.add(SEATS[0], one_second(0, [1_000]))
     while now[0] < 500:
         now[0] += 0.1
         trouble.lines()
 
     assert 2 <= len(looks) <= 500 * 0.02 + 1
-
-
-@settings(max_examples=30)
-@given(
-    told=st.lists(st.tuples(st.sampled_from(SEATS), measuring.intervals(LIMITS_US)), max_size=6),
-    cut=st.integers(0, 6),
-)
-def test_merged_seconds_hold_what_was_told(told, cut):
-    """Whenever they are taken, series and errors sum to those of the intervals, which stay as they were."""
-    before = [(seat, encode(interval)) for seat, interval in told]
-    series, errors, parts = {}, {}, 0
-    for merged in (*merge(told[:cut]), *merge(told[cut:])):
-        merge_module.add_into(
-            series, {(merged.region, merged.second, *key): one for key, one in merged.series.items()}
-        )
-        merge_module.add_into(errors, merged.errors)
-        parts += len(merged.parts)
-        assert not any(interval.series for _, interval in merged.parts)
-    expected, expected_errors = {}, {}
-    for seat, interval in told:
-        many = {(seat.region, interval.second, *key): one for key, one in interval.series.items()}
-        merge_module.add_into(expected, many)
-        merge_module.add_into(expected_errors, interval.errors)
-
-    assert (series, errors, parts) == (expected, expected_errors, len(told))
-    assert [(seat, encode(interval)) for seat, interval in told] == before
-
-
-def test_what_is_judged_does_not_depend_on_merging(tmp_path):
-    """Evidence from merged seconds gives each rule's very result, and Locust's statistics their very figures."""
-    plan = plan_in(tmp_path)
-    apart, together = Evidence(plan, LIMITS_US), Evidence(plan, LIMITS_US)
-    one_by_one, at_once = RequestStats(), RequestStats()
-    rng = random.Random(5)
-    told = [
-        (seat, one_second(second, [rng.randint(1, 9_000) for _ in range(9)]))
-        for second in range(90)
-        for seat in SEATS
-    ]
-    for seat, interval in told:
-        apart.add(seat.worker, seat.region, interval)
-        fold(one_by_one, interval)
-    for merged in merge(told):
-        together.add_series(merged.region, merged.second, merged.series)
-        fold(at_once, merged)
-        for seat, interval in merged.parts:
-            together.add(seat.worker, seat.region, interval)
-    rules = [parse_rule(rule.text) for rule in plan.rules]
-    facts = RunFacts(
-        "live", tuple((seat.worker, seat.region) for seat in SEATS), (), Stop("hand", "", 90_000_000)
-    )
-
-    assert judge_rules(plan, rules, together, facts) == judge_rules(plan, rules, apart, facts)
-    assert dict(at_once.total.response_times) == dict(one_by_one.total.response_times)
-    assert at_once.total.num_requests == one_by_one.total.num_requests == 2 * 90 * 9
-
-
-def test_a_series_from_outside_the_run_fills_no_memory(tmp_path):
-    """Seconds that no run has are left out, merged or not."""
-    evidence = Evidence(plan_in(tmp_path), LIMITS_US)
-    for second in (-1, 10**9):
-        evidence.add_series("east", second, one_second(0, [1_000]).series)
-
-    assert evidence.seconds == {}

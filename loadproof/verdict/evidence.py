@@ -32,7 +32,7 @@ from loadproof.measure.merge import add_into
 from loadproof.plan.profile import phase_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadproof.measure.interval import Evidence as CheckSample
     from loadproof.measure.interval import Series
@@ -247,7 +247,6 @@ class Evidence:
         self.plan = plan
         self.limits_us = tuple(limits_us)
         self.stop_timeout_us = stop_timeout_us(plan, self.limits_us)
-        self._latest_us = plan.duration_us + self.stop_timeout_us + LATEST_AFTER_DRAIN_US
         self.totals: dict[RegionSeries, Tally] = {}
         self.seconds: dict[RegionSeries, Seconds] = {}
         self.checks: dict[RegionCheck, CheckCounts] = {}
@@ -282,17 +281,18 @@ class Evidence:
     def add(self, worker: str, region: str, interval: Interval) -> None:
         """Fold one interval in; it stays as it is. JournalError if it counts against other limits."""
         end_us = max((interval.second + 1) * SECOND_US, interval.start_us + interval.length_us)
-        if min(interval.second, interval.start_us) < 0 or end_us > self._latest_us:
+        latest_us = self.plan.duration_us + self.stop_timeout_us + LATEST_AFTER_DRAIN_US
+        if min(interval.second, interval.start_us) < 0 or end_us > latest_us:
             # Tables are dense in seconds: a time from nowhere would fill the memory.
             self.outside[worker] = self.outside.get(worker, 0) + 1
             return
-        for series in interval.series.values():
+        for key, series in interval.series.items():
             if len(series.over) != len(self.limits_us):
                 raise JournalError(
                     f"second {interval.second} of {worker} counts against {len(series.over)} limits, the run has "
                     f"{len(self.limits_us)}: the journal belongs to another plan"
                 )
-        self.add_series(region, interval.second, interval.series)
+            self._add_series(RegionSeries(region, key), series, interval.second)
         self._add_worker(worker, region, interval)
         self._add_flow(region, interval)
         self._add_arrivals(region, interval)
@@ -320,15 +320,6 @@ class Evidence:
             kept = self.samples.setdefault(sample.check, [])
             if len(kept) < SAMPLES_PER_CHECK:
                 kept.append((worker, sample))
-
-    def add_series(self, region: str, second: int, many: Mapping[SeriesKey, Series]) -> None:
-        """Fold in what all workers of a region saw in a second, added up before; they stay as they are.
-
-        For whoever gives `add` the same intervals without their series.
-        """
-        if second >= 0 and (second + 1) * SECOND_US <= self._latest_us:
-            for key, series in many.items():
-                self._add_series(RegionSeries(region, key), series, second)
 
     @property
     def end_us(self) -> int:

@@ -79,7 +79,7 @@ def judge_rules(
 ) -> tuple[RuleResult, ...]:
     """The results that `judge` gives for the rules, without asking whether the run was valid.
 
-    Of the workers it needs no seconds, and no ends of requests.
+    Of the workers, `Evidence.workers`, it needs nothing.
     """
     return tuple(one.result for one in _judge_rules(rules, Case(plan, evidence, facts)))
 
