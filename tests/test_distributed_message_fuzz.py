@@ -122,7 +122,6 @@ def test_fuzzed_messages_change_nothing_and_stop_nothing(tmp_path, count):
             before = home.state()
             try:
                 apply(client_id, message)
-                home.master.settle()
                 applied.append(message.type)
             except BaseException:
                 if home.state() != before:
@@ -130,7 +129,7 @@ def test_fuzzed_messages_change_nothing_and_stop_nothing(tmp_path, count):
                 raise
 
         home.master.handle_message = watched
-        home.master.on_second = Trouble(home.master.plan).add
+        home.master.on_interval = Trouble(home.master.plan).add
         peer = Peer(home, "east-01").join()
         records = journal(tmp_path / "east-01.journal", "east-01")
         assert peer.is_heard(0, records[0])
