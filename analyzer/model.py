@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loadproof.measure.interval import Outcome, Timed
     from loadproof.plan.model import Plan
     from loadproof.verdict.accounting import Books
+    from loadproof.verdict.compared import Comparison
     from loadproof.verdict.facts import Stop
     from loadproof.verdict.result import Reason, RuleResult, Verdict
 
@@ -339,3 +340,5 @@ class Report:
     durations: tuple[DurationTotals, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
+    comparison: Comparison | None = None
+    """With its baselines; None where none was given."""

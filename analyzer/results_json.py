@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
+    from loadproof.verdict.compared import Compared, Comparison
     from loadproof.verdict.result import RuleResult
 
 SCHEMA_VERSION: Final = 1
@@ -88,6 +89,8 @@ def document(report: Report) -> dict[str, Any]:
                 "name": error.name,
                 "message": error.message,
                 "count": error.count,
+                "first_s": error.first_s,
+                "last_s": error.last_s,
             }
             for error in report.errors
         ],
@@ -116,6 +119,7 @@ def document(report: Report) -> dict[str, Any]:
             }
             for resource in report.resources
         },
+        "comparison": None if report.comparison is None else comparison(report.comparison),
         "notes": list(report.notes),
         # A rule's place in the file names the folder, which differs between machines.
         "plan": report.plan.model_dump(mode="json", exclude={"rules": {"__all__": {"position"}}}),
@@ -155,6 +159,44 @@ def _rule(rule: RuleResult) -> dict[str, Any]:
         "reason": rule.reason,
         "optional": rule.optional,
         "implied": rule.implied,
+    }
+
+
+def comparison(found: Comparison) -> dict[str, Any]:
+    """The section of that name, which `loadproof compare --json` prints alone."""
+    return {
+        "baselines": list(found.baselines),
+        "word": found.word.value,
+        "text": found.text,
+        "tests": found.tests,
+        "unlike": list(found.unlike),
+        "notes": list(found.notes),
+        "rules": [_compared(row) for row in found.rules],
+        "endpoints": [
+            {
+                "name": endpoint.name,
+                "requests": endpoint.requests,
+                "word": endpoint.word.value,
+                "rows": [_compared(row) for row in endpoint.rows],
+            }
+            for endpoint in found.endpoints
+        ],
+    }
+
+
+def _compared(row: Compared) -> dict[str, Any]:
+    number = milliseconds if row.unit == "us" else real
+    return {
+        "what": row.what,
+        "unit": "ms" if row.unit == "us" else row.unit,
+        "value": number(row.value),
+        "baseline": number(row.baseline),
+        "change": real(row.change),
+        "interval": None if row.interval is None else [real(end) for end in row.interval],
+        "noise": real(row.noise),
+        "p": real(row.p),
+        "word": row.word.value,
+        "reason": row.reason,
     }
 
 

@@ -9,6 +9,7 @@ from analyzer.wording import (
     VERDICT_MEANS,
     books_text,
     by_weight,
+    change_text,
     clock_text,
     confidence_text,
     count_rows,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from analyzer.model import Report, Totals
+    from loadproof.verdict.compared import Compared
 
 _GROUP_ROWS: Final = 25
 _TEXT_LIMIT: Final = 300
@@ -33,6 +35,7 @@ def render(report: Report) -> bytes:
         _head(report),
         _reasons(report),
         _rules(report),
+        _comparison(report),
         _counts(report),
         _totals(report),
         *_groups(report),
@@ -77,6 +80,41 @@ def _rules(report: Report) -> str:
     ]
     heads = ("", "rule", "value", "limit", "goal", "margin", "samples", "95 % interval")
     return "### Rules\n\n" + _table(heads, rows, numbers_from=2)
+
+
+def _comparison(report: Report) -> str:
+    found = report.comparison
+    if found is None:
+        return ""
+    runs = ", ".join(markdown_code(run, 80) for run in found.baselines)
+    lines = [f"### Beside {runs}: {found.word}", markdown_text(found.text, 2 * _TEXT_LIMIT)]
+    lines += [f"- {markdown_text(unlike, _TEXT_LIMIT)}" for unlike in found.unlike]
+    rows = [_compared_cells("", row) for row in found.rules]
+    rows += [
+        _compared_cells(endpoint.name, row)
+        for endpoint in found.endpoints[:_GROUP_ROWS]
+        for row in endpoint.rows
+    ]
+    if rows:
+        heads = ("", "where", "what", "baseline", "this run", "change", "95 % interval", "noise")
+        left = len(found.endpoints) - _GROUP_ROWS
+        more = f"\n\nand {left} more endpoints in `results.json`" if left > 0 else ""
+        table = _table(heads, rows, numbers_from=3)
+        lines.append(f"<details><summary>Every comparison</summary>\n\n{table}{more}\n\n</details>")
+    return "\n\n".join(lines)
+
+
+def _compared_cells(where: str, row: Compared) -> tuple[str, ...]:
+    return (
+        row.word.value,
+        markdown_code(where, 60) if where else "",
+        markdown_code(row.what, 90),
+        value_text(row.unit, row.baseline),
+        value_text(row.unit, row.value),
+        change_text(row.unit, row.change),
+        ABSENT if row.interval is None else " to ".join(change_text(row.unit, end) for end in row.interval),
+        f"± {change_text(row.unit, row.noise).lstrip('+')}",
+    )
 
 
 def _counts(report: Report) -> str:

@@ -37,6 +37,17 @@ def value_text(unit: str, value: float | None) -> str:
     return _BY_UNIT.get(unit, format_count)(value)
 
 
+def change_text(unit: str, change: float | None) -> str:
+    """`+10 %` of what it was; of a ratio `+0.5 points`."""
+    if change is None:
+        return ABSENT
+    if math.isinf(change):
+        return "+∞" if change > 0 else "-∞"
+    text = f"{change * 100:+.2f}" if abs(change) < 0.00995 else f"{change * 100:+.1f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{'0' if text in {'+0', '-0'} else text} {'points' if unit == 'ratio' else '%'}"
+
+
 def endpoint_text(method: str, name: str) -> str:
     """`POST /policies/:id`, whether the name was given with its method or without."""
     return name if name.startswith(f"{method} ") else f"{method} {name}"
