@@ -11,15 +11,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from analyzer.heat import HeatFold
 from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
 from loadproof.measure.histogram import Histogram
-from loadproof.measure.interval import Interval, Outcome, Series, SeriesKey, Timed
+from loadproof.measure.interval import ErrorKey, Interval, Outcome, Series, SeriesKey, Timed
 from loadproof.measure.merge import add_into
 from loadproof.plan.arrivals import volume_before
 from loadproof.plan.profile import phase_at, user_us_between
-from loadproof.verdict.evidence import Evidence, RegionSeries
+from loadproof.verdict.evidence import OTHER, Evidence, RegionSeries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,6 +74,9 @@ class Fold:
         self.rows = RowPacker()
         self.durations: dict[tuple[Timed, str], Histogram] = {}
         """What else was timed, by its name, over the whole run."""
+        self.heat = HeatFold(-(-plan.duration_us // _SECOND_US))
+        self.error_seconds: dict[ErrorKey | str, tuple[int, int]] = {}
+        """When each error, or exception that left a task, was first and last seen; keys as in the evidence."""
 
     def read(self, sources: Iterable[Source]) -> None:
         """Read all journals to their ends; call it once."""
@@ -82,6 +86,7 @@ class Fold:
             merged: dict[RegionSeries, Series] = {}
             for source, interval in seen:
                 self.evidence.add(source.worker, source.region, interval)
+                self._see_errors(second, interval)
                 self.health.setdefault(source.worker, Health()).add(interval)
                 for timed, histogram in interval.durations.items():
                     add_into(self.durations, {(timed.timed, timed.name): histogram})
@@ -92,6 +97,16 @@ class Fold:
             for (region, key), series in sorted(merged.items(), key=itemgetter(0)):
                 self._add_row(second, region, key, series)
             self._close_second(second, [interval for _, interval in seen], merged)
+
+    def _see_errors(self, second: int, interval: Interval) -> None:
+        places: list[ErrorKey | str] = [
+            error if error in self.evidence.errors else error._replace(message=OTHER)
+            for error in interval.errors
+        ]
+        places += [text if text in self.evidence.task_errors else OTHER for text in interval.task_errors]
+        for place in places:
+            first, _ = self.error_seconds.get(place, (second, second))
+            self.error_seconds[place] = (first, second)
 
     def _add_row(self, second: int, region: str, key: SeriesKey, series: Series) -> None:
         histogram = series.histogram
@@ -126,6 +141,7 @@ class Fold:
             counts[where.series.outcome] += series.histogram.count
             if where.series.outcome is Outcome.OK:
                 ok += series.histogram
+        self.heat.add(second, ok)
         p50, p95, p99 = quantiles(ok, P50, P95, P99) if ok.count else (None, None, None)
         start = second * _SECOND_US
         taken, dropped = _starts(intervals)

@@ -116,6 +116,16 @@ class Second:
 
 
 @dataclass(frozen=True)
+class LatencyMap:
+    """How many ok requests ended when and took how long; buckets are those of `analyzer.heat`."""
+
+    step: int = 1
+    """Seconds that one column covers."""
+    columns: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    """(number of the column, ((bucket, requests), ...)), ascending, without empty ones."""
+
+
+@dataclass(frozen=True)
 class CheckSample:
     """One failed check with what was seen, to argue from."""
 
@@ -186,6 +196,9 @@ class ErrorTotals:
     name: str
     message: str
     count: int
+    first_s: int | None = None
+    """Second of the run in which it was first seen, as `last_s`; None where nobody kept it."""
+    last_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -338,6 +351,7 @@ class Report:
     """What the numbers suggest, each with them; see `analyzer.hints`."""
     arrivals: ArrivalTotals = ArrivalTotals()
     durations: tuple[DurationTotals, ...] = ()
+    latency_map: LatencyMap = LatencyMap()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
     comparison: Comparison | None = None

@@ -94,7 +94,7 @@ class _Layout:
 
     def report(self) -> Report:
         plan, tables, fold = self.folder.plan, self.tables, self.fold
-        errors = tables.errors()
+        errors = tables.errors(fold.error_seconds)
         return Report(
             run=self.facts.run,
             name=plan.name,
@@ -128,6 +128,7 @@ class _Layout:
             offered=offered(plan, fold.evidence, self.folder.events),
             arrivals=tables.arrivals(),
             durations=self._durations(),
+            latency_map=fold.heat.finish(),
             manifest=self._manifest(),
         )
 

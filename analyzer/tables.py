@@ -26,6 +26,9 @@ from loadproof.verdict.rates import PEAK_SECONDS, completed
 from loadproof.verdict.selection import Requests, Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.measure.interval import ErrorKey
     from loadproof.verdict.case import Case
     from loadproof.verdict.evidence import Evidence, RegionSeries, Tally
 
@@ -142,10 +145,17 @@ class Tables:
             if metric.count and metric.min is not None and metric.max is not None
         )
 
-    def errors(self) -> tuple[ErrorTotals, ...]:
-        """The most frequent first."""
-        found = [ErrorTotals(*error, count) for error, count in self.evidence.errors.items()]
-        found += [ErrorTotals("", "", "", text, count) for text, count in self.evidence.task_errors.items()]
+    def errors(self, seen: Mapping[ErrorKey | str, tuple[int, int]]) -> tuple[ErrorTotals, ...]:
+        """The most frequent first; `seen` tells the first and the last second of each."""
+        never = (None, None)
+        found = [
+            ErrorTotals(*error, count, *seen.get(error, never))
+            for error, count in self.evidence.errors.items()
+        ]
+        found += [
+            ErrorTotals("", "", "", text, count, *seen.get(text, never))
+            for text, count in self.evidence.task_errors.items()
+        ]
         return tuple(
             sorted(
                 found,

@@ -14,6 +14,7 @@ from reporting import passing
 from analyzer.charts import WIDE, users
 from analyzer.fold import Fold, Source
 from analyzer.folder import open_run
+from analyzer.heat import COLUMNS, HeatFold, bucket_from_us, bucket_of
 from analyzer.model import ArrivalTotals
 from analyzer.quantiles import latency, quantiles
 from analyzer.tables import Tables
@@ -149,7 +150,47 @@ def test_checks_and_errors_are_counted_over_the_whole_run(folded, requests):
     check = folded[1].checks()[0]
 
     assert (check.passed, check.skipped) == (len(requests) - failed.total(), failed.total())
-    assert [(error.name, error.count) for error in folded[1].errors()] == failed.most_common()
+    errors = folded[1].errors(folded[0].error_seconds)
+    assert [(error.name, error.count) for error in errors] == failed.most_common()
+    for error in errors:
+        seconds = [o.second for o in requests if o.outcome is Outcome.FAILED and o.name == error.name]
+        assert (error.first_s, error.last_s) == (min(seconds), max(seconds))
+
+
+@given(st.integers(0, 10**9))
+def test_a_heat_maps_bucket_holds_its_value(us):
+    """Each latency lies in the bucket that says so, a quarter of an octave wide; below 4 µs is the lowest."""
+    bucket = bucket_of(us)
+    low, high = bucket_from_us(bucket), bucket_from_us(bucket + 1)
+
+    assert low <= max(us, 4) < high
+    assert high <= low * 1.25
+
+
+def test_the_latency_map_has_every_ok_request_once(folded, requests):
+    """Columns of the heat map are seconds here, and each counts the second's own ok latencies."""
+    latency_map = folded[0].heat.finish()
+
+    assert latency_map.step == 1
+    for second, buckets in latency_map.columns:
+        own = [o.us for o in requests if o.second == second and o.outcome is Outcome.OK]
+        # A histogram keeps values above 2 ms to 0.1 %, so one next to an edge may be counted beyond it.
+        assert sum(count for _, count in buckets) == len(own)
+        assert [bucket for bucket, _ in buckets] == sorted({bucket for bucket, _ in buckets})
+        assert dict(buckets)[bucket_of(max(own))] > 0
+
+
+def test_a_long_run_has_a_heat_map_of_bounded_width():
+    """Whatever the length, the planned seconds share at most `COLUMNS` columns."""
+    for seconds in (1, COLUMNS, COLUMNS + 1, 100_000):
+        heat = HeatFold(seconds)
+        for second in {0, seconds // 2, seconds - 1}:
+            one = Histogram()
+            one.record(1_000)
+            heat.add(second, one)
+        numbers = [number for number, _ in heat.finish().columns]
+        assert max(numbers) < COLUMNS
+        assert max(numbers) == (seconds - 1) // heat.step
 
 
 def read(intervals_by_worker):
