@@ -58,3 +58,5 @@ class RunFacts:
     """Worker -> what became of it, in words."""
     target_count_lost: str | None = None
     """Why a target that counts could not be asked; None where it was, or does not count."""
+    baseline: dict[str, float] = field(default_factory=dict)
+    """What a rule measures (`Rule.subject`) -> its value in the baselines, in the rule's unit."""

@@ -28,7 +28,8 @@ MUCH_STEAL: Final = Fraction(5, 100)
 
 def lag_limit_us(rules: Sequence[Rule]) -> Fraction:
     """max(5 ms, 10 % of the tightest latency limit)."""
-    tightest = min((rule.limit.value for rule in rules if rule.statistic.is_latency), default=Fraction(0))
+    limits = [rule.limit.value for rule in rules if rule.statistic.is_latency and not rule.is_open]
+    tightest = min(limits, default=Fraction(0))
     return max(Fraction(LAG_FLOOR_US), tightest / 10)
 
 

@@ -1,6 +1,6 @@
 r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1s`.
 
-    rule      = statistic [selector] operator value [window] ["," "goal" goal]
+    rule      = statistic [selector] operator (value [window] ["," "goal" goal] | relative)
     statistic = quantile | plain | named "(" text ")"
     quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
     plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
@@ -12,6 +12,7 @@ r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1
     window    = ("for" | "within" | "over") duration   (whole seconds)
     goal      = operator value | value ".." value
     value     = duration | number "%" | number "/s" | number bytes | number
+    relative  = "baseline" [("+" | "-") value]         (a share of the baseline; of a share, points)
     text      = bare | quoted                          (quoted: '...' or "...", with \ before a quote or \)
 
 A bare text ends at `,` or `}` in a selector and at `)` in a statistic. Spaces between parts are free. What a
@@ -32,10 +33,12 @@ from loadproof.units import BYTE_UNITS, DURATION_UNITS
 from loadproof.verdict.rule import (
     KINDS,
     LABELS,
+    NO_BASELINE,
     QUANTILE,
     SHARES,
     Bound,
     Operator,
+    Relative,
     Rule,
     Span,
     Statistic,
@@ -75,17 +78,25 @@ def latency_limits_us(rules: Iterable[Rule]) -> tuple[int, ...]:
     """The latencies that a journal counts against, ascending: of every limit and goal of a latency rule.
 
     A request is counted if it took longer than one of these whole microseconds, so the strict `< 1s` is
-    counted against 999,999: see `Bound.counted_us`.
+    counted against 999,999: see `Bound.counted_us`. A limit that is said by the baseline is none of them.
     """
     found = set()
     for rule in rules:
-        if rule.statistic.is_latency:
+        if rule.statistic.is_latency and rule.relative is None:
             found.add(rule.limit.counted_us)
             if isinstance(rule.goal, Bound):
                 found.add(rule.goal.counted_us)
             elif rule.goal is not None:
                 found.update((int(rule.goal.low) - 1, int(rule.goal.high)))
     return tuple(sorted(found))
+
+
+def relative_rule(
+    statistic: Statistic, selector: dict[str, str], operator: Operator, relative: Relative
+) -> Rule:
+    """A rule whose limit is open until the baseline's value is known."""
+    unit = statistic.kind.units[0]
+    return Rule(statistic, selector, Bound(operator, Fraction(0)), unit, relative=relative)
 
 
 class _Reader:
@@ -101,15 +112,49 @@ class _Reader:
         self.space()
         limit_at = self.at
         operator = self.operator()
+        if (relative := self.relative(statistic)) is not None:
+            return self.ended(relative_rule(statistic, selector, operator, relative))
         unit, value = self.value(statistic)
         limit = Bound(operator, value)
         self.refuse_senseless(statistic, limit, limit_at)
         rule = Rule(statistic, selector, limit, unit, self.window(statistic))
-        rule = replace(rule, goal=self.goal(rule))
+        return self.ended(replace(rule, goal=self.goal(rule)))
+
+    def ended(self, rule: Rule) -> Rule:
         self.space()
         if self.at < len(self.text):
             self.fail_at_end(rule)
         return rule
+
+    def relative(self, statistic: Statistic) -> Relative | None:
+        """`baseline + 10%`, if one stands here."""
+        self.space()
+        begin = self.at
+        match = re.compile(r"baseline\b").match(self.text, begin)
+        if match is None:
+            return None
+        if statistic.name in NO_BASELINE:
+            self.fail(f"{statistic.name} takes no baseline", begin, "give the limit as a number")
+        self.at = match.end()
+        self.space()
+        sign = -1 if self.take("-") else 1
+        if sign == 1 and not self.take("+"):
+            return Relative(Fraction(0), is_share=True)
+        self.space()
+        begin = self.at
+        own = statistic.kind.units[0]
+        unit, amount = self.number()
+        if amount is None or amount < 0 or unit not in {own, Unit.RATIO} or amount >= _MOST:
+            wanted = (
+                "a share such as 10%" if own is Unit.RATIO else f"a share such as 10%, or {_EXAMPLES[own]}"
+            )
+            self.fail(f"what is added to the baseline of {statistic} is {wanted}", begin)
+        if unit is Unit.DURATION and amount.denominator != 1:
+            self.fail("a duration is a whole number of microseconds", begin)
+        is_share = unit is Unit.RATIO and own is not Unit.RATIO
+        if is_share and sign == -1 and amount >= 1:
+            self.fail("no run could reach this limit", begin)
+        return Relative(sign * amount, is_share)
 
     def statistic(self) -> Statistic:
         self.space()
@@ -338,6 +383,9 @@ class _Reader:
 
     def fail_at_end(self, rule: Rule) -> NoReturn:
         rest = self.text[self.at :]
+        if rule.relative is not None and re.match(r"(for|within|over)\b|,", rest):
+            hint = "write a second rule with a limit of its own"
+            self.fail("a limit that is said by the baseline has neither window nor goal", hint=hint)
         if re.match(r"(for|within|over)\b", rest):
             hint = "the window comes before the goal: `p95 <= 2s for 10s, goal < 1s`"
             if rule.window is not None:

@@ -21,7 +21,8 @@ def implied_rules(rules: Sequence[Rule], optional: Collection[Rule]) -> list[tup
 
     `error_ratio <= 1%` on the selection of every latency rule, unless the plan caps the error ratio of just
     that selection over the whole run; and one `stall`, at most the largest latency limit but at least
-    `SHORTEST_STALL_US`, unless the plan caps the stall of the whole run.
+    `SHORTEST_STALL_US`, unless the plan caps the stall of the whole run. A limit that is said by the baseline
+    implies no `stall`: who hangs has no answers, and those are slower than any limit.
     """
     latency = [rule for rule in rules if rule.statistic.is_latency]
     found: list[tuple[Rule, bool]] = []
@@ -32,7 +33,7 @@ def implied_rules(rules: Sequence[Rule], optional: Collection[Rule]) -> list[tup
         same = [other for other in latency if _without_outcome(other) == selector]
         implied = Rule(Statistic("error_ratio"), selector, ERROR_RATIO, Unit.RATIO)
         found.append((implied, all(other in optional for other in same)))
-    caps = [rule for rule in latency if rule.limit.operator.caps]
+    caps = [rule for rule in latency if rule.limit.operator.caps and rule.relative is None]
     if caps and not any(_caps(rule, "stall", {}) for rule in rules):
         largest = max(*(rule.limit.value for rule in caps), Fraction(SHORTEST_STALL_US))
         limit = Bound(Operator.AT_MOST, largest)
@@ -46,6 +47,7 @@ def _caps(rule: Rule, statistic: str, selector: dict[str, str]) -> bool:
     return (
         rule.statistic.name == statistic
         and rule.limit.operator.caps
+        and rule.relative is None
         and rule.window is None
         and rule.selector == selector
     )

@@ -47,7 +47,8 @@ class RuleResult:
     """`us`, `ratio`, `per_s`, `bytes`, `count`."""
     value: float | None
     operator: str
-    limit: float | tuple[float, float]
+    limit: float | tuple[float, float] | None
+    """None where it is said by a baseline that is not known."""
     goal: str | None
     margin: float | None
     """How far the value is inside its limit, as a share of the limit; negative when broken."""
@@ -59,6 +60,8 @@ class RuleResult:
     """One sentence, also for PASS."""
     optional: bool = False
     implied: bool = False
+    abort: bool = False
+    """Ends the run as soon as it is broken, and judges warm-up too."""
 
 
 @dataclass(frozen=True)

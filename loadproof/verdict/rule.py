@@ -7,7 +7,7 @@ number. `str(rule)` is the canonical text, which `grammar.parse_rule` reads back
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -76,6 +76,20 @@ class Span:
     high: Fraction
 
 
+@dataclass(frozen=True)
+class Relative:
+    """A limit that is said by the baseline's value, `baseline + 10%`."""
+
+    offset: Fraction
+    """What is added: a share of the baseline if `is_share`, else in the rule's unit."""
+    is_share: bool
+    baseline: Fraction | None = None
+    """The baseline's value, once it is known."""
+
+    def limit(self, baseline: Fraction) -> Fraction:
+        return baseline * (1 + self.offset) if self.is_share else baseline + self.offset
+
+
 class WindowKind(StrEnum):
     FOR = "for"
     """Every full window of that length."""
@@ -135,9 +149,29 @@ class Rule:
     selector: Mapping[str, str] = field(hash=False)
     """Label -> value, in the order of `LABELS`."""
     limit: Bound
+    """At 0 as long as `is_open`."""
     unit: Unit
     window: Window | None = None
     goal: Bound | Span | None = None
+    relative: Relative | None = None
+    """How the limit follows from the baseline; None where it is a number of its own."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the limit hangs on a baseline that is not known."""
+        return self.relative is not None and self.relative.baseline is None
+
+    def against(self, baseline: Fraction) -> Rule:
+        """The same rule with the limit that follows from the baseline's value, in whole microseconds or billionths."""
+        assert self.relative is not None
+        exact = max(Fraction(0), self.relative.limit(baseline))
+        is_duration = self.unit is Unit.DURATION
+        rounded = Fraction(max(1, round(exact))) if is_duration else Fraction(round(exact * 10**9), 10**9)
+        return replace(
+            self,
+            limit=replace(self.limit, value=rounded),
+            relative=replace(self.relative, baseline=baseline),
+        )
 
     @property
     def is_census(self) -> bool:
@@ -159,14 +193,39 @@ class Rule:
             return f"{self.value_text(self.goal.low)}..{self.value_text(self.goal.high)}"
         return f"{self.goal.operator} {self.value_text(self.goal.value)}"
 
-    def __str__(self) -> str:
+    @property
+    def subject(self) -> str:
+        """What is measured, without the limit: `p95{phase=steady} for 10s`."""
+        return self._measured + self._window_text
+
+    @property
+    def limit_text(self) -> str:
+        """The limit as the grammar reads it: `2s`, or `baseline + 10%`."""
+        if self.relative is None:
+            return self.value_text(self.limit.value)
+        offset = self.relative.offset
+        if offset == 0:
+            return "baseline"
+        size = abs(offset)
+        amount = f"{decimal_text(size * 100)}%" if self.relative.is_share else self.value_text(size)
+        return f"baseline {'-' if offset < 0 else '+'} {amount}"
+
+    @property
+    def _measured(self) -> str:
         text = str(self.statistic)
         if self.selector:
             pairs = (f"{label}={text_of(value, _BARE_VALUE)}" for label, value in self.selector.items())
             text += "{" + ", ".join(pairs) + "}"
-        text += f" {self.limit.operator} {self.value_text(self.limit.value)}"
-        if self.window is not None:
-            text += f" {self.window.kind} {duration_text(self.window.seconds * 1_000_000)}"
+        return text
+
+    @property
+    def _window_text(self) -> str:
+        if self.window is None:
+            return ""
+        return f" {self.window.kind} {duration_text(self.window.seconds * 1_000_000)}"
+
+    def __str__(self) -> str:
+        text = f"{self._measured} {self.limit.operator} {self.limit_text}{self._window_text}"
         if self.goal is not None:
             text += f", goal {self.goal_text}"
         return text
@@ -197,6 +256,8 @@ KINDS: Final[dict[str, Kind]] = {
 """Every statistic; `quantile` stands for p50 to p99.99."""
 SHARES: Final = frozenset({"error_ratio", "check"})
 """Parts of a whole: from 0 to 1."""
+NO_BASELINE: Final = frozenset({"metric", "resource", "promql"})
+"""Statistics whose unit is that of their limit, so that no limit can be said by a baseline."""
 
 _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?)")
 _BARE_NAME: Final = re.compile(r"[\w./:-]+(?: [\w./:-]+)*", re.ASCII)

@@ -1,0 +1,221 @@
+"""What a comparison needs of one run: its rules and endpoints in numbers with intervals, and its conditions.
+
+It is small and plain, so the digests of baselines lie in the run folder (`baseline.json`) and the same folder gives
+the same comparison on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from analyzer.beyond import Beyond, endpoints_beyond
+from analyzer.wording import endpoint_text
+from loadproof.measure.histogram import Histogram
+from loadproof.measure.interval import Endpoint, Outcome
+from loadproof.units import format_count
+from loadproof.verdict.difference import Estimate, estimate
+from loadproof.verdict.evidence import SECOND_US
+from loadproof.verdict.intervals import (
+    MIN_SECONDS,
+    design_effect,
+    mean_interval,
+    quantile_ranks,
+    share_interval,
+)
+from loadproof.verdict.latencies import calendar, few_seconds
+from loadproof.verdict.rates import completed
+from loadproof.verdict.rule import Unit
+from loadproof.verdict.selection import Selection
+from loadproof.verdict.shares import errors_by_second
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from analyzer.fold import Source
+    from loadproof.verdict.case import Case
+    from loadproof.verdict.judge import JudgedBy
+    from loadproof.verdict.result import RuleResult
+
+QUANTILES: Final = {"p50": Fraction(1, 2), "p95": Fraction(95, 100), "p99": Fraction(99, 100)}
+NO_INTERVAL: Final = "one run does not show how far it lies from the next"
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One statistic of one run in its unit: `us`, `ratio` or `per_s`; None is not known, of a bound not finite."""
+
+    what: str
+    """A rule without its limit, or `p50`, `error_ratio`, ..."""
+    statistic: str
+    unit: str
+    value: float | None
+    interval: tuple[float | None, float | None] | None = None
+    seconds: int = 0
+    """Of the judged phases, which the interval was made of."""
+    why: str | None = None
+    """Why there is no interval, in a clause."""
+
+    def estimate(self) -> Estimate | None:
+        """None without a finite value or an interval; a bound that is not known lies infinitely far."""
+        if self.value is None or self.interval is None:
+            return None
+        low = -math.inf if self.interval[0] is None else self.interval[0]
+        high = math.inf if self.interval[1] is None else self.interval[1]
+        return estimate(self.value, low, high, self.seconds, relative=self.unit != Unit.RATIO)
+
+
+class EndpointTold(msgspec.Struct, frozen=True):
+    name: str
+    requests: int
+    rows: tuple[Told, ...]
+
+
+class Digest(msgspec.Struct, frozen=True):
+    run: str
+    conditions: dict[str, str]
+    """What must be alike for two runs to be compared, by what it is called."""
+    rules: tuple[Told, ...]
+    endpoints: tuple[EndpointTold, ...]
+
+
+@dataclass(frozen=True)
+class Digester:
+    """Makes the digest of one run, of which everything was read and judged."""
+
+    case: Case
+    phases: frozenset[str]
+    """The judged ones."""
+
+    def digest(
+        self,
+        conditions: dict[str, str],
+        judged: Iterable[tuple[JudgedBy, RuleResult]],
+        sources: Iterable[Source],
+    ) -> Digest:
+        """`sources` are the journals from their beginnings: they are read a second time."""
+        return Digest(
+            self.case.facts.run,
+            conditions,
+            tuple(self._rule(by, result) for by, result in judged),
+            self._endpoints(sources),
+        )
+
+    def _rule(self, by: JudgedBy, result: RuleResult) -> Told:
+        rule = by.rule
+        selection = self.case.selection(rule)
+        seconds = self.case.timeline.length_us(selection.phases) // SECOND_US
+        interval = result.confidence
+        why = None
+        if rule.window is not None:
+            why = "a window's value is that of its worst stretch, and " + NO_INTERVAL
+        elif rule.statistic.name == "rate" and result.value is not None:
+            interval, why = self._rate_interval(selection, seconds)
+        elif interval is None:
+            is_short = rule.statistic.is_latency and 0 < seconds < MIN_SECONDS
+            why = few_seconds(seconds) if is_short else f"it has no interval: {NO_INTERVAL}"
+        if result.value is None:
+            why = result.reason
+        elif not math.isfinite(result.value):
+            why = "it lies among requests that had no answer"
+        return Told(
+            rule.subject,
+            rule.statistic.name,
+            result.unit,
+            _finite(result.value),
+            None if interval is None or why else (_finite(interval[0]), _finite(interval[1])),
+            seconds,
+            why,
+        )
+
+    def _rate_interval(
+        self, selection: Selection, seconds: int
+    ) -> tuple[tuple[float, float] | None, str | None]:
+        """The mean of what full seconds brought; every second is one value, and neighbours are alike."""
+        by_second = completed(self.case, selection) or {}
+        counts = [
+            by_second.get(second, 0)
+            for stretch in self.case.timeline.stretches(selection.phases)
+            for second in stretch.full_seconds
+        ]
+        if len(counts) < MIN_SECONDS:
+            return None, few_seconds(seconds)
+        squares = sum(count * count for count in counts)
+        effect = design_effect(counts, [1] * len(counts), squares)
+        return mean_interval(sum(counts), squares, len(counts), effect), None
+
+    def _endpoints(self, sources: Iterable[Source]) -> tuple[EndpointTold, ...]:
+        latencies: dict[Endpoint, Histogram] = {}
+        for where, tally in self.case.evidence.totals.items():
+            key = where.series
+            if key.phase in self.phases:
+                merged = latencies.setdefault(Endpoint(key.method, key.name), Histogram())
+                if key.outcome is Outcome.OK:
+                    merged += tally.histogram
+        at = {
+            endpoint: tuple(histogram.quantile(q) or 0 for q in QUANTILES.values())
+            for endpoint, histogram in latencies.items()
+            if histogram.count
+        }
+        beyond = endpoints_beyond(sources, self.phases, at)
+        texts = Counter(endpoint_text(*endpoint) for endpoint in latencies)
+        told = []
+        for endpoint, histogram in sorted(latencies.items()):
+            text = endpoint_text(*endpoint)
+            name = text if texts[text] == 1 else f"{endpoint.method} {endpoint.name}"
+            selection = Selection(self.phases, name=endpoint.name, method=endpoint.method)
+            rows = _quantiles(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))))
+            requests = self.case.requests(selection).ended
+            told.append(EndpointTold(name, requests, (*rows, self._errors(selection))))
+        return tuple(told)
+
+    def _errors(self, selection: Selection) -> Told:
+        by_second = errors_by_second(self.case.requests(selection))
+        errors = {second: cell[0] for second, cell in by_second.items()}
+        hits, counts = calendar(errors, {second: cell[1] for second, cell in by_second.items()})
+        total, n = sum(hits), sum(counts)
+        filled = sum(1 for count in counts if count)
+        if n == 0 or filled < MIN_SECONDS:
+            value = total / n if n else None
+            return Told("error_ratio", "error_ratio", Unit.RATIO.value, value, why=few_seconds(filled))
+        interval = share_interval(total, n, design_effect(hits, counts, total))
+        return Told("error_ratio", "error_ratio", Unit.RATIO.value, total / n, interval, len(counts))
+
+
+def _quantiles(histogram: Histogram, beyond: Beyond) -> Iterable[Told]:
+    """Each with its interval from how the share beyond it differed between seconds."""
+    counts: Sequence[int] = beyond.counts
+    filled = sum(1 for count in counts if count)
+    for index, (name, q) in enumerate(QUANTILES.items()):
+        unit = Unit.DURATION.value
+        value = histogram.quantile(q)
+        if value is None:
+            yield Told(name, name, unit, None, why="no request was ok")
+            continue
+        ranks = None
+        if filled >= MIN_SECONDS:
+            over = beyond.over(index)
+            ranks = quantile_ranks(q, histogram.count, design_effect(over, counts, sum(over)))
+        if ranks is None:
+            why = few_seconds(filled)
+            if filled >= MIN_SECONDS:
+                why = f"{format_count(histogram.count)} requests are too few for an interval of {name}"
+            yield Told(name, name, unit, float(value), why=why)
+            continue
+        low, high = (_at_rank(histogram, rank) for rank in ranks)
+        yield Told(name, name, unit, float(value), (low, high), len(counts))
+
+
+def _at_rank(histogram: Histogram, rank: int) -> float | None:
+    if not 1 <= rank <= histogram.count:
+        return None
+    value = histogram.quantile(Fraction(rank, histogram.count))
+    return None if value is None else float(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
