@@ -9,6 +9,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 if TYPE_CHECKING:
     from loadproof.cli.asked import Asked
     from loadproof.plan.model import Phase, Plan
+    from loadproof.verdict.judge import JudgedBy
 
 
 def validate(
@@ -85,14 +86,22 @@ def explanation(asked: Asked) -> list[str]:
         cap = "" if region.max_users is None else f", at most {format_count(region.max_users)} users"
         lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
     lines += ["", "judged by"]
-    optional = [rule for rule, text in zip(asked.rules, plan.rules, strict=True) if text.optional]
     lines += [
-        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}"
-        for one in with_implied(asked.rules, optional)
+        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}"
+        for one in with_implied(plan, asked.rules)
     ]
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
+
+
+def _abort(rule: JudgedBy) -> str:
+    from loadproof.units import format_duration
+
+    if rule.delay_us is None:
+        return ""
+    since = f" from {format_duration(rule.delay_us)} on" if rule.delay_us else ""
+    return f"  (ends the run{since} as soon as it is broken)"
 
 
 def _load(phase: Phase) -> str:

@@ -61,8 +61,22 @@ class RuleText(_Frozen):
 
     text: str
     optional: bool = False
+    abort: bool = False
+    """It ends the run as soon as it is broken."""
+    delay_us: int = 0
+    """Run time before which an abort rule ends nothing."""
     position: Position | None = None
     """Where the text begins in the plan's file, for messages."""
+
+
+class Prometheus(_Frozen):
+    """Where `promql(...)` rules, and resources that are not on this machine, are asked for."""
+
+    url: str
+    token: str | None = None
+    """The environment variable that holds a bearer token; never the token."""
+    resources: dict[str, str] = {}
+    """`target.cpu`, ... -> PromQL that gives it."""
 
 
 class Tolerate(_Frozen):
@@ -98,6 +112,7 @@ class Plan(_Frozen):
     """Environment variables whose values flows take when they run, and nothing writes down."""
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     """Of an open plan."""
+    prometheus: Prometheus | None = None
 
     @property
     def open(self) -> bool:

@@ -37,10 +37,20 @@ class Case:
     plan: Plan
     evidence: Evidence
     facts: RunFacts
+    delay_us: int | None = None
+    """For an abort rule, which knows no warm-up: windows, stalls and samples from before it do not count."""
 
     @cached_property
     def timeline(self) -> Timeline:
-        return Timeline(self.plan, None if self.facts.stop is None else self.facts.stop.at_us)
+        stopped_us = None if self.facts.stop is None else self.facts.stop.at_us
+        return Timeline(
+            self.plan, stopped_us, with_warmup=self.delay_us is not None, goes_on=self.facts.goes_on
+        )
+
+    @property
+    def whole(self) -> Timeline:
+        """The timeline as it was planned, or as far as a run that goes on can be known."""
+        return self.timeline if self.facts.goes_on else Timeline(self.plan, None)
 
     @cached_property
     def shortfall(self) -> Shortfall:
@@ -61,9 +71,7 @@ class Case:
 
     def missing(self, counts: dict[int, int], selection: Selection) -> int:
         """How many more of what `counts` holds by second the phases of a selection should have had."""
-        seconds = [
-            stretch.touched_seconds for stretch in Timeline(self.plan, None).stretches(selection.phases)
-        ]
+        seconds = [stretch.touched_seconds for stretch in self.whole.stretches(selection.phases)]
         return self.shortfall.count(counts, seconds, selection.region)
 
     def nothing(self, rule: Rule) -> Measured:

@@ -24,10 +24,18 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One reading of a resource: `cpu` and `memory` as shares of what may be used, `rss` in bytes."""
+    """One reading: of resources `cpu` and `memory` as shares of what may be used, `rss` in bytes; of PromQL as given."""
 
     at_us: int
     value: float
+
+
+@dataclass(frozen=True)
+class Unsampled:
+    """From here on a reading gave no value, until its next sample or the next reason."""
+
+    at_us: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,11 @@ class Stop:
     """Why a run ended before its plan did."""
 
     by: str
-    """`SIGINT`, `SIGTERM`, `guard`, `hand`, `failure`."""
+    """`SIGINT`, `SIGTERM`, `guard`, `hand`, `failure`, `abort`."""
     why: str
     at_us: int
+    rule: str | None = None
+    """The abort rule that fired, as the grammar prints it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class RunFacts:
     """(worker, region) of every worker that the plan asked for."""
     epochs: tuple[Epoch, ...]
     resources: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
-    """`target.cpu`, `target.memory`, `generator.cpu`, ... -> samples in order of time."""
+    """`target.cpu`, `target.memory`, `generator.cpu`, ..., `promql(EXPR)` -> samples in order of time."""
     target_counts: dict[str, int] | None = None
     """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not."""
     stop: Stop | None = None
@@ -58,5 +68,9 @@ class RunFacts:
     """Worker -> what became of it, in words."""
     target_count_lost: str | None = None
     """Why a target that counts could not be asked; None where it was, or does not count."""
+    goes_on: bool = False
+    """A look at a run that has not ended: `stop` says how far it is known, and what lies behind is not missing."""
+    unsampled: dict[str, tuple[Unsampled, ...]] = field(default_factory=dict)
+    """The names of resources -> when and why there was no value, in order of time."""
     baseline: dict[str, float] = field(default_factory=dict)
     """What a rule measures (`Rule.subject`) -> its value in the baselines, in the rule's unit."""

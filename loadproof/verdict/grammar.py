@@ -1,7 +1,7 @@
 r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1s`.
 
     rule      = statistic [selector] operator (value [window] ["," "goal" goal] | relative)
-    statistic = quantile | plain | named "(" text ")"
+    statistic = quantile | plain | named "(" text ")" | "promql" "(" expression ")"
     quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
     plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
               | "pacer_lag" | "receive_lag" | "user_wait"
@@ -14,6 +14,7 @@ r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1
     value     = duration | number "%" | number "/s" | number bytes | number
     relative  = "baseline" [("+" | "-") value]         (a share of the baseline; of a share, points)
     text      = bare | quoted                          (quoted: '...' or "...", with \ before a quote or \)
+    expression = PromQL                                (up to the `)` that closes it, outside its own quotes)
 
 A bare text ends at `,` or `}` in a selector and at `)` in a statistic. Spaces between parts are free. What a
 statistic allows stands in `rule.KINDS`; a limit that no run could break, or none could keep, is a mistake.
@@ -34,6 +35,7 @@ from loadproof.verdict.rule import (
     KINDS,
     LABELS,
     NO_BASELINE,
+    PROMQL,
     QUANTILE,
     SHARES,
     Bound,
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NAMED: Final = ("check", "metric", "resource")
+_ANY_NUMBER: Final = ("metric", PROMQL)
+"""Statistics of which nobody knows how low or high they can be."""
+_BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
 _WORD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _OPERATOR: Final = re.compile(r"<=|>=|<|>")
 _NUMBER: Final = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
@@ -164,12 +169,8 @@ class _Reader:
             self.fail("a rule starts with a statistic, such as p95 or error_ratio")
         word = match[0]
         self.at = match.end()
-        if word == "promql":
-            self.fail(
-                "promql(...) is not supported yet",
-                begin,
-                "let a scenario record the number and use metric(NAME), or resource(NAME) for CPU and memory",
-            )
+        if word == PROMQL:
+            return Statistic(word, self.expression())
         if re.fullmatch(r"p\d\S*", word):
             return Statistic(self.quantile(word, begin))
         if word not in KINDS or word == QUANTILE:
@@ -190,6 +191,44 @@ class _Reader:
         name = self.name(")")
         self.expect(")", "`)` after the name")
         return name
+
+    def expression(self) -> str:
+        """PromQL between brackets, as it is: where it ends is told by its own brackets and quotes."""
+        self.space()
+        self.expect("(", "an expression in brackets, as in promql(avg(up))")
+        begin = self.at
+        open_brackets: list[tuple[str, int]] = []
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character in "\"'`":
+                self.skip_quoted(character)
+                continue
+            if character in _BRACKETS:
+                open_brackets.append((_BRACKETS[character], self.at))
+            elif character in _BRACKETS.values():
+                if not open_brackets and character == ")":
+                    break
+                if not open_brackets or open_brackets[-1][0] != character:
+                    self.fail(f"the bracket {character} closes none")
+                open_brackets.pop()
+            self.at += 1
+        else:
+            _, at = open_brackets[-1] if open_brackets else ("", begin - 1)
+            self.fail(f"the bracket {self.text[at]} is never closed", at)
+        found = self.text[begin : self.at].strip()
+        if not found:
+            self.fail("an expression is missing here", begin, "as in promql(avg(up))")
+        self.at += 1
+        return found
+
+    def skip_quoted(self, quote: str) -> None:
+        """Past a string of PromQL; between backticks a backslash is nothing special."""
+        begin = self.at
+        self.at += 1
+        while not self.take(quote):
+            if self.at >= len(self.text):
+                self.fail(f"the quote {quote} is never closed", begin)
+            self.at += 2 if self.text[self.at] == "\\" and quote != "`" else 1
 
     def selector(self, statistic: Statistic) -> dict[str, str]:
         labels = statistic.kind.labels
@@ -263,7 +302,7 @@ class _Reader:
         self.space()
         begin = self.at
         units = statistic.kind.units
-        if statistic.argument is not None and statistic.argument.rpartition(".")[2] == "cpu":
+        if statistic.name == "resource" and str(statistic.argument).rpartition(".")[2] == "cpu":
             units = (Unit.RATIO,)
         wanted = " or ".join(_EXAMPLES[unit] for unit in units)
         unit, number = self.number()
@@ -282,7 +321,7 @@ class _Reader:
             self.fail("this number is too large to be meant", begin)
         if unit is Unit.DURATION and (number.denominator != 1 or number < 1):
             self.fail("a duration is a whole number of microseconds, at least 1", begin)
-        if number < 0 and statistic.name != "metric":
+        if number < 0 and statistic.name not in _ANY_NUMBER:
             self.fail(f"{statistic} is never negative", begin)
         return unit, number
 
@@ -315,7 +354,7 @@ class _Reader:
         return unit, total
 
     def refuse_senseless(self, statistic: Statistic, bound: Bound, begin: int, what: str = "limit") -> None:
-        if statistic.name == "metric":
+        if statistic.name in _ANY_NUMBER:
             return
         top = Fraction(1) if statistic.name in SHARES else None
         operator, value = bound.operator, bound.value

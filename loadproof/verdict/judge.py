@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import RuleSyntaxError
+from loadproof.units import format_duration
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case, Measured, no_data, shown
 from loadproof.verdict.generator import SATURATED
@@ -21,11 +22,11 @@ from loadproof.verdict.validity import validity_reasons
 from loadproof.verdict.windows import measure_window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from loadproof.plan.model import Plan
     from loadproof.verdict.evidence import Evidence
-    from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.facts import RunFacts, Stop
     from loadproof.verdict.rule import Rule
 
 BY_WEIGHT: Final = (Verdict.FAIL, Verdict.INVALID, Verdict.WARN, Verdict.PASS)
@@ -43,6 +44,8 @@ class JudgedBy:
     rule: Rule
     optional: bool
     implied: bool
+    delay_us: int | None = None
+    """Of an abort rule: from when on it may end the run; None for others."""
 
     def __str__(self) -> str:
         return str(self.rule)
@@ -58,7 +61,7 @@ class _Judged:
 def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts) -> Judgement:
     """Judge a run by its rules and by its validity; a rule is optional if the plan marks that rule so."""
     case = Case(plan, evidence, facts)
-    judged = _judge_rules(rules, case)
+    judged = [_as_fired(one, facts.stop) for one in _judge_rules(rules, case)]
     reasons = validity_reasons(case, [closed(rule, facts) for rule in rules], keep_books(case))
     reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
     if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
@@ -66,6 +69,8 @@ def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
         reasons.append(Reason(Verdict.WARN, "no_rules", text))
     invalid = [reason for reason in reasons if reason.verdict is Verdict.INVALID]
     for one in judged:
+        if _fired(one, facts.stop):
+            continue  # it is the reason why the run ended
         if one.result.verdict is RuleVerdict.FAIL:
             reasons.append(_broken(one, invalid))
         elif one.result.verdict is RuleVerdict.WARN:
@@ -91,33 +96,70 @@ def closed(rule: Rule, facts: RunFacts) -> Rule:
     return rule if baseline is None else rule.against(Fraction(baseline))
 
 
-def with_implied(rules: Sequence[Rule], optional: Collection[Rule] = ()) -> list[JudgedBy]:
-    """The rules in their order, then those that they imply; `optional` are those among them that are."""
-    written = [JudgedBy(rule, rule in optional, implied=False) for rule in rules]
-    implied = [
-        JudgedBy(rule, is_optional, implied=True) for rule, is_optional in implied_rules(rules, optional)
-    ]
-    return written + implied
+def broken_aborts(plan: Plan, evidence: Evidence, facts: RunFacts, now_us: int) -> list[RuleResult]:
+    """The abort rules that are due at `now_us` and broken, with all that is missing taken as ok and fast."""
+    case = Case(plan, evidence, facts)
+    found = []
+    for by in _written(plan):
+        if by.delay_us is not None and by.delay_us <= now_us:
+            one = _judge_rule(by, case)
+            if one.result.verdict is RuleVerdict.FAIL and one.measured.stands(one.rule.limit):
+                found.append(one.result)
+    return found
 
 
-def _optional(plan: Plan) -> list[Rule]:
+def with_implied(plan: Plan, rules: Sequence[Rule]) -> list[JudgedBy]:
+    """The rules in their order, each as the plan has it, then those that they imply.
+
+    What only ends a hopeless run early implies nothing, if there are other latency rules.
+    """
+    known = _written(plan)
+    written = []
+    for rule in rules:
+        by = next((one for one in known if one.rule == rule), JudgedBy(rule, optional=False, implied=False))
+        written.append(by)
+        if by in known:
+            known.remove(by)
+    implying = [by for by in written if by.delay_us is None]
+    if not any(by.rule.statistic.is_latency for by in implying):
+        implying = written
+    implied = implied_rules([by.rule for by in implying], [by.rule for by in implying if by.optional])
+    return written + [JudgedBy(rule, is_optional, implied=True) for rule, is_optional in implied]
+
+
+def _written(plan: Plan) -> list[JudgedBy]:
     found = []
     for text in plan.rules:
-        if text.optional:
-            try:
-                found.append(parse_rule(text.text))
-            except RuleSyntaxError:
-                # Whoever read the plan has refused it; rules given beside a plan are judged all the same.
-                continue
+        try:
+            rule = parse_rule(text.text)
+        except RuleSyntaxError:
+            # Whoever read the plan has refused it; rules given beside a plan are judged all the same.
+            continue
+        delay_us = text.delay_us if text.abort else None
+        found.append(JudgedBy(rule, text.optional, implied=False, delay_us=delay_us))
     return found
 
 
 def _judge_rules(rules: Sequence[Rule], case: Case) -> list[_Judged]:
-    return [_judge_rule(by, case) for by in with_implied(rules, _optional(case.plan))]
+    return [_judge_rule(by, case) for by in with_implied(case.plan, rules)]
+
+
+def _fired(one: _Judged, stop: Stop | None) -> bool:
+    return one.result.abort and stop is not None and stop.rule == one.result.rule
+
+
+def _as_fired(one: _Judged, stop: Stop | None) -> _Judged:
+    """An abort rule that ended the run is broken, whatever came in while the run drained."""
+    if stop is None or not _fired(one, stop):
+        return one
+    reason = f"it ended the run after {format_duration(stop.at_us)}: {stop.why}"
+    return replace(one, result=replace(one.result, verdict=RuleVerdict.FAIL, reason=reason))
 
 
 def _judge_rule(by: JudgedBy, case: Case) -> _Judged:
     rule = closed(by.rule, case.facts)
+    if by.delay_us is not None:
+        case = replace(case, delay_us=by.delay_us)
     if rule.is_open:
         measured = no_data(
             "no baseline tells what it is held against; name one with --baseline"
@@ -148,6 +190,7 @@ def _judge_rule(by: JudgedBy, case: Case) -> _Judged:
         reason=reason,
         optional=by.optional,
         implied=by.implied,
+        abort=by.delay_us is not None,
     )
     return _Judged(rule, measured, result)
 

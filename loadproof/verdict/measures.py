@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from loadproof.verdict.means import measure_mean
 from loadproof.verdict.percentiles import measure_quantile
 from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
-from loadproof.verdict.readings import measure_lag, measure_metric, measure_resource, measure_user_wait
-from loadproof.verdict.rule import QUANTILE, quantile_of
+from loadproof.verdict.readings import measure_lag, measure_metric, measure_user_wait
+from loadproof.verdict.rule import PROMQL, QUANTILE, quantile_of
+from loadproof.verdict.samples import measure_samples
 from loadproof.verdict.shares import measure_check, measure_error_ratio
 from loadproof.verdict.stall import measure_stall
 
@@ -40,5 +41,6 @@ _MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {
     "user_wait": measure_user_wait,
     "check": measure_check,
     "metric": measure_metric,
-    "resource": measure_resource,
+    "resource": measure_samples,
+    PROMQL: measure_samples,
 }

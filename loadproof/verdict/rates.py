@@ -14,10 +14,10 @@ from loadproof.verdict.intervals import MIN_SECONDS
 from loadproof.verdict.latencies import few_seconds
 from loadproof.verdict.rule import Bound, Rule, Unit
 from loadproof.verdict.shortfall import seen_user_us
-from loadproof.verdict.timeline import Timeline
 
 if TYPE_CHECKING:
     from loadproof.verdict.selection import Selection
+    from loadproof.verdict.timeline import Timeline
 
 PEAK_SECONDS: Final = 10
 
@@ -70,7 +70,7 @@ def measure_peak_rate(rule: Rule, case: Case) -> Measured:
     def stands(bound: Bound) -> bool:
         filled = [
             ceil(case.shortfall.load(begin, begin + PEAK_SECONDS, selection.region) * best) + count
-            for begin, count in windows(Timeline(case.plan, None))
+            for begin, count in windows(case.whole)
         ]
         spare = case.shortfall.in_flight(selection.region)
         return not bound.holds(Fraction(max(filled) + spare, PEAK_SECONDS))

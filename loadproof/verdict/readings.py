@@ -1,28 +1,21 @@
-"""Numbers that were read rather than counted: metrics of scenarios, resources, the workers' own lag."""
+"""Numbers that workers measured beside requests: metrics of scenarios, their own lag, waits for a user."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, inf, isfinite
-from typing import TYPE_CHECKING, Final
+from math import ceil, inf
+from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
 from loadproof.units import format_count, format_duration
-from loadproof.verdict.case import Case, Measured, cut_short, exact, no_data, shown
-from loadproof.verdict.evidence import LAG_QUANTILE, SECOND_US, Metric
+from loadproof.verdict.case import Measured, exact, no_data, shown
+from loadproof.verdict.evidence import LAG_QUANTILE, Metric
 from loadproof.verdict.latencies import Counted
-from loadproof.verdict.rule import Bound, Rule, Unit
+from loadproof.verdict.rule import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from loadproof.verdict.facts import Sample
-
-SAMPLE_REACH_US: Final = 10 * SECOND_US
-UNCOVERED: Final = Fraction(5, 100)
-"""Largest share of the judged time that may lie further than `SAMPLE_REACH_US` from a resource's samples."""
-_LEAST_BYTES: Final = 1_024
-_LARGEST_SHARE: Final = 100
+    from loadproof.verdict.case import Case
+    from loadproof.verdict.rule import Bound, Rule
 
 
 def measure_metric(rule: Rule, case: Case) -> Measured:
@@ -52,54 +45,6 @@ def measure_metric(rule: Rule, case: Case) -> Measured:
 
     text = f"{rule.statistic} {what} {shown(rule.unit, value)} over {format_count(merged.count)} recorded numbers"
     return exact(value, text, merged.count, stands)
-
-
-def measure_resource(rule: Rule, case: Case) -> Measured:
-    """The mean of a `.cpu`, the maximum of anything else, over the judged phases."""
-    name = rule.statistic.argument
-    assert name is not None
-    samples = [sample for sample in case.facts.resources.get(name, ()) if isfinite(sample.value)]
-    if not samples:
-        known = ", ".join(sorted(case.facts.resources)) or "none"
-        return no_data(f"{rule.statistic} was never sampled; sampled were: {known}")
-    selection = case.selection(rule)
-    stretches = case.timeline.stretches(selection.phases)
-    judged = [
-        sample.value
-        for sample in samples
-        if any(stretch.from_us <= sample.at_us <= stretch.to_us for stretch in stretches)
-    ]
-    if not judged:
-        return no_data(f"{rule.statistic} was not sampled in the judged phases")
-    is_mean = name.rpartition(".")[2] == "cpu"
-    value = sum(map(Fraction, judged), Fraction(0)) / len(judged) if is_mean else Fraction(max(judged))
-    wrong_unit = (rule.unit is Unit.BYTES and value < _LEAST_BYTES) or (
-        rule.unit is Unit.RATIO and value > _LARGEST_SHARE
-    )
-    if wrong_unit:
-        return no_data(
-            f"{rule.statistic} was sampled as {format_count(float(value))}, which is no "
-            f"{'size in bytes' if rule.unit is Unit.BYTES else 'share'}: write the limit in the resource's own unit"
-        )
-    total_us = sum(stretch.length_us for stretch in stretches)
-    covered_us = _covered_us(samples, stretches)
-    why = None
-    if total_us - covered_us > UNCOVERED * total_us:
-        why = f"samples cover {format_duration(covered_us)} of the {format_duration(total_us)} judged"
-
-    def stands(bound: Bound) -> bool:
-        return not (is_mean and case.timeline.is_cut) and not bound.holds(value)
-
-    text = f"{'mean' if is_mean else 'highest'} {rule.statistic} is {shown(rule.unit, value)}"
-    return Measured(
-        text,
-        float(value),
-        len(judged),
-        lambda bound: bound.holds(value),
-        stands,
-        doubts=cut_short(case, selection),
-        no_data=why,
-    )
 
 
 def measure_lag(rule: Rule, case: Case) -> Measured:
@@ -165,18 +110,3 @@ def measure_user_wait(rule: Rule, case: Case) -> Measured:
     if endless:
         text += f", where {format_count(endless)} starts found no user"
     return Measured(text, value, n, holds, stands)
-
-
-def _covered_us(samples: Iterable[Sample], stretches: Iterable[tuple[int, int]]) -> int:
-    """Length of the stretches that lies within reach of a sample, from any phase; samples in order of time."""
-    total = 0
-    ordered = list(samples)
-    for start, end in stretches:
-        covered_to = start
-        for sample in ordered:
-            low, high = sample.at_us - SAMPLE_REACH_US, min(end, sample.at_us + SAMPLE_REACH_US)
-            low = max(low, covered_to)
-            if high > low:
-                total += high - low
-                covered_to = high
-    return total

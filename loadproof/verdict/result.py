@@ -60,6 +60,8 @@ class RuleResult:
     """One sentence, also for PASS."""
     optional: bool = False
     implied: bool = False
+    abort: bool = False
+    """Ends the run as soon as it is broken, and judges warm-up too."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Statistic:
     name: str
     """`p95`, `mean`, `check`, ..."""
     argument: str | None = None
-    """The name in `check(NAME)`, `metric(NAME)`, `resource(NAME)`."""
+    """The name in `check(NAME)`, `metric(NAME)`, `resource(NAME)`, the expression in `promql(EXPR)`."""
 
     @property
     def quantile(self) -> Fraction | None:
@@ -137,8 +137,17 @@ class Statistic:
         """Mean, p50 to p99.99 or max of the requests' latencies."""
         return self.kind is _LATENCY
 
+    @property
+    def is_sampled(self) -> bool:
+        """Read once a second while the run goes on, not counted."""
+        return self.name in SAMPLED
+
     def __str__(self) -> str:
-        return self.name if self.argument is None else f"{self.name}({text_of(self.argument, _BARE_NAME)})"
+        if self.argument is None:
+            return self.name
+        # An expression has balanced brackets, and is read up to its last one as it is.
+        argument = self.argument if self.name == PROMQL else text_of(self.argument, _BARE_NAME)
+        return f"{self.name}({argument})"
 
 
 @dataclass(frozen=True)
@@ -236,6 +245,7 @@ _USERS: Final = ("scenario", "region", "phase")
 _WORKERS: Final = ("region", "phase")
 _LATENCY: Final = Kind(LABELS, (Unit.DURATION,), windows=True)
 QUANTILE: Final = "quantile"
+PROMQL: Final = "promql"
 KINDS: Final[dict[str, Kind]] = {
     QUANTILE: _LATENCY,
     "mean": _LATENCY,
@@ -251,13 +261,15 @@ KINDS: Final[dict[str, Kind]] = {
     "user_wait": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "check": Kind(_USERS, (Unit.RATIO,), windows=True),
     "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=False),
-    "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=False),
+    "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=True),
+    PROMQL: Kind(("phase",), (Unit.NUMBER, Unit.RATIO, Unit.DURATION, Unit.BYTES, Unit.RATE), windows=True),
 }
 """Every statistic; `quantile` stands for p50 to p99.99."""
 SHARES: Final = frozenset({"error_ratio", "check"})
 """Parts of a whole: from 0 to 1."""
 NO_BASELINE: Final = frozenset({"metric", "resource", "promql"})
 """Statistics whose unit is that of their limit, so that no limit can be said by a baseline."""
+SAMPLED: Final = frozenset({"resource", PROMQL})
 
 _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?)")
 _BARE_NAME: Final = re.compile(r"[\w./:-]+(?: [\w./:-]+)*", re.ASCII)

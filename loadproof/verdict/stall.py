@@ -67,7 +67,12 @@ def measure_stall(rule: Rule, case: Case) -> Measured:
     """The longest pause, as far as it lies in the judged phases or the drain after the last of them."""
     selection = case.selection(rule)
     flow = merged_flow(case.evidence, selection.region)
-    stretches = case.timeline.stretches(selection.phases)
+    since_us = case.delay_us or 0
+    stretches = [
+        Stretch(max(stretch.from_us, since_us), stretch.to_us)
+        for stretch in case.timeline.stretches(selection.phases)
+        if stretch.to_us > since_us
+    ]
     if stretches and stretches[-1].to_us == case.timeline.end_us:
         stretches[-1] = Stretch(stretches[-1].from_us, _END_OF_TIME)
     had_requests = any(

@@ -35,12 +35,18 @@ class Stretch(NamedTuple):
 
 
 class Timeline:
-    """The plan's phases, cut off where the run was stopped."""
+    """The plan's phases, cut off where the run was stopped.
 
-    def __init__(self, plan: Plan, stopped_us: int | None) -> None:
-        self.planned_us = plan.duration_us
+    With `with_warmup` warm-up is judged too; a run that `goes_on` was planned no further than it is known.
+    """
+
+    def __init__(
+        self, plan: Plan, stopped_us: int | None, *, with_warmup: bool = False, goes_on: bool = False
+    ) -> None:
         self.end_us = plan.duration_us if stopped_us is None else min(stopped_us, plan.duration_us)
+        self.planned_us = self.end_us if goes_on else plan.duration_us
         self.spans: tuple[PhaseSpan, ...] = phase_spans(plan.load)
+        self._with_warmup = with_warmup
 
     @property
     def is_cut(self) -> bool:
@@ -49,7 +55,7 @@ class Timeline:
     @property
     def judged(self) -> frozenset[str]:
         """All phases but warm-up."""
-        return frozenset(span.phase.name for span in self.spans if not span.phase.warmup)
+        return frozenset(span.phase.name for span in self.spans if self._with_warmup or not span.phase.warmup)
 
     @property
     def every(self) -> frozenset[str]:
@@ -80,4 +86,8 @@ class Timeline:
     def planned_length_us(self, names: Iterable[str]) -> int:
         """The same as the plan wanted it, whether or not the run got there."""
         wanted = frozenset(names)
-        return sum(span.end_us - span.start_us for span in self.spans if span.phase.name in wanted)
+        return sum(
+            max(0, min(span.end_us, self.planned_us) - span.start_us)
+            for span in self.spans
+            if span.phase.name in wanted
+        )

@@ -116,7 +116,10 @@ def _scenario_reasons(case: Case) -> Iterator[Reason]:
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:
     stop = case.facts.stop
-    if stop is not None:
+    if stop is not None and stop.rule is not None:
+        text = f"the abort rule {stop.rule} ended the run after {format_duration(stop.at_us)}: {stop.why}"
+        yield Reason(Verdict.FAIL, "abort", text)
+    elif stop is not None:
         planned = format_duration(case.timeline.planned_us)
         why = f": {stop.why}" if stop.why else ""
         text = f"the run was stopped by {stop.by} after {format_duration(stop.at_us)} of {planned}{why}"

@@ -19,6 +19,7 @@ from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.latencies import Counted, Latencies
 from loadproof.verdict.rates import active_user_us, completed
 from loadproof.verdict.rule import Bound, Rule, Unit, WindowKind
+from loadproof.verdict.samples import readings_of
 from loadproof.verdict.shares import errors_by_second, executed_checks
 from loadproof.verdict.stall import merged_flow
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.selection import Selection
 
-_Pair = tuple[int, int]
+_Pair = tuple[int | Fraction, int]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class _Series:
     """A window with so many of its dropped starts taken as ok and fast."""
     is_throughput: bool = False
     """Every second counts, also an empty one, and only as far as it lies in the judged phases."""
+    no_data: str | None = None
+    """Why kept windows show nothing, in a clause."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,14 @@ def measure_window(rule: Rule, case: Case) -> Measured:
     """A rule with a window; it has no confidence interval."""
     assert rule.window is not None
     selection = case.selection(rule)
+    if rule.statistic.is_sampled and (nothing := readings_of(rule, case).nothing) is not None:
+        return no_data(nothing)
     series = _series(rule, case, selection)
     if series is None:
         return case.nothing(rule)
+    if series.no_data is not None and rule.window.kind is WindowKind.WITHIN:
+        # The window that keeps the limit may be the one that nobody saw.
+        return no_data(series.no_data)
     if series.cells(rule.limit) is None:
         limit = rule.value_text(rule.limit.value)
         return no_data(f"the journals did not count against {limit}, so no window can be judged")
@@ -78,7 +86,7 @@ def measure_window(rule: Rule, case: Case) -> Measured:
     found = windows.of(rule.limit)
     telling = [window for window in found if window.kept is not None]
     if not telling:
-        return case.nothing(rule)
+        return case.nothing(rule) if series.no_data is None else no_data(series.no_data)
     chosen = windows.telling_one(telling, rule.limit)
     which = {
         WindowKind.FOR: f"in the worst of {format_count(len(telling))} windows of {length}",
@@ -98,6 +106,7 @@ def measure_window(rule: Rule, case: Case) -> Measured:
         sum(series.counts.get(second, 0) for _, seconds in windows.stretches for second in seconds),
         windows.holds,
         windows.stands,
+        no_data=series.no_data,
     )
 
 
@@ -117,6 +126,9 @@ class _Windows:
         inside = [
             stretch.full_seconds if series.is_throughput else stretch.touched_seconds for stretch in stretches
         ]
+        if case.delay_us is not None:
+            begin = -(-case.delay_us // SECOND_US)
+            inside = [range(max(seconds.start, begin), max(seconds.stop, begin)) for seconds in inside]
         last = max((*series.counts, *series.dropped), default=0)
         self.stretches: list[tuple[range, range]] = []
         """(seconds inside, the same with those after it that still belong to it); only full windows' worth."""
@@ -216,6 +228,8 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
     seconds = rule.window.seconds
     if rule.statistic.is_latency:
         return _latency_series(rule, case, selection)
+    if rule.statistic.is_sampled:
+        return _sampled_series(rule, case)
     if name == "rate":
         ok = completed(case, selection, any_phase=True)
         if ok is None:
@@ -263,6 +277,30 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
         {second: cell[1] - dropped.get(second, 0) for second, cell in table.items()},
         dropped,
         lambda _, cell, dropped: (cell[0] - dropped, cell[1]),
+    )
+
+
+def _sampled_series(rule: Rule, case: Case) -> _Series:
+    """Of a window the mean."""
+    readings = readings_of(rule, case)
+    table: dict[int, _Pair] = dict(readings.by_second)
+
+    def mean(cell: _Pair) -> Fraction | None:
+        return Fraction(cell[0]) / cell[1] if cell[1] else None
+
+    def holds(bound: Bound, cell: _Pair) -> bool | None:
+        value = mean(cell)
+        return None if value is None else bound.holds(value)
+
+    return _Series(
+        lambda _: table,
+        holds,
+        mean,
+        lambda cell: f"the mean of {rule.statistic} was {shown(rule.unit, mean(cell))}",
+        lambda cell, _: cell,
+        {second: cell[1] for second, cell in table.items()},
+        is_throughput=True,
+        no_data=readings.incomplete,
     )
 
 
