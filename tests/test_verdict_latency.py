@@ -256,10 +256,11 @@ def test_clustered_slow_requests_need_more_samples():
 def test_whether_samples_are_enough_is_asked_at_the_limit():
     """Seconds that are slow together, but far below the limit, leave no doubt of it; the shown interval is wide."""
     rules = ("p95 <= 2s", "p90 <= 20ms")
-    run = Run(plan_of(*rules)).answer([10_000] * 20, [second for second in range(60) if second % 30])
-    run.answer([25_000] * 20, [0, 30])
+    load, slow = [phase(seconds=120)], {0, 7, 30, 71, 90, 101}
+    run = Run(plan_of(*rules, load=load)).answer([10_000] * 20, set(range(120)) - slow)
+    run.answer([25_000] * 20, slow)
     judgement = run.judge()
-    alone = Run(plan_of("p95 <= 2s"))
+    alone = Run(plan_of("p95 <= 2s", load=load))
     alone.requests = run.requests
 
     assert rule_of(judgement, "p95 <= 2s").verdict is RuleVerdict.PASS

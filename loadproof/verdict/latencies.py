@@ -19,11 +19,9 @@ from loadproof.measure.histogram import Histogram, highest_equivalent
 from loadproof.measure.interval import Outcome
 from loadproof.units import format_count
 from loadproof.verdict.case import Case, Measured, no_data
+from loadproof.verdict.clusters import design_effect
 from loadproof.verdict.evidence import COUNT, OVER, TOTAL
-from loadproof.verdict.intervals import (
-    MIN_SECONDS,
-    design_effect,
-)
+from loadproof.verdict.intervals import MIN_SECONDS
 
 if TYPE_CHECKING:
     from loadproof.verdict.rule import Bound, Rule

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from loadproof.measure.interval import Outcome
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.case import Case, Measured, no_data
+from loadproof.verdict.clusters import design_effect
 from loadproof.verdict.evidence import COUNT, ERRORS
-from loadproof.verdict.intervals import MIN_SECONDS, design_effect, share_interval
+from loadproof.verdict.intervals import MIN_SECONDS, share_interval
 from loadproof.verdict.latencies import calendar, few_seconds
 
 if TYPE_CHECKING:
