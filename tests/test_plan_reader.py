@@ -145,8 +145,52 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
             "5:12 unknown key `torn_epoch` in `tolerate` (did you mean `torn_epochs`?)",
         ),
         (
-            small("rules: [{rule: x, abort: true}]\n"),
-            "5:19 unknown key `abort` in a rule (known are rule, optional)",
+            small("rules: [{rule: x, abrt: true}]\n"),
+            "5:19 unknown key `abrt` in a rule (did you mean `abort`?)",
+        ),
+        (
+            small("rules: [{rule: x, abort: 1}]\n"),
+            "5:26 `abort` must be true or false, not `1`",
+        ),
+        (
+            small("rules: [{rule: x, delay: 30s}]\n"),
+            "5:26 `delay` says from when on a rule may end the run, and this one never does "
+            "(add `abort: true`, or remove it)",
+        ),
+        (
+            small("rules: [{rule: x, abort: true, delay: 30}]\n"),
+            "5:39 `delay` must be a duration such as 30s or 2m, not `30` (a number needs a unit: us, ms, s, m, h or d)",
+        ),
+        (small("rules: [{rule: x, abort: true, delay: 30s, optional: true}]\n"), ""),
+        # prometheus
+        (small("prometheus: http://127.0.0.1:9090/\n"), ""),
+        (
+            small("prometheus: embedded\n"),
+            "5:13 `prometheus` must start with http:// or https:// and a host "
+            "(write for example https://prometheus.example.test)",
+        ),
+        (
+            small("prometheus: http://me:hunter2@a.test\n"),
+            "5:13 `prometheus` must not hold a user or a password: they would stand in every report "
+            "(put a token into an environment variable)",
+        ),
+        (small("prometheus: {token: A}\n"), "5:13 `prometheus` needs `url`"),
+        (
+            small("prometheus: {url: http://a.test, token: a b}\n"),
+            "5:41 `token` must be the name of an environment variable, never a token, not `a b`",
+        ),
+        (
+            small("prometheus: {url: http://a.test, resources: {cpu: x}}\n"),
+            "5:46 `cpu` is not the name of a resource (such as target.cpu or db.connections)",
+        ),
+        (
+            small("prometheus: {url: http://a.test, resources: [x]}\n"),
+            "5:45 `resources` must be a mapping of names to PromQL, not a list "
+            "(for example {target.cpu: avg(instance:cpu:ratio)})",
+        ),
+        (
+            small("prometheus: {url: http://a.test, resources: {target.cpu: 1}}\n"),
+            '5:58 `target.cpu` must be a text, not `1` (write it in quotes: "1")',
         ),
         (small("regions: [{name:eu}]\n"), None),
         # load

@@ -30,6 +30,7 @@ def master(
     spawn_rate: options.SpawnRate = None,
     duration: options.Duration = None,
     target: options.Target = None,
+    prometheus: options.Prometheus = None,
     region: options.Regions = None,
     workers: Annotated[
         int | None,
@@ -73,6 +74,7 @@ def master(
         duration=duration,
         spawn_rate=spawn_rate,
         target=target,
+        prometheus=prometheus,
         region=region,
         workers=workers,
         rule=rule,

@@ -23,6 +23,10 @@ Duration = Annotated[
 Target = Annotated[
     str | None, typer.Option("--target", "-H", help="URL of the system under test, or `embedded`.")
 ]
+Prometheus = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Prometheus that promql(...) rules ask, once a second during the run."),
+]
 Regions = Annotated[list[str] | None, typer.Option("--region", help="Keep only this region; may repeat.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Workers of all regions together.")]
 Settings = Annotated[

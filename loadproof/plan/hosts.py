@@ -23,12 +23,12 @@ def is_host(text: str) -> bool:
     return True
 
 
-def what_is_wrong_with_url(url: str) -> tuple[str, str] | None:
-    """What a base URL must be and is not, and the remedy; None if it is fit.
+def what_is_wrong_with_url(url: str, *, is_target: bool = True) -> tuple[str, str] | None:
+    """What a base URL must be and is not, and the remedy; None if it is fit. A target may be `embedded` too.
 
     Neither text holds a part of the URL, because that may be a secret.
     """
-    example = "write for example https://staging.example.test"
+    example = f"write for example https://{'staging' if is_target else 'prometheus'}.example.test"
     if any(letter.isspace() for letter in url):
         return "must be a URL without blanks", example
     try:
@@ -39,10 +39,11 @@ def what_is_wrong_with_url(url: str) -> tuple[str, str] | None:
     if "@" in parts.netloc:
         return (
             "must not hold a user or a password: they would stand in every report",
-            "let the user class send them",
+            "let the user class send them" if is_target else "put a token into an environment variable",
         )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return "must be `embedded` or start with http:// or https:// and a host", example
+        other = "be `embedded` or " if is_target else ""
+        return f"must {other}start with http:// or https:// and a host", example
     if not is_host(parts.hostname):
         return "has a host that cannot be read", example
     if "?" in url or "#" in url:

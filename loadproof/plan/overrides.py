@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loadproof.errors import Mistake
 
 TARGET: Final = "LOADPROOF_TARGET"
+PROMETHEUS: Final = "LOADPROOF_PROMETHEUS"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Overrides:
     spawn_rate: float | None = None
     """Users a second in the first rise."""
     target: str | None = None
+    prometheus: str | None = None
+    """URL; token and resources stay the plan's."""
     region: tuple[str, ...] = ()
     """Only these regions are kept."""
     workers: int | None = None
@@ -63,6 +66,8 @@ def changed_tree(
             tree = _overlaid(tree, over, f"the overlay {overrides.config_file}", mistakes)
     if environ.get(TARGET):
         tree = _with(tree, "target", Scalar(environ[TARGET], environ[TARGET], TARGET))
+    if environ.get(PROMETHEUS):
+        tree = _with_prometheus(tree, Scalar(environ[PROMETHEUS], environ[PROMETHEUS], PROMETHEUS))
     for setting in overrides.set:
         tree = with_setting(tree, setting, mistakes)
     # A flow knows names of its own: their reader tells those from variables.
@@ -73,6 +78,9 @@ def changed_tree(
     tree = Mapping({**changed.entries, **flows}, tree.place)
     if overrides.target is not None:
         tree = _with(tree, "target", Scalar(overrides.target, overrides.target, "--target"))
+    if overrides.prometheus is not None:
+        url = Scalar(overrides.prometheus, overrides.prometheus, "--prometheus")
+        tree = _with_prometheus(tree, url)
     if overrides.seed is not None:
         tree = _with(tree, "seed", Scalar(overrides.seed, str(overrides.seed), "--seed"))
     if overrides.rules:
@@ -116,6 +124,11 @@ def _overlaid(tree: Mapping, over: Node, what: str, mistakes: list[Mistake]) -> 
 
 def _with(tree: Mapping, key: str, node: Node) -> Mapping:
     return Mapping({**tree.entries, key: Entry(node, node.place)}, tree.place)
+
+
+def _with_prometheus(tree: Mapping, url: Scalar) -> Mapping:
+    own = tree.entries["prometheus"].node if "prometheus" in tree.entries else None
+    return _with(tree, "prometheus", _with(own, "url", url) if isinstance(own, Mapping) else url)
 
 
 def _secrets(entries: collections.abc.Mapping[str, Entry]) -> frozenset[str]:

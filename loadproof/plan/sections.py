@@ -13,6 +13,7 @@ from loadproof.plan.hosts import is_host, what_is_wrong_with_url
 from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleText, Tolerate
 from loadproof.plan.node import Mapping, Node, Place, Scalar, described, did_you_mean, moved, quoted
 from loadproof.plan.phases import MAX_USERS, read_load
+from loadproof.plan.prometheus import read_prometheus
 
 if TYPE_CHECKING:
     import collections.abc
@@ -34,6 +35,7 @@ KEYS: Final = (
     "scenarios",
     "regions",
     "rules",
+    "prometheus",
     "seed",
     "stop_timeout",
     "allow_hosts",
@@ -100,6 +102,7 @@ class _Sections:
         scenarios = read("scenarios", self._scenarios)
         regions = read("regions", self._regions)
         rules = read("rules", self._rules)
+        prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout"))
         allow_hosts = read("allow_hosts", self._allow_hosts)
@@ -123,6 +126,7 @@ class _Sections:
             flows=flows or (),
             secrets=secrets,
             arrival_process=process or ArrivalProcess.CONSTANT,
+            prometheus=prometheus,
         )
 
     def _locustfile(self, node: Node) -> str | None:
@@ -236,20 +240,33 @@ class _Sections:
 
     def _rule(self, index: int, node: Node) -> RuleText | None:
         optional: bool | None = False
+        abort: bool | None = False
+        delay_us: int | None = 0
         if isinstance(node, Mapping):
-            given = self.values.entries(node, "a rule", ("rule", "optional"), required=("rule",)) or {}
+            known = ("rule", "optional", "abort", "delay")
+            given = self.values.entries(node, "a rule", known, required=("rule",)) or {}
             if "optional" in given:
                 optional = self.values.boolean(given["optional"], "optional")
+            if "abort" in given:
+                abort = self.values.boolean(given["abort"], "abort")
+            if "delay" in given:
+                delay_us = self.values.duration(given["delay"], "delay")
+                if abort is False:
+                    message = "`delay` says from when on a rule may end the run, and this one never does"
+                    self.values.wrong(given["delay"], message, "add `abort: true`, or remove it")
             if "rule" not in given:
                 return None
             node = given["rule"]
         text = self.values.text(node, "rule")
-        if text is None or optional is None or not isinstance(node, Scalar):
+        if text is None or optional is None or abort is None or delay_us is None:
+            return None
+        if not isinstance(node, Scalar):
             return None
         written = node.text if node.template is None else node.template
         place = moved(node.place, len(written) - len(written.lstrip()))
         self.places["rules", index] = place
-        return RuleText(text=text, optional=optional, position=place if isinstance(place, Position) else None)
+        position = place if isinstance(place, Position) else None
+        return RuleText(text=text, optional=optional, abort=abort, delay_us=delay_us, position=position)
 
     def _allow_hosts(self, node: Node) -> tuple[str, ...]:
         hosts: list[str] = []

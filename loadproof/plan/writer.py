@@ -13,7 +13,7 @@ from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
-    from loadproof.plan.model import Phase, Plan, Region, RuleText
+    from loadproof.plan.model import Phase, Plan, Prometheus, Region, RuleText
 
 
 def dump_plan(plan: Plan) -> str:
@@ -34,6 +34,8 @@ def dump_plan(plan: Plan) -> str:
     document["regions"] = [_region(region) for region in plan.regions]
     if plan.rules:
         document["rules"] = [_rule(rule) for rule in plan.rules]
+    if plan.prometheus is not None:
+        document["prometheus"] = _prometheus(plan.prometheus)
     if plan.seed is not None:
         document["seed"] = plan.seed
     if plan.stop_timeout_us is not None:
@@ -106,7 +108,25 @@ def _region(region: Region) -> _OneLine:
 
 
 def _rule(rule: RuleText) -> str | _OneLine:
-    return _OneLine(rule=rule.text, optional=True) if rule.optional else rule.text
+    if not (rule.optional or rule.abort):
+        return rule.text
+    written = _OneLine(rule=rule.text)
+    if rule.optional:
+        written["optional"] = True
+    if rule.abort:
+        written["abort"] = True
+    if rule.delay_us:
+        written["delay"] = duration_text(rule.delay_us)
+    return written
+
+
+def _prometheus(prometheus: Prometheus) -> str | dict[str, object]:
+    written: dict[str, object] = {"url": prometheus.url}
+    if prometheus.token is not None:
+        written["token"] = prometheus.token
+    if prometheus.resources:
+        written["resources"] = dict(prometheus.resources)
+    return prometheus.url if len(written) == 1 else written
 
 
 def _number(value: float) -> float:

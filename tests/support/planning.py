@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from loadproof.errors import PlanError
-from loadproof.plan.model import ArrivalProcess, Phase, Plan, Region, RuleText, Tolerate
+from loadproof.plan.model import ArrivalProcess, Phase, Plan, Prometheus, Region, RuleText, Tolerate
 from loadproof.plan.reader import Overrides, load_plan, read_plan
 
 SMALL = """\
@@ -153,7 +153,22 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
         scenarios=draw(st.none() | scenarios),
         regions=regions,
         rules=tuple(
-            RuleText(text=text, optional=draw(st.booleans())) for text in draw(st.lists(TEXTS, max_size=4))
+            RuleText(
+                text=text,
+                optional=draw(st.booleans()),
+                abort=(delay_us := draw(st.none() | st.just(0) | DURATIONS)) is not None,
+                delay_us=delay_us or 0,
+            )
+            for text in draw(st.lists(TEXTS, max_size=4))
+        ),
+        prometheus=draw(
+            st.none()
+            | st.builds(
+                Prometheus,
+                url=st.sampled_from(["http://127.0.0.1:9090", "https://a.test/prometheus"]),
+                token=st.none() | st.just("PROM_TOKEN"),
+                resources=st.dictionaries(st.sampled_from(["target.cpu", "db.x-y"]), TEXTS, max_size=2),
+            )
         ),
         seed=draw(st.none() | st.integers(0, 2**63 - 1)),
         stop_timeout_us=draw(st.none() | DURATIONS),
