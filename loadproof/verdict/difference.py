@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from math import exp, inf, isfinite, log, sqrt
 from typing import TYPE_CHECKING, Final
 
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
+from loadproof.verdict.clusters import bandwidth
 from loadproof.verdict.compared import Word
-from loadproof.verdict.intervals import bandwidth
 from loadproof.verdict.rule import quantile_of
 
 if TYPE_CHECKING:
@@ -96,12 +96,12 @@ def noise(stated: float, values: Sequence[float]) -> float:
     worth `_PRIOR` degrees of freedom (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004):
     exactly the stated noise for one baseline, and ruled by the baselines themselves from about five on.
     """
-    prior = (stated / (float(student.ppf(_TAIL, _PRIOR)) * sqrt(2))) ** 2
+    prior = (stated / (_student(_PRIOR) * sqrt(2))) ** 2
     k = len(values)
     mean = sum(values) / k
     freedom = _PRIOR + k - 1
     variance = (_PRIOR * prior + sum((value - mean) ** 2 for value in values)) / freedom
-    return float(student.ppf(_TAIL, freedom)) * sqrt(variance * (1 + 1 / k))
+    return _student(freedom) * sqrt(variance * (1 + 1 / k))
 
 
 def difference(run: Estimate, baseline: Estimate, beyond: float) -> Difference:
@@ -125,7 +125,7 @@ def difference(run: Estimate, baseline: Estimate, beyond: float) -> Difference:
     freedoms = (run.freedom, baseline.freedom)
     weights = sum(part**4 / freedom for part, freedom in zip(toward_zero, freedoms, strict=True))
     freedom = half**4 / weights
-    p = 2 * float(student.sf(distance / half * float(student.ppf(_TAIL, freedom)), freedom))
+    p = 2 * float(stdtr(freedom, -distance / half * _student(freedom)))
     return Difference(value, low, high, min(1.0, p))
 
 
@@ -164,6 +164,11 @@ def as_change(value: float, *, relative: bool) -> float:
 def as_difference(change: float, *, relative: bool) -> float:
     """The inverse of `as_change`."""
     return log(1 + change) if relative else change
+
+
+def _student(freedom: float) -> float:
+    """The 97.5 % point of Student's t."""
+    return float(stdtrit(freedom, _TAIL))
 
 
 def _log(value: float) -> float:
