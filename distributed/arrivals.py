@@ -74,23 +74,25 @@ def place_turns(
     return {worker: sorted(own, key=lambda turn: turn.index) for worker, own in turns.items()}
 
 
-def own_starts(plan: Plan, worker: str, turns: Turns) -> Iterator[tuple[int, str]]:
-    """One worker's intended starts: run time in microseconds and scenario, in order of time.
+def own_starts(
+    plan: Plan, worker: str, turns: Turns, from_us: int = 0, revision: int = 1
+) -> Iterator[tuple[int, str]]:
+    """One worker's intended starts from `from_us` on: run time in microseconds and scenario, in order of time.
 
     Constant arrivals are those of its turns, exactly. Poisson arrivals are its share of the rate, and their
-    scenarios are drawn from its turns; the plan's seed repeats both.
+    scenarios are drawn from its turns; the plan's seed and the placement's revision repeat both.
     """
     if plan.arrival_process is ArrivalProcess.POISSON:
-        return _poisson(plan, worker, turns)
-    numbers, scenarios = tee(_numbered(plan.load, turns))
+        return _poisson(plan, worker if revision == 1 else f"{worker}:{revision}", turns, from_us)
+    numbers, scenarios = tee(_numbered(plan.load, turns, from_us))
     times = times_of(plan.load, (n for n, _ in numbers))
     return zip(times, (scenario for _, scenario in scenarios), strict=False)
 
 
-def _numbered(load: Sequence[Phase], turns: Turns) -> Iterator[tuple[int, str]]:
+def _numbered(load: Sequence[Phase], turns: Turns, from_us: int) -> Iterator[tuple[int, str]]:
     """The worker's arrivals by number, with their scenarios."""
     for phase, start_us, end_us in phase_spans(load):
-        first, last = arrivals_before(load, start_us), arrivals_before(load, end_us)
+        first, last = arrivals_before(load, max(start_us, from_us)), arrivals_before(load, end_us)
         own = turns.by_users[phase.users_from]
         for cycle in range(first // turns.period, last // turns.period + 1) if own else ():
             for turn, scenario in own:
@@ -99,15 +101,16 @@ def _numbered(load: Sequence[Phase], turns: Turns) -> Iterator[tuple[int, str]]:
                     yield n, scenario
 
 
-def _poisson(plan: Plan, worker: str, turns: Turns) -> Iterator[tuple[int, str]]:
+def _poisson(plan: Plan, worker: str, turns: Turns, from_us: int) -> Iterator[tuple[int, str]]:
     random = Random(f"{plan.seed}:{worker}:scenarios")
     for position, (phase, start_us, end_us) in enumerate(phase_spans(plan.load)):
         own = turns.by_users[phase.users_from]
-        if not own:
+        if not own or end_us <= from_us:
             continue
         share = len(own) / turns.period
         # The process has no memory: every phase begins anew, with numbers of its own.
-        for due_us in poisson_times(plan.load, plan.seed, f"{worker}:{position}", share, start_us):
+        starts = poisson_times(plan.load, plan.seed, f"{worker}:{position}", share, max(start_us, from_us))
+        for due_us in starts:
             if due_us >= end_us:
                 break
             yield due_us, random.choice(own)[1]

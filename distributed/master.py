@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
 import locust
@@ -17,27 +17,35 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerNode
 
 from distributed import locust_statistics, locustfile_messages, messages
-from distributed.arrivals import period_of, place_turns
+from distributed.arrivals import period_of
+from distributed.lease import lease_clock_ns
 from distributed.live import LiveTotals
-from distributed.placement import Seat, interleave, place
+from distributed.membership import Change, Membership
 from distributed.replication import Receiver, sync_failure
+from distributed.shares import Shares
 from loadproof.errors import JournalError, RunFolderError
 from loadproof.measure.interval import Fin, Interval
-from loadproof.measure.journal import read_records
+from loadproof.measure.journal import journal_name, read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from locust.env import Environment
 
     from distributed.clock import RunClock
-    from distributed.placement import Slot
+    from distributed.membership import Placement
+    from distributed.placement import Seat
     from distributed.run_folder import RunFolder
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
 logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+HEARD_LATELY_S: Final = 3.0
+"""A connection that ends between two ends that both heard each other so lately was not given up by either: ZeroMQ
+does that after 6 s. So its process has ended."""
 
 
 @dataclass
@@ -48,8 +56,8 @@ class Admitted:
     epoch: int
     life: str
     receiver: Receiver
-    begin: messages.Begin | None = None
-    """What it was told to load."""
+    heard_s: float
+    """When it spoke last, on the monotonic clock, less how long it had not heard us by then."""
     joined_us: int | None = None
     left_us: int | None = None
     lost: str | None = None
@@ -87,7 +95,16 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.seats = {seat.worker: seat for seat in seats}
         self.folder = folder
         self.admitted: dict[str, Admitted] = {}
-        """By worker."""
+        """By worker, its latest process."""
+        self.epochs: list[Admitted] = []
+        """All of them."""
+        self._run = ""
+        self._shares = (
+            Shares(plan, suite.weights, suite.fixed)
+            if plan.scenarios is None
+            else Shares(plan, plan.scenarios, {})
+        )
+        self.membership = Membership(len(self._shares.pieces), self._shares.deal)
         self.changed = Event()
         """Set whenever a worker came, finished or was lost."""
         self.live = LiveTotals()
@@ -110,6 +127,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         for hook, handlers in zip(ours, before, strict=True):
             hook._handlers = handlers  # noqa: SLF001
         self.port: int = self.server.port
+        self.server.on_close = self._connection_ended
         self.target_user_count = plan.max_users
 
     # What Locust would do by itself, and must not.
@@ -162,13 +180,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             case messages.RECORD:
                 self._receive(client_id, messages.read(msg.data, messages.Record))
             case messages.HEARTBEAT:
-                beat = messages.read(msg.data, messages.Heartbeat)
-                self.clock_error_us = max(self.clock_error_us, beat.clock_error_us)
-                node = self.clients.get(client_id)
-                if node is not None:
-                    node.state = beat.state
-                    node.cpu_usage = beat.current_cpu_usage
-                    node.memory_usage = beat.current_memory_usage
+                self._hear_beat(client_id, messages.read(msg.data, messages.Heartbeat))
             case messages.GIVING_UP:
                 if client_id in self.admitted:
                     self.admitted[client_id].gave_up = messages.read(msg.data, messages.GivingUp).why
@@ -185,52 +197,102 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         elif not locustfile_messages.deliver(self, message):
             raise msgspec.ValidationError(f"unknown message type {message.type[:100]!r}")
 
-    def begin_load(self, run: str, clock: RunClock) -> dict[str, list[Slot]]:
-        """Tell every admitted worker its slots and the run's zero; those who are not here get none.
-
-        The split is over all planned workers, so a missing one's users are missing from the load, visibly.
-        """
+    def begin_load(self, run: str, clock: RunClock) -> None:
+        """Place the load on those who are here, from the zero of this clock on, and keep it placed."""
         self.clock = clock
-        plan = self.plan
-        weights = plan.scenarios if plan.scenarios is not None else self.suite.weights
-        fixed = {} if plan.scenarios is not None else self.suite.fixed
-        slots = place(plan.max_users, interleave(weights, fixed), plan.regions, list(self.seats.values()))
-        names = sorted({*fixed, *(name for name, weight in weights.items() if weight > 0)})
-        index = {name: position for position, name in enumerate(names)}
-        pools = self._turns(weights, slots) if plan.open else {}
+        self._run = run
         locustfile_messages.tell_start(self)
-        self.greenlet.spawn(locustfile_messages.tell_spawned, self, plan, clock.seconds_until)
+        self.greenlet.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until)
         self.update_state("running")
-        for worker, admitted in self.admitted.items():
-            placed = [(slot.index, index[slot.scenario]) for slot in slots[worker]]
-            begin = messages.Begin(
-                run,
-                1,
-                clock.start_ns,
-                placed,
-                names,
-                period_of(plan) if plan.open else 0,
-                [
-                    messages.Pool(users, [(turn.index, index[turn.scenario]) for turn in turns[worker]])
-                    for users, turns in pools.items()
-                ],
-            )
+        for admitted in self.admitted.values():
             admitted.joined_us = max(0, clock.now_us())
-            admitted.begin = begin
-            self._send(messages.BEGIN, begin, worker)
-        return slots
+        self.membership.begun = True
+        self._tick()
+        self.greenlet.spawn(self._keep_placed)
 
-    def _turns(
-        self, weights: Mapping[str, float], slots: Mapping[str, Sequence[Slot]]
-    ) -> dict[int, dict[str, list[Slot]]]:
-        """Each worker's turns for every number of users that an open plan has."""
-        pools = {}
-        for users in sorted({phase.users_from for phase in self.plan.load}):
-            serving = {worker: [slot for slot in own if slot.index < users] for worker, own in slots.items()}
-            pools[users] = place_turns(
-                period_of(self.plan), weights, self.plan.regions, list(self.seats.values()), serving
-            )
-        return pools
+    def _keep_placed(self) -> NoReturn:
+        while True:
+            gevent.sleep(TICK_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        """Send what the membership wants sent, and note what it has noticed."""
+        assert self.clock is not None
+        # A move in the last second would come too late, and a worker whose clock is ahead may end before ours does.
+        if self.clock.now_us() >= self.plan.duration_us - 1_000_000:
+            self.membership.over = True
+        placements = self.membership.tick(lease_clock_ns())
+        for notice in self.membership.notices():
+            now_us = max(0, self.clock.now_us())
+            if notice.change is Change.AWAY:
+                self.live.forget(notice.worker)
+                self.folder.event(
+                    now_us, "worker_away", f"{notice.why}: others carry its load", notice.worker
+                )
+            else:
+                self.folder.event(now_us, "worker_back", notice.why, notice.worker)
+            self.changed.set()
+        for placement in placements:
+            self._send_placement(placement)
+
+    def _send_placement(self, placement: Placement) -> None:
+        assert self.clock is not None
+        names = self._shares.scenarios
+        index = {name: position for position, name in enumerate(names)}
+        carried = self._shares.carried(placement.pieces)
+        begin = messages.Begin(
+            self._run,
+            placement.revision,
+            self.clock.start_ns,
+            [(slot.index, index[slot.scenario]) for slot in carried.slots],
+            names,
+            period_of(self.plan) if self.plan.open else 0,
+            [
+                messages.Pool(users, [(turn.index, index[turn.scenario]) for turn in turns])
+                for users, turns in carried.pools.items()
+            ],
+        )
+        self._send(messages.BEGIN, begin, placement.worker)
+
+    def _hear_beat(self, worker: str, beat: messages.Heartbeat) -> None:
+        admitted = self.admitted.get(worker)
+        if admitted is None:
+            return
+        self.clock_error_us = max(self.clock_error_us, beat.clock_error_us)
+        admitted.heard_s = time.monotonic() - beat.silence_us / 1e6
+        node = self.clients.get(worker)
+        if node is not None:
+            node.state = beat.state
+            node.cpu_usage = beat.current_cpu_usage
+            node.memory_usage = beat.current_memory_usage
+        if admitted.settled:
+            return
+        membership = self.membership
+        if beat.leaving:
+            membership.leave(worker)
+        if membership.hear(worker, beat.revision, lease_clock_ns()):
+            self._send(messages.LEASE, messages.Lease(beat.asked_ns, beat.revision), worker)
+        elif self.clock is not None and (placement := membership.latest(worker)) is not None:
+            # It was said before, and lost with its connection or still on its way.
+            self._send_placement(placement)
+        if self.clock is not None:
+            self._tick()
+
+    def _connection_ended(self, worker: str) -> None:
+        admitted = self.admitted.get(worker)
+        if admitted is None or admitted.settled:
+            return
+        if time.monotonic() - admitted.heard_s < HEARD_LATELY_S:
+            self.membership.close(worker, lease_clock_ns())
+
+    def at_work(self) -> list[Seat]:
+        """Who carries load, or did to the end."""
+        return [
+            admitted.seat
+            for worker, admitted in self.admitted.items()
+            if admitted.lost is None
+            and (self.membership.over if admitted.finished else not self.membership.replaceable(worker))
+        ]
 
     def tell_stopping(self) -> None:
         """The load is ending, by the plan or by somebody's wish."""
@@ -241,6 +303,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def stop_loading(self, *, at_once: bool = False) -> None:
         """Ask every worker to end its load and drain; returns at once."""
         self._stopping = messages.Stop(at_once)
+        self.membership.over = True
         for worker, admitted in self.admitted.items():
             if not admitted.settled:
                 self._send(messages.STOP, messages.Stop(at_once), worker)
@@ -259,6 +322,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         why = f"{why}: {cause}" if cause else why
         admitted.lost = why
         admitted.left_us = None if self.clock is None else self.clock.now_us()
+        self.membership.finish(worker)
         self.live.forget(worker)
         if worker in self.clients:
             del self.clients[worker]
@@ -281,10 +345,10 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         A copy that the disk did not take is lost, although it can be read back now.
         """
         whole = True
-        for worker, admitted in self.admitted.items():
+        for admitted in self.epochs:
             failure = gevent.get_hub().threadpool.apply(sync_failure, (admitted.receiver.copy,))
             if failure is not None:
-                self.folder.event(admitted.left_us, "note", failure, worker)
+                self.folder.event(admitted.left_us, "note", failure, admitted.seat.worker)
                 admitted.lost = admitted.lost or failure
                 whole = False
             whole = whole and admitted.finished
@@ -299,7 +363,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             note = f"the locustfile set the exit code {wish}; the exit code of a run is its verdict's"
             with contextlib.suppress(RunFolderError):
                 self.folder.event(None, "note", note)
-        for admitted in self.admitted.values():
+        for admitted in self.epochs:
             admitted.receiver.copy.close()
         self.greenlet.kill(block=False)
         self.server.close(linger=0)
@@ -310,17 +374,25 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             raise msgspec.ValidationError(f"a hello of {hello.worker!r}")
         known = self.admitted.get(worker)
         back = known is not None and known.life == hello.life
+        if known is not None and not back and self._may_return(known):
+            # Nobody knows yet whether the process before this one still loads; who asks, asks again.
+            return
         refusal = known.lost if known is not None and back else self._refusal(hello) or self._admit(hello)
         if refusal is not None:
             self._refuse(worker, refusal)
             return
         self.server.welcome(worker)
-        self._send(messages.WELCOME, messages.Welcome(hello.connection), worker)
+        self._send(messages.WELCOME, messages.Welcome(hello.connection, self.admitted[worker].epoch), worker)
         # What was said while its connection was down is lost, and a worker takes each of these once.
-        if known is not None and known.begin is not None:
-            self._send(messages.BEGIN, known.begin, worker)
-        if known is not None and self._stopping is not None:
+        if self._stopping is not None:
             self._send(messages.STOP, self._stopping, worker)
+
+    def _may_return(self, known: Admitted) -> bool:
+        """The process is silent, and its load has not been taken from it yet."""
+        silent = time.monotonic() - known.heard_s > HEARD_LATELY_S or self.membership.is_closed(
+            known.seat.worker
+        )
+        return not known.settled and silent and not self.membership.replaceable(known.seat.worker)
 
     def _give_orders(self, worker: str, ask: messages.Ask) -> None:
         refusal = self._stranger(worker, ask.region, ask.protocol, ask.version)
@@ -338,15 +410,24 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _admit(self, hello: messages.Hello) -> str | None:
         """Give a worker its seat; or say why that cannot be."""
-        path = self.folder.journals / f"{hello.worker}-{hello.epoch}.journal"
+        worker = hello.worker
+        before = self.admitted.get(worker)
+        epoch = 0 if before is None else before.epoch + 1
         try:
-            receiver = Receiver(path, hello.worker, hello.epoch)
+            receiver = Receiver(self.folder.journals / journal_name(worker, epoch), worker, epoch)
         except JournalError as error:
             return str(error)
-        self.admitted[hello.worker] = Admitted(self.seats[hello.worker], hello.epoch, hello.life, receiver)
-        self.clients[hello.worker] = WorkerNode(hello.worker)
-        self.environment.events.worker_connect.fire(client_id=hello.worker)
-        self.folder.event(None, "worker_joined", f"process {hello.pid}, region {hello.region}", hello.worker)
+        if before is not None and not before.settled:
+            self.lose(worker, "another process has taken its place before its journal had ended")
+        admitted = Admitted(self.seats[worker], epoch, hello.life, receiver, time.monotonic())
+        now_us = None if self.clock is None else max(0, self.clock.now_us())
+        admitted.joined_us = now_us
+        self.admitted[worker] = admitted
+        self.epochs.append(admitted)
+        self.clients[worker] = WorkerNode(worker)
+        self.membership.join(admitted.seat, lease_clock_ns())
+        self.environment.events.worker_connect.fire(client_id=worker)
+        self.folder.event(now_us, "worker_joined", f"process {hello.pid}, region {hello.region}", worker)
         self.changed.set()
         return None
 
@@ -371,15 +452,16 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             return "it has another plan: start it with the plan of this run"
         if hello.suite_sha256 != self.suite.sha256:
             return "it has other user classes: install the same suite or locustfile"
-        if hello.worker in self.admitted:
+        known = self.admitted.get(hello.worker)
+        if known is not None and not known.settled and not self.membership.replaceable(hello.worker):
             return f"{hello.worker} is taken by another process"
-        if self.clock is not None:
-            return "the run has begun"
+        if self._stopping is not None or self.membership.over:
+            return "the run is ending"
         return None
 
     def _receive(self, client_id: str, message: messages.Record) -> None:
-        admitted = self.admitted.get(client_id)
-        if admitted is None or admitted.lost is not None or message.epoch != admitted.epoch:
+        admitted = self._epoch(client_id, message.epoch)
+        if admitted is None:
             raise msgspec.ValidationError("a journal record from nobody who was admitted")
         try:
             record, answer = admitted.receiver.receive(message)
@@ -399,9 +481,20 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self.on_interval(admitted.seat, record)
         elif isinstance(record, Fin):
             admitted.left_us = None if self.clock is None else self.clock.now_us()
-            self.live.forget(admitted.seat.worker)
-            self.folder.event(admitted.left_us, "worker_left", "in order", admitted.seat.worker)
+            if admitted is self.admitted[client_id]:
+                self.membership.finish(client_id)
+                self.live.forget(client_id)
+            self.folder.event(admitted.left_us, "worker_left", "in order", client_id)
             self.changed.set()
+
+    def _epoch(self, worker: str, epoch: int) -> Admitted | None:
+        """Whose journal a record belongs to: the worker's own, or one that a process before it has left behind."""
+        latest = self.admitted.get(worker)
+        if latest is None or latest.epoch == epoch:
+            return None if latest is None or latest.lost is not None else latest
+        return next(
+            (each for each in self.epochs if each.seat.worker == worker and each.epoch == epoch), None
+        )
 
     def _drop(self, worker: str | None, error: Exception) -> None:
         self.dropped_messages += 1

@@ -91,19 +91,25 @@ class Membership:
         self._moving = True
         """Some placement may have to be sent."""
         self._notices: list[Notice] = []
+        self._revisions: dict[str, int] = {}
+        """Worker that has finished -> above all that it was ever sent."""
 
     def join(self, seat: Seat, now_ns: int) -> None:
         """A worker process is let in; its forerunner of the same name, if any, must be `replaceable`."""
         assert self.replaceable(seat.worker)
         before = self.members.get(seat.worker)
         # Revisions go on, so that no word of the forerunner can be taken for one of this process.
-        revision = 0 if before is None else before.revision
+        revision = self._revisions.pop(seat.worker, 0) if before is None else before.revision
         self.members[seat.worker] = Member(seat, now_ns + LEASE_NS, revision, acknowledged=revision)
         self._stale = True
 
     def adopt(self, seat: Seat, revision: int, pieces: Collection[int], now_ns: int) -> None:
-        """After a restart of ours: this worker may carry these pieces, for all that is known, for one lease."""
-        member = Member(seat, now_ns + LEASE_NS, revision, frozenset(pieces), acknowledged=revision)
+        """After a restart of ours: this worker may carry these pieces, for all that is known, for one lease.
+
+        `revision` is that of the latest placement it may have been sent. It is renewed no lease before it has been
+        placed anew: what it follows may be older, and part of that another's by now.
+        """
+        member = Member(seat, now_ns + LEASE_NS, revision + 1, frozenset(pieces), acknowledged=revision)
         self.members[seat.worker] = member
         for piece in pieces:
             self._holders[piece] = seat.worker
@@ -115,26 +121,39 @@ class Membership:
         member = self.members.get(worker)
         return member is None or member.away
 
+    def is_closed(self, worker: str) -> bool:
+        """Its connection was closed, and nothing was heard of it since."""
+        member = self.members.get(worker)
+        return member is not None and member.closed_ns is not None
+
+    def latest(self, worker: str) -> Placement | None:
+        """What a worker was last told to carry; None before it was told anything."""
+        member = self.members.get(worker)
+        if member is None or not member.revision:
+            return None
+        return Placement(worker, member.revision, member.placed)
+
     def hear(self, worker: str, revision: int, now_ns: int) -> bool:
         """A worker asks for its lease and says which placement it follows; True if the lease is granted.
 
-        It is not for who follows an old placement: what that gave it may be another's by now.
+        It is not for who follows an old placement: what that gave it may be another's by now. Nor is such a one
+        back, who may not hear us: being away has made what it followed old.
         """
         member = self.members.get(worker)
-        if member is None or revision > member.revision:
+        if member is None:
+            return False
+        member.closed_ns = None
+        if revision != member.revision:
             return False
         if member.away:
             member.away = False
             self._stale = True
             self._notices.append(Notice(worker, Change.BACK, "heard again"))
-        member.closed_ns = None
-        # Also where it is not granted: it is there, and an older grant of ours may be on its way.
         member.lease_until_ns = max(member.lease_until_ns, now_ns + LEASE_NS)
         if revision > member.acknowledged:
             member.acknowledged = revision
-            if revision == member.revision:
-                self._put_down(worker, keep=member.placed)
-        return revision == member.revision
+            self._put_down(worker, keep=member.placed)
+        return True
 
     def close(self, worker: str, now_ns: int) -> None:
         """The kernel of the worker's machine closed its connection."""
@@ -143,17 +162,18 @@ class Membership:
             member.closed_ns = now_ns
 
     def leave(self, worker: str) -> None:
-        """A worker lets its users end."""
+        """A worker ends in order: it has put everything down, and finishes what it has begun."""
         member = self.members.get(worker)
         if member is not None and not member.leaving:
             member.leaving = True
+            self._put_down(worker)
             self._stale = True
 
     def finish(self, worker: str) -> None:
         """A worker's journal has its end, or its process was seen to be gone: it carries nothing."""
         if worker in self.members:
             self._put_down(worker)
-            del self.members[worker]
+            self._revisions[worker] = self.members.pop(worker).revision + 1
             self._stale = True
 
     def tick(self, now_ns: int) -> list[Placement]:
@@ -163,8 +183,10 @@ class Membership:
             if why is not None:
                 member.away = True
                 member.closed_ns = None
-                member.placed = frozenset()
-                member.revision += 1
+                if member.placed or member.revision > member.acknowledged:
+                    # What it may follow is no longer its own; who follows nothing need not be told so.
+                    member.placed = frozenset()
+                    member.revision += 1
                 self._put_down(worker)
                 self._notices.append(Notice(worker, Change.AWAY, why))
                 self._stale = True

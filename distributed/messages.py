@@ -32,6 +32,7 @@ BEGIN: Final = "spawn"
 RECORD: Final = "loadproof_record"
 RECEIVED: Final = "loadproof_received"
 HEARTBEAT: Final = "heartbeat"
+LEASE: Final = "loadproof_lease"
 STOP: Final = "stop"
 QUIT: Final = "quit"
 GIVING_UP: Final = "loadproof_giving_up"
@@ -71,7 +72,8 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     protocol: int
     worker: Name
     region: Name
-    epoch: Count
+    epoch: Count | None
+    """As the master has given it; None before that."""
     life: Name
     """Random, and new with every process: tells a worker that is back from another that has its name."""
     connection: Count
@@ -86,6 +88,8 @@ class Welcome(msgspec.Struct):
     """The sender of this Hello is in, and hears from the master by this connection from now on."""
 
     connection: Count
+    epoch: Count
+    """Of its journal: how many processes of this name were let in before."""
 
 
 class Refused(msgspec.Struct):
@@ -101,7 +105,7 @@ class Pool(msgspec.Struct):
 
 
 class Begin(msgspec.Struct):
-    """Start loading: which slots this worker runs, from when. Ordered by `revision` within a run."""
+    """What this worker is to load, from when; each replaces those with a lower `revision`."""
 
     run: Name
     revision: Count
@@ -139,11 +143,28 @@ class Received(msgspec.Struct):
 
 
 class Heartbeat(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker is there, and asks for the renewal of its lease."""
+
     state: Name
+    asked_ns: Count
+    """Now, on the sender's own clock; given back with the lease."""
+    revision: Count
+    """Of the placement that it follows; 0 before the first."""
+    leaving: bool
+    """It drains, and takes nothing more."""
+    silence_us: Count
+    """How long it has not heard from the master."""
     clock_error_us: Count
     """How far the sender's run time may be from the master's."""
     current_cpu_usage: float
     current_memory_usage: Count
+
+
+class Lease(msgspec.Struct):
+    """Who follows this placement may load for another lease, counted from when it asked."""
+
+    asked_ns: Count
+    revision: Count
 
 
 class GivingUp(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ the next one, drops repeats, and asks again from its own count when it sees a ga
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,15 @@ class Sender:
         self._gone_back_to: int | None = None
         # Reading the file from its start for every record would cost more each second of a long run.
         self._recent: deque[bytes] = deque(maxlen=RECENT)
+
+    @classmethod
+    def of(cls, path: Path, epoch: int) -> Sender:
+        """For a journal that another process has left behind: as much of it as is whole."""
+        sender = cls(path, epoch)
+        with contextlib.suppress(JournalError):
+            for record in read_records(path):
+                sender.wrote(record)
+        return sender
 
     def wrote(self, record: bytes) -> None:
         """One more record stands whole in the file."""
@@ -88,13 +98,14 @@ class Sender:
 class Receiver:
     """The master's end for one epoch of one worker."""
 
-    def __init__(self, path: Path, worker: str, epoch: int) -> None:
-        self.copy = JournalCopy(path)
+    def __init__(self, path: Path, worker: str, epoch: int, *, go_on: bool = False) -> None:
+        """With `go_on` an earlier copy is taken up where it ends."""
+        self.copy = JournalCopy(path, go_on=go_on)
         self.worker = worker
         self.epoch = epoch
-        self.expected = 0
-        self.header: Header | None = None
-        self.fin: Fin | None = None
+        self.expected = self.copy.records
+        self.header: Header | None = self.copy.header
+        self.fin: Fin | None = self.copy.fin
 
     def receive(self, message: Record) -> tuple[Header | Interval | Fin | None, Received]:
         """The record if it is the next one, else None; and the answer to send.

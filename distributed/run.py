@@ -331,7 +331,7 @@ class _Run:
             run_length_us=max(0, clock.now_us()),
             epochs=[
                 {
-                    "worker": worker,
+                    "worker": admitted.seat.worker,
                     "region": admitted.seat.region,
                     "epoch": admitted.epoch,
                     "joined_us": admitted.joined_us,
@@ -339,7 +339,7 @@ class _Run:
                     "how": "fin" if admitted.finished and admitted.lost is None else "lost",
                     "why": admitted.lost,
                 }
-                for worker, admitted in sorted(self.master.admitted.items())
+                for admitted in sorted(self.master.epochs, key=lambda each: (each.seat.worker, each.epoch))
             ],
             stop=stop,
             target_counts=counts,

@@ -8,7 +8,7 @@ right again.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from distributed.arrivals import period_of, place_turns
 from distributed.placement import Slot, interleave, place
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from distributed.placement import Seat
     from loadproof.plan.model import Plan
 
+AHEAD: Final = 3
+"""So many pieces may one worker be ahead of another while they share out what has come free."""
 Owners = list[str | None]
 """The worker of each piece, by the piece's number; None where nobody can carry it."""
 
@@ -50,6 +52,7 @@ class Shares:
             Piece(None, Slot(*each)) for each in zip(range(plan.max_users), scenarios, strict=False)
         ]
         self._users = len(self.pieces)
+        self.scenarios = sorted({*fixed, *(name for name, weight in weights.items() if weight > 0)})
         self._pools: dict[int, range] = {}
         """Users -> the numbers of its turns."""
         for users in sorted({phase.users_from for phase in plan.load}) if plan.open else ():
@@ -164,11 +167,16 @@ def redeal(
                 continue
             chosen = min(takers, key=counts.__getitem__)
         else:
-            ranks = [
-                (taken[worker] / wanted[worker], of_scenario[worker, scenario] / quotas[worker], worker)
-                for worker in takers
-            ]
-            chosen = min(ranks)[2]
+            # Strictly by turns, two workers would have every second piece, and perhaps every one of a scenario.
+            least = min((taken[worker] + AHEAD) / wanted[worker] for worker in takers)
+            chosen = min(
+                (worker for worker in takers if taken[worker] / wanted[worker] < least),
+                key=lambda worker: (
+                    of_scenario[worker, scenario] / quotas[worker],
+                    taken[worker] / wanted[worker],
+                    worker,
+                ),
+            )
             taken[chosen] += 1
         counts[chosen] += 1
         of_scenario[chosen, scenario] += 1

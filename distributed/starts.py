@@ -29,30 +29,51 @@ PROBE_S: Final = 0.02
 class WorkerStarts:
     """The starts of one worker, and the evidence how late its timers are."""
 
-    def __init__(self, plan: Plan, worker: str, begin: Begin, recorder: Recorder) -> None:
+    def __init__(self, plan: Plan, worker: str, recorder: Recorder) -> None:
+        self._plan = plan
+        self._worker = worker
         self._recorder = recorder
         self._pacer: Pacer | None = None
         self._open: OpenStarts | None = None
+        self._placed: Begin | None = None
+        self._parked = False
         self.of_user: Callable[[Any], Starts] | None = None
         """For a user that has its slot; None where users follow their own `wait_time`."""
         if plan.open:
             self._pacer = Pacer()
-            names = begin.scenarios
-            by_users = {
-                pool.users: [(turn, names[scenario]) for turn, scenario in pool.turns] for pool in begin.pools
-            }
-            starts = own_starts(plan, worker, Turns(begin.period, by_users))
-            self._open = OpenStarts(starts, stop_timeout_us(plan), self._pacer, recorder)
+            self._open = OpenStarts(stop_timeout_us(plan), self._pacer, recorder)
             self.of_user = self._open.place
         elif any(phase.pace_us is not None for phase in plan.load):
             pacer = self._pacer = Pacer()
             spans = phase_spans(plan.load)
             self.of_user = lambda user: PacedStarts(user, spans, pacer, recorder)
 
-    def begin(self) -> None:
-        """Before run time 0, so that the first start is not late."""
+    def place(self, begin: Begin) -> None:
+        """Offer the starts of this placement from now on; before run time 0, so that the first one is not late."""
+        self._placed = begin
+        if not self._parked:
+            self._walk()
+
+    def park(self) -> None:
+        """Offer none until `resume`."""
+        self._parked = True
         if self._open is not None:
-            self._open.walk()
+            self._open.park()
+
+    def resume(self) -> None:
+        self._parked = False
+        self._walk()
+
+    def _walk(self) -> None:
+        if self._open is None or self._placed is None:
+            return
+        begin, names = self._placed, self._placed.scenarios
+        by_users = {
+            pool.users: [(turn, names[scenario]) for turn, scenario in pool.turns] for pool in begin.pools
+        }
+        turns = Turns(begin.period, by_users)
+        now_us = self._recorder.clock()
+        self._open.walk(own_starts(self._plan, self._worker, turns, now_us, begin.revision))
 
     def probe(self) -> None:
         """Measure the lag of the timers that the load goes by, also in seconds in which nothing is due.
@@ -67,7 +88,7 @@ class WorkerStarts:
 
     def finish(self) -> None:
         """Wait, at the end of the plan, until its last start has been noticed."""
-        if self._open is not None:
+        if self._open is not None and not self._parked:
             self._open.walked.get()
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
 
 EVERY_S: Final = 3.0
+SILENT_US: Final = 5_000_000
 PAUSES: Final = 50
 """A look is followed by a pause of at least so many times its length: it takes no more than 2 % of a core."""
 
@@ -46,8 +47,11 @@ class Trouble:
         """One line a rule in trouble, as of some seconds ago."""
         begun = time.monotonic()
         if begun >= self._next and self._reported_us:
-            # Some workers have reported a second more than others: the evidence reaches to their mean.
-            self._lines = self._judge(sum(self._reported_us.values()) // len(self._reported_us))
+            # Some workers have reported a second more than others: the evidence reaches to their mean. Who has been
+            # silent for longer is gone or cut off, and others carry its load.
+            latest = max(self._reported_us.values())
+            reported = [at_us for at_us in self._reported_us.values() if at_us > latest - SILENT_US]
+            self._lines = self._judge(sum(reported) // len(reported))
             ended = time.monotonic()
             self._next = ended + max(EVERY_S, PAUSES * (ended - begun))
         return self._lines

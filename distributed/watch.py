@@ -74,7 +74,7 @@ class Watch:
         phase: str | None = None
         patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
-        while not all(admitted.settled for admitted in master.admitted.values()):
+        while not all(admitted.settled for admitted in master.epochs):
             if self._unwritable is not None:
                 raise self._unwritable
             now = clock.now_us()
@@ -93,9 +93,8 @@ class Watch:
                 asked_us = now if asked_us is None else asked_us
             self._notice_deaths()
             if asked_us is not None and now > asked_us + patience_us:
-                for worker, admitted in master.admitted.items():
-                    if not admitted.settled:
-                        master.lose(worker, "its journal did not end in time")
+                for worker in list(master.admitted):
+                    master.lose(worker, "its journal did not end in time")
             self._show(draining=asked_us is not None)
             self._stop.asked.wait(timeout=TICK_S)
 
@@ -128,13 +127,13 @@ class Watch:
     def _view(self, *, draining: bool) -> View:
         now = max(0, self._clock.now_us())
         phase = phase_at(self._plan.load, now)
-        at_work = [admitted for admitted in self._master.admitted.values() if admitted.lost is None]
+        at_work = self._master.at_work()
         live = self._master.live
         figures = live.figures(len(at_work))
         regions = {region.name: (0, region.workers) for region in self._plan.regions}
-        for admitted in at_work:
-            up, planned = regions[admitted.seat.region]
-            regions[admitted.seat.region] = (up + 1, planned)
+        for seat in at_work:
+            up, planned = regions[seat.region]
+            regions[seat.region] = (up + 1, planned)
         return View(
             at_us=now,
             phase=None if phase is None else phase.name,

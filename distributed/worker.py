@@ -19,22 +19,19 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import WorkerRunner
 
-from distributed import locustfile_messages, messages, resources
+from distributed import locustfile_messages, messages
 from distributed.clock import RunClock
 from distributed.clock_offset import KEPT, Exchange, deviation_ns, estimate
+from distributed.journal_keeper import JournalKeeper
+from distributed.lease import RENEWED_S, Lease, lease_clock_ns
 from distributed.limits import limits_us, stop_timeout_us
-from distributed.placement import Slot, seats
-from distributed.replication import Sender, sync_failure
+from distributed.load import Load
+from distributed.placement import seats
 from distributed.smoke import run_every_task_once
-from distributed.starts import WorkerStarts
-from distributed.users import Users
 from loadproof.client.recording import start_recording
 from loadproof.errors import JournalError
-from loadproof.measure.interval import Header
-from loadproof.measure.journal import JournalWriter
 from loadproof.measure.recorder import Recorder
 from loadproof.measure.scrub import Scrubber
-from loadproof.measure.wire import FORMAT_VERSION
 from loadproof.plan.profile import phase_spans
 
 if TYPE_CHECKING:
@@ -50,8 +47,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECOND_US: Final = 1_000_000
-RESEND_S: Final = 2.0
-SYNC_S: Final = 5.0
+LOOK_S: Final = 0.05
+"""How soon a lapsed lease is felt by users that wait; who begins a request looks for itself."""
 REPORT_S: Final = 1.0
 """How often the locustfile's own `report_to_master` listeners are asked."""
 HEARD_S: Final = 1.0
@@ -83,7 +80,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.plan_sha256 = plan_sha256
         self.suite = suite
         self.journal_dir = journal_dir
-        self.epoch = 0
+        self.epoch: int | None = None
+        self.lease = Lease()
+        self._load: Load | None = None
         self._exchanges = deque(exchanges, maxlen=KEPT)
         self._offset_ns = estimate(self._exchanges).offset_ns
         self._heard = time.monotonic()
@@ -98,11 +97,11 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._life = secrets.token_hex(8)
         self._welcome_on = 0
         """The number of the connection by which the master has let us in last."""
-        self._begun = False
+        self._begun: messages.Begin | None = None
+        """The placement that is followed."""
         self._orphaned = False
         self._leaving = False
-        self._sender: Sender | None = None
-        self._news = Event()
+        self._journals: JournalKeeper | None = None
         hooks = ("request", "user_error", "quitting", *locustfile_messages.UNHEARD)
         ours = [getattr(environment.events, hook) for hook in hooks]
         before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
@@ -133,13 +132,17 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             else:
                 beat = messages.Heartbeat(
                     self.worker_state,
+                    lease_clock_ns(),
+                    self.lease.revision,
+                    self.stopping.is_set(),
+                    int((time.monotonic() - self._heard) * 1e6),
                     deviation_ns(self._offset_ns, estimate(self._exchanges)) // 1_000,
                     float(self.current_cpu_usage),
                     int(self.current_memory_usage),
                 )
                 self._send(messages.HEARTBEAT, beat)
                 self._send(messages.CLOCK, messages.Clock(time.monotonic_ns()))
-            self.client.changed.wait(timeout=1)
+            self.client.changed.wait(timeout=RENEWED_S)
 
     def _say_hello(self) -> None:
         hello = messages.Hello(
@@ -184,21 +187,25 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._heard = time.monotonic()
         match msg.type:
             case messages.BEGIN:
-                begin = messages.read(msg.data, messages.Begin)
-                if not self._begun:
-                    self._begun = True
-                    self.greenlet.spawn(self._load, begin)
+                self._follow(messages.read(msg.data, messages.Begin))
+            case messages.LEASE:
+                lease = messages.read(msg.data, messages.Lease)
+                if lease.asked_ns <= lease_clock_ns():
+                    self.lease.renew(lease.asked_ns, lease.revision)
+                    self._allow()
             case messages.WELCOME:
-                self._welcome_on = messages.read(msg.data, messages.Welcome).connection
+                welcome = messages.read(msg.data, messages.Welcome)
+                self._welcome_on = welcome.connection
+                if self.epoch is None:
+                    self.epoch = welcome.epoch
             case messages.CLOCK:
                 answer = messages.read(msg.data, messages.Clock)
                 if answer.master_ns is not None and answer.worker_ns <= now_ns:
                     self._exchanges.append(Exchange(answer.worker_ns, answer.master_ns, now_ns))
             case messages.RECEIVED:
                 received = messages.read(msg.data, messages.Received)
-                if self._sender is not None:
-                    self._sender.received(received)
-                    self._news.set()
+                if self._journals is not None:
+                    self._journals.received(received)
             case messages.STOP:
                 self.stop_loading(at_once=messages.read(msg.data, messages.Stop).at_once)
             case messages.REFUSED:
@@ -222,13 +229,13 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """End the load and drain; a second call `at_once` ends what is in flight too."""
         self.at_once = self.at_once or at_once
         self.stopping.set()
-        if not self._begun:
+        if self._begun is None:
             self.left.set()
 
     @property
     def begun(self) -> bool:
         """It was told to load."""
-        return self._begun
+        return self._begun is not None
 
     def leave(self) -> None:
         """Leave in order: drain, end the journal, hand it over, and go; the second time without draining."""
@@ -241,7 +248,27 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.stop_loading(at_once=True)
         gevent.spawn_later(AFTERWARDS_S, self.left.set)
 
-    def _load(self, begin: messages.Begin) -> None:
+    def _follow(self, begin: messages.Begin) -> None:
+        """Carry what this placement says from now on, unless a later one was heard before it."""
+        if not self.lease.follow(begin.revision):
+            return
+        first = self._begun is None
+        self._begun = begin
+        if first:
+            self.greenlet.spawn(self._run, begin)
+        elif self._load is not None:
+            self._load.place(begin)
+        # The next word to the master acknowledges it.
+        self.client.changed.set()
+
+    def _allow(self) -> None:
+        if self._load is not None:
+            parked = self._load.parked
+            self._load.allow(self.lease.left_ns(lease_clock_ns()))
+            if self._load.parked and not parked:
+                logger.warning("%s is parked: the master has not renewed its lease", self.seat.worker)
+
+    def _run(self, begin: messages.Begin) -> None:
         try:
             self._load_and_drain(begin)
         except JournalError as error:
@@ -274,22 +301,27 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns)
         recorder.scrub = self.scrub
         start_recording(self.environment, recorder, begin.run)
-        journal = self._open_journal(begin.run, limits)
+        assert self.epoch is not None
+        journals = self._journals = JournalKeeper(
+            self.journal_dir, begin.run, self.seat, self.epoch, recorder, self._send
+        )
         random.seed(f"{self.plan.seed}:{self.seat.worker}")
-        slots = [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots]
-        starts = WorkerStarts(self.plan, self.seat.worker, begin, recorder)
-        users = Users(self.environment, recorder, clock, self.plan.load, slots, starts.of_user)
+        load = Load(self.environment, self.plan, self.seat.worker, recorder, clock)
         self.worker_state = self.state = "running"
-        self.target_user_count = len(slots)
+        self.target_user_count = len(begin.slots)
         self.environment._filter_tasks_by_tags()  # noqa: SLF001 done by Locust where it starts users
         locustfile_messages.tell_start(self)
-        starts.begin()
+        # What was heard meanwhile is newer.
+        load.place(self._begun or begin)
+        self._load = load
+        self._allow()
         gevent.sleep(clock.seconds_until(0))
-        pulse = gevent.spawn(self._close_intervals, clock, recorder, journal)
+        pulse = gevent.spawn(journals.close_intervals, clock)
+        replicating = gevent.spawn(journals.replicate)
         helpers = [
-            gevent.spawn(starts.probe),
-            gevent.spawn(self._replicate),
-            gevent.spawn(self._sync, journal),
+            gevent.spawn(load.starts.probe),
+            gevent.spawn(journals.sync),
+            gevent.spawn(self._keep_lease),
             gevent.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until),
             gevent.spawn(self._report),
         ]
@@ -298,34 +330,27 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 run_every_task_once, self.environment, recorder, begin.scenarios
             )
         else:
-            following = gevent.spawn(self._follow_plan, users, starts)
-        gevent.wait([following, self.stopping, pulse, helpers[1]], count=1)
-        for vital in (following, helpers[1]):
+            following = gevent.spawn(load.follow_plan)
+        gevent.wait([following, self.stopping, pulse, replicating], count=1)
+        for vital in (following, replicating):
             if vital.exception is not None:
                 # Without its FIN the journal is torn, and the run says so.
                 raise vital.exception
         self.environment.events.test_stopping.fire(environment=self.environment)
-        starts.stop()
-        users.stop()
+        load.stop()
         self.worker_state = self.state = "stopping"
         deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US
         while not self.at_once and not pulse.ready() and time.monotonic() < deadline:
-            if users.drain(0.05):
+            if load.users.drain(0.05):
                 break
-        users.kill()
+        load.users.kill()
         recorder.abandon_all()
         pulse.kill()
         if pulse.exception is not None:
             raise pulse.exception
-        self._append(journal, recorder)
-        totals = recorder.totals
-        fin = journal.finish(
-            started=totals.started, ok=totals.ok, failed=totals.failed, unfinished=totals.unfinished
-        )
-        self._wrote(fin)
-        journal.sync()
-        gevent.killall([helpers[0], *helpers[2:]])
-        starts.close()
+        journals.finish()
+        gevent.killall(helpers)
+        load.starts.close()
         self._report_once()
         self.worker_state = self.state = "stopped"
         self.environment.events.test_stop.fire(environment=self.environment)
@@ -333,74 +358,19 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             self.left.set()
         self._await_dismissal()
 
+    def _keep_lease(self) -> NoReturn:
+        while True:
+            self._allow()
+            gevent.sleep(LOOK_S)
+
     def _await_dismissal(self) -> None:
         """Stay until the master has all and lets us go, we want to go and it has all, or it is gone."""
-        assert self._sender is not None
-        while not self.left.wait(timeout=RESEND_S / 4):
-            if self._leaving and self._sender.done:
+        assert self._journals is not None
+        while not self.left.wait(timeout=0.5):
+            if self._leaving and self._journals.done:
                 self.left.set()
             elif time.monotonic() - self._heard > SILENCE_S:
                 self._give_up(f"the master is silent; the journal is kept in {self.journal_dir}")
-
-    def _follow_plan(self, users: Users, starts: WorkerStarts) -> None:
-        users.follow_plan()
-        if not self.stopping.is_set():
-            starts.finish()
-
-    def _open_journal(self, run: str, limits: tuple[int, ...]) -> JournalWriter:
-        path = self.journal_dir / f"{self.seat.worker}-{self.epoch}.journal"
-        header = Header(FORMAT_VERSION, run, self.seat.worker, self.seat.region, self.epoch, limits)
-        journal = JournalWriter(path, header)
-        self._sender = Sender(path, self.epoch)
-        self._wrote(journal.header_record)
-        return journal
-
-    def _close_intervals(self, clock: RunClock, recorder: Recorder, journal: JournalWriter) -> NoReturn:
-        self._cpu_ns = time.process_time_ns()
-        self._throttled_us = resources.throttled_us()
-        self._steal_us = resources.steal_us()
-        while True:
-            gevent.sleep(clock.seconds_until(recorder.closes_at_us))
-            # A timer may fire a little early, and an interval must not end before its second does.
-            while clock.now_us() < recorder.closes_at_us:
-                gevent.sleep(0.001)
-            self._append(journal, recorder)
-
-    def _append(self, journal: JournalWriter, recorder: Recorder) -> None:
-        cpu_ns = time.process_time_ns()
-        throttled_us, steal_us = resources.throttled_us(), resources.steal_us()
-        interval = recorder.close_interval(
-            cpu_us=(cpu_ns - self._cpu_ns) // 1_000,
-            throttled_us=_difference(throttled_us, self._throttled_us),
-            steal_us=_difference(steal_us, self._steal_us),
-        )
-        self._cpu_ns, self._throttled_us, self._steal_us = cpu_ns, throttled_us, steal_us
-        self._wrote(journal.append(interval))
-
-    def _wrote(self, record: bytes) -> None:
-        assert self._sender is not None
-        self._sender.wrote(record)
-        self._news.set()
-
-    def _replicate(self) -> NoReturn:
-        assert self._sender is not None
-        progress = (self._sender.acknowledged, time.monotonic())
-        while True:
-            self._news.wait(timeout=RESEND_S / 4)
-            self._news.clear()
-            if self._sender.acknowledged != progress[0]:
-                progress = (self._sender.acknowledged, time.monotonic())
-            elif not self._sender.done and time.monotonic() - progress[1] > RESEND_S:
-                self._sender.retry()
-                progress = (self._sender.acknowledged, time.monotonic())
-            for record in self._sender.next_records():
-                self._send(messages.RECORD, record)
-
-    def _sync(self, journal: JournalWriter) -> None:
-        """Until the disk fails: the journal then takes nothing more, and the next interval says why."""
-        gevent.sleep(SYNC_S)
-        while gevent.get_hub().threadpool.apply(sync_failure, (journal,)) is None:
-            gevent.sleep(SYNC_S)
 
     def _report(self) -> NoReturn:
         while True:
@@ -416,7 +386,3 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def _send(self, kind: str, message: msgspec.Struct) -> None:
         with contextlib.suppress(RPCError):
             self.client.send(Message(kind, messages.write(message), self.client_id))
-
-
-def _difference(now: int | None, before: int | None) -> int | None:
-    return None if now is None or before is None else max(0, now - before)

@@ -23,7 +23,8 @@ class Worker:
         self.zero_ns = monotonic_ns() - age_us * 1_000
         self.recorder = Recorder((), self.now_us, phases, self.zero_ns)
         self.pacer = Pacer()
-        self.starts = OpenStarts(iter(starts), patience_us, self.pacer, self.recorder)
+        self.starts = OpenStarts(patience_us, self.pacer, self.recorder)
+        self.given = iter(starts)
         self.greenlets = []
 
     def now_us(self):
@@ -41,9 +42,12 @@ class Worker:
         gevent.sleep(0)
         return user
 
+    def begin(self):
+        self.starts.walk(self.given)
+
     def walk(self):
         """Until every start has been noticed."""
-        self.starts.walk()
+        self.begin()
         self.starts.walked.get(timeout=30)
 
     def counts(self):
@@ -173,7 +177,7 @@ def test_what_we_notice_too_late_is_dropped_as_ours(worker):
 def test_a_stop_drops_what_waits_and_what_was_to_come(worker):
     """Waiting starts are counted as such; those that are not due yet never were."""
     one = worker([(0, "A"), (3_600_000 * MS, "A")])
-    one.starts.walk()
+    one.begin()
     while not one.recorder.pacer_lag.count:
         gevent.sleep(0.001)
     one.starts.stop()
@@ -229,7 +233,7 @@ def test_a_mistake_in_the_starts_is_raised_at_the_end_of_the_plan(worker):
         raise RuntimeError("the plan's arithmetic is wrong")
 
     one = worker(starts())
-    one.starts.walk()
+    one.begin()
 
     with pytest.raises(RuntimeError, match="arithmetic"):
         one.starts.walked.get(timeout=30)
@@ -260,7 +264,7 @@ def test_every_start_is_counted_exactly_once(starts, users, patience_us):
         return live
 
     made = [(one.user(life(work_ms), scenario), fate) for scenario, work_ms, fate in users]
-    one.starts.walk()
+    one.begin()
     gevent.sleep(0.003)
     for user, fate in made:
         if fate != "stay":

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import time
 
 import gevent
 import pytest
@@ -320,17 +321,21 @@ def test_a_worker_that_is_back_goes_on_where_it_was(home, at_work):
 
 
 def test_what_was_said_while_a_worker_was_cut_off_is_said_again(home, at_work):
-    """Begin and stop that went to a dead connection reach the worker on its next one."""
+    """A placement and a stop that went to a dead connection reach the worker on its next one."""
     worker, _ = at_work
     worker.client.close()
-    home.master.begin_load("run", RunClock(0))
+    home.master.begin_load("run", RunClock(time.monotonic_ns()))
     again = Peer(home, "east-01").join()
-    assert again.hear().type == messages.BEGIN
+    again.say(messages.HEARTBEAT, again.beat(revision=0))
+    placement = again.hear()
+    assert (placement.type, placement.data["revision"]) == (messages.BEGIN, 1)
+    again.say(messages.HEARTBEAT, again.beat(revision=1))
+    assert again.hear().type == messages.LEASE
     again.client.close()
     home.master.stop_loading()
     third = Peer(home, "east-01").join()
 
-    assert [third.hear().type for _ in range(2)] == [messages.BEGIN, messages.STOP]
+    assert third.hear().type == messages.STOP
     third.client.close()
 
 

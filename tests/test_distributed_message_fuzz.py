@@ -89,7 +89,7 @@ def fuzzed(chance, peer, record, expected, second):
             (messages.HELLO, peer.hello()),
             (messages.RECORD, peer.record(number, record)),
             (messages.RECORD, peer.record(expected, reframed(chance, record, second))),
-            (messages.HEARTBEAT, messages.write(messages.Heartbeat("running", 1, 1.0, 1))),
+            (messages.HEARTBEAT, peer.beat()),
             (messages.ASK, messages.write(messages.Ask(messages.PROTOCOL, "east", peer.hello()["version"]))),
             (messages.CLOCK, messages.write(messages.Clock(1))),
             ("stats", {"stats": [], "stats_total": {}, "errors": {}}),

@@ -49,8 +49,8 @@ def starts():
         zero_ns = monotonic_ns()
         recorder = Recorder((), lambda: (monotonic_ns() - zero_ns) // 1_000, [("steady", 0)], zero_ns)
         begin = Begin("run", 1, zero_ns, [(3, 0)], ["User"], 10, [Pool(5, [(0, 0)])])
-        made.append(WorkerStarts(plan_of(load=[LOADS[kind]]), "local-01", begin, recorder))
-        made[-1].begin()
+        made.append(WorkerStarts(plan_of(load=[LOADS[kind]]), "local-01", recorder))
+        made[-1].place(begin)
         return made[-1], recorder
 
     yield build

@@ -20,13 +20,16 @@ FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 BROKE_PROTOCOL: Final = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
 
-def watch(socket: zmq.Socket[bytes], told: Callable[[int], None]) -> Any:
-    """Call `told(event)` for each of the events above until the greenlet that is returned is killed."""
+def watch(socket: zmq.Socket[bytes], told: Callable[[int, int], None]) -> Any:
+    """Call `told(event, descriptor)` for each of the events above until the greenlet that is returned is killed.
+
+    The descriptor is that of the connection, and of another one as soon as it is gone.
+    """
     events = socket.get_monitor_socket(ACCEPTED | CONNECTED | GONE | KEY_REFUSED | FAILED | BROKE_PROTOCOL)
     events.setsockopt(zmq.LINGER, 0)
 
     def listen() -> None:
         while (message := recv_monitor_message(events))["event"] != zmq.EVENT_MONITOR_STOPPED:
-            told(message["event"])
+            told(message["event"], message["value"])
 
     return gevent.spawn(listen)

@@ -19,6 +19,8 @@ from distributed.link import monitor
 from distributed.link.zap import DOMAIN, Doorkeeper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from distributed.link.keys import MasterKeys, WorkerKeys
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,10 @@ class Server:
         self._logged: set[str] = set()
         self._speaking: dict[str, bytes] = {}
         self._current: dict[str, bytes] = {}
+        self.on_close: Callable[[str], None] | None = None
+        """Called with a worker when its current connection has ended, by whichever end."""
+        self._descriptors: dict[int, tuple[str, bytes]] = {}
+        """Descriptor of a connection -> its worker and its route."""
         self._doorkeeper = Doorkeeper(context, keys.workers, self._turned_away)
         self.socket = _socket(context, zmq.ROUTER, host)
         self.socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -77,6 +83,7 @@ class Server:
             raise RPCError(f"the link is broken: {error.strerror}") from error
         worker = str(route.get("User-Id"))
         self._speaking[worker] = route.bytes
+        self._descriptors[route.get(zmq.SRCFD)] = worker, route.bytes
         if len(frames) != 1:
             raise RPCReceiveError(f"a message of {len(frames)} parts", addr=worker)
         message = _message(frames[0].bytes, worker)
@@ -128,14 +135,18 @@ class Server:
         self.refused["unknown key"] += 1
         self.log_once(f"refused a connection from {address}: {what} is not among the workers'")
 
-    def _happened(self, event: int) -> None:
-        if event == monitor.ACCEPTED:
+    def _happened(self, event: int, descriptor: int) -> None:
+        if event == monitor.GONE and descriptor in self._descriptors:
+            worker, route = self._descriptors.pop(descriptor)
+            if self._current.get(worker) == route and self.on_close is not None:
+                self.on_close(worker)
+        elif event == monitor.ACCEPTED:
             self._strangers += 1
         elif event == monitor.CONNECTED:
             self._strangers -= 1
         elif event == monitor.GONE and self._strangers > 0:
-            # ZeroMQ does not say whose end this is. A worker's, told while a stranger dallies, is counted in the
-            # stranger's place, and the stranger's then is not.
+            # Of one that has said nothing yet ZeroMQ does not tell whose end this is. A worker's, while a stranger
+            # dallies, is counted in the stranger's place, and the stranger's then is not.
             self._strangers -= 1
             self.refused["no handshake"] += 1
             self.log_once("refused a connection: it ended before it had shown a CURVE key")
@@ -187,7 +198,7 @@ class Client:
         self.socket.disable_monitor()
         self.socket.close(linger=0)
 
-    def _happened(self, event: int) -> None:
+    def _happened(self, event: int, _descriptor: int) -> None:
         if event == monitor.CONNECTED:
             self.connections += 1
             self._failures = 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import traceback
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from gevent import GreenletExit
+from gevent import GreenletExit, sleep
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 
 from loadproof.client.connection import Deadlines
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from loadproof.measure.recorder import Recorder
 
 RUN_HEADER: Final = "Loadproof-Run"
+PARKED_S: Final = 0.05
 _MEANT_FOR_LOCUST: Final = (
     StopUser,
     StopTest,
@@ -48,6 +50,13 @@ class Books:
         self.recorder = recorder
         self.run = run
         self.deadlines.open = recorder.open
+
+    def check_leave(self) -> None:
+        """StopUser where no request may begin: this process has lost its master, and others carry its load."""
+        if self.recorder is not None and monotonic_ns() > self.recorder.load_until_ns:
+            # A scenario may swallow the exception and ask again, and must not keep everybody from ending.
+            sleep(PARKED_S)
+            raise StopUser
 
     def listen(self, environment: Environment, listener: Callable[..., None]) -> None:
         """Hear of the requests of stock users, before any listener of a locustfile.

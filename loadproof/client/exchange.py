@@ -92,7 +92,8 @@ class Exchange:
         self._recorded = False
 
     def run(self) -> Response:
-        """From the beginning."""
+        """From the beginning; StopUser where nothing may begin."""
+        books.check_leave()
         if self._recorder is not None:
             self._recorder.started += 1
         return self._go(None)

@@ -42,14 +42,11 @@ class Queue:
 class OpenStarts:
     """Walks a worker's intended starts and hands them to its users; all of it on one hub.
 
-    `starts` gives (run time in microseconds, scenario) in order of time. A start waits for a user for at most
-    `patience_us`.
+    A start waits for a user for at most `patience_us`.
     """
 
-    def __init__(
-        self, starts: Iterator[tuple[int, str]], patience_us: int, pacer: Pacer, recorder: Recorder
-    ) -> None:
-        self._starts = starts
+    def __init__(self, patience_us: int, pacer: Pacer, recorder: Recorder) -> None:
+        self._starts: Iterator[tuple[int, str]] = iter(())
         self._patience_ns = patience_us * 1_000
         self._pacer = pacer
         self._recorder = recorder
@@ -70,8 +67,21 @@ class OpenStarts:
             queue = self._queues[scenario] = Queue(scenario)
         return queue
 
-    def walk(self) -> None:
-        """Begin; returns at once."""
+    def walk(self, starts: Iterator[tuple[int, str]]) -> None:
+        """Go on with these in place of what was still to come; returns at once.
+
+        They are (run time in microseconds, scenario), in order of time.
+        """
+        if self._next is not None:
+            self._next.cancel()
+        if self.walked.ready():
+            if not self.walked.successful():
+                return
+            self.walked = AsyncResult()
+        self._starts = starts
+        self._walk_on()
+
+    def _walk_on(self) -> None:
         try:
             due_us, self._scenario = next(self._starts)
         except StopIteration:
@@ -82,14 +92,29 @@ class OpenStarts:
             self._next = self._pacer.at(self._recorder.zero_ns + due_us * 1_000, self._notice)
 
     def stop(self) -> None:
-        """No more starts; those that still wait are dropped."""
+        """No more starts; those that still wait for a user are dropped."""
+        self._end_walk()
+        for queue in self._queues.values():
+            while queue.waiting:
+                self._drop_oldest(queue)
+
+    def park(self) -> None:
+        """No more starts until `walk`; those that still wait are dropped as the generator's doing."""
+        self._end_walk()
+        if not self.walked.ready():
+            self.walked.set()
+        for queue in self._queues.values():
+            while queue.waiting:
+                due_ns, _ = queue.waiting.popleft()
+                self._recorder.arrival(queue.scenario, self._run_us(due_ns)).late += 1
+
+    def _end_walk(self) -> None:
         if self._next is not None:
             self._next.cancel()
         for queue in self._queues.values():
             if queue.expiry is not None:
                 queue.expiry.cancel()
-            while queue.waiting:
-                self._drop_oldest(queue)
+                queue.expiry = None
 
     def take(self, place: Place) -> int:
         """The oldest start that waits, else the next that comes."""
@@ -118,7 +143,7 @@ class OpenStarts:
         """A start is due. Runs on the hub."""
         recorder = self._recorder
         scenario = self._scenario
-        self.walk()
+        self._walk_on()
         recorder.pacer_lag.record((noticed_ns - due_ns) // 1_000)
         if noticed_ns - due_ns > LATE_NS:
             recorder.arrival(scenario, self._run_us(due_ns)).late += 1

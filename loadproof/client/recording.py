@@ -50,6 +50,7 @@ def _counted(original: Callable[..., Any]) -> Callable[..., Any]:
     def request(
         session: Any, method: str, url: str, name: str | None = None, *args: Any, **options: Any
     ) -> Any:
+        books.check_leave()
         recorder = books.recorder
         assert recorder is not None
         label = name or session.request_name or url

@@ -293,7 +293,14 @@ class HttpSession:
             self.intended_ns = None
         idle = self._idle.get(request.origin)
         recorder = books.recorder
-        if not idle or options is not USUAL or not request.plain or recorder is None or len(message) > LARGE:
+        if (
+            not idle
+            or options is not USUAL
+            or not request.plain
+            or recorder is None
+            or start_ns > recorder.load_until_ns
+            or len(message) > LARGE
+        ):
             return Exchange(self, request, message, body, options, start_ns, real_ns, late_ns).run()
         connection = idle.pop()
         # What may be sent twice may also meet a close: within a moment the look costs more than it finds.

@@ -96,6 +96,7 @@ class Upgrade:
 
     def perform(self) -> Connection:
         """The connection, open for frames. A RequestError is recorded before it is raised."""
+        books.check_leave()
         self._session.waits += 1
         if books.recorder is not None:
             books.recorder.started += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import traceback
@@ -115,7 +116,9 @@ class LoadUser(User, RestMixin):  # type: ignore[misc]  # Locust's classes are n
                 raise
             self._taskset_instance.run()
         except (GreenletExit, StopUser, StopTest):
-            self.on_stop()
+            # What it asks for may no longer begin.
+            with contextlib.suppress(StopUser):
+                self.on_stop()
         finally:
             self.client.close()
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,28 +21,45 @@ from loadproof.measure.interval import Fin, Header, Interval
 from loadproof.measure.record import MAGIC, Chain, frame, magic_damage, whole_records
 from loadproof.measure.wire import FORMAT_VERSION
 
-__all__ = ["FORMAT_VERSION", "Journal", "JournalCopy", "JournalState", "JournalWriter", "read_records"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Journal",
+    "JournalCopy",
+    "JournalState",
+    "JournalWriter",
+    "journal_name",
+    "read_records",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
+def journal_name(worker: str, epoch: int) -> str:
+    """Of the file of one process life of a worker."""
+    return f"{worker}-{epoch}.journal"
+
+
 class JournalCopy:
-    """A journal made of whole records; a file that exists is refused.
+    """A journal made of whole records; a file that exists is refused, unless it is to be gone on with.
 
     JournalError, with the path and the system's words, when the file cannot be created or written. What
     `append_record` has returned for is in the file, what it raised for is not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, go_on: bool = False) -> None:
+        """With `go_on` an existing file is kept up to its first damage, and written on from there."""
         self.path = path
         self._chain = Chain()
         self._broken: str | None = None
+        kept = self._read() if go_on and path.is_file() else 0
+        how = 0 if kept else os.O_CREAT | os.O_TRUNC if go_on else os.O_CREAT | os.O_EXCL
         try:
-            self._file = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
-            )
+            self._file = os.open(path, os.O_WRONLY | how | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            if kept:
+                os.ftruncate(self._file, kept)
+                return
         except OSError as error:
             raise JournalError(f"{path}: cannot be created: {error.strerror}") from error
         try:
@@ -107,6 +125,19 @@ class JournalCopy:
         """Close and delete a file in which nothing worth keeping was written."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+    def _read(self) -> int:
+        """Take what is whole for written; its bytes, 0 if not even the beginning is."""
+        try:
+            with self.path.open("rb") as file:
+                if magic_damage(file.read(len(MAGIC))) is not None:
+                    return 0
+                with contextlib.suppress(JournalError):
+                    for record in whole_records(file):
+                        self._chain.extend(record, self._chain.check(record))
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return self._chain.size
 
     def _write(self, data: bytes, start: int) -> None:
         if self._broken is not None:

@@ -64,8 +64,9 @@ class Totals:
 class Recorder:
     """Collects one interval at a time; every method is called on the worker's hub only.
 
-    `clock` gives run time in microseconds. `phases` are names with the run time of their ends, ascending; what
-    comes after the last end, when requests drain, belongs to the last phase.
+    `clock` gives run time in microseconds, not before 0. `phases` are names with the run time of their ends,
+    ascending; what comes after the last end, when requests drain, belongs to the last phase. The first interval
+    begins now, in whatever second that is.
 
     Requests come by two ways. A `Ticket` is for whoever sees only a beginning and an end. The client of
     `loadproof.client` counts into `started`, `open` and its tallies by itself.
@@ -85,6 +86,8 @@ class Recorder:
         self.clock = clock
         self.zero_ns = zero_ns
         """CLOCK_MONOTONIC at run time 0, for whoever cannot afford to call `clock`."""
+        self.load_until_ns: float = inf
+        """CLOCK_MONOTONIC until which requests may begin, for all that this worker knows."""
         self.started = 0
         """Requests ever begun."""
         self.open: dict[Hashable, int] = {}
@@ -104,9 +107,9 @@ class Recorder:
         self._tallies: dict[tuple[str, str, str, str], Tally] = {}
         self._names: set[str] = set()
         self._users: dict[str, int] = {}
-        self._users_since_us = 0
         self._started_before = 0
-        self._interval = Interval(0, 0, 0)
+        self._users_since_us = begins_us = clock()
+        self._interval = Interval(begins_us // 1_000_000, begins_us, 0)
         self.pacer_lag = Histogram()
         self.lags: dict[int, int] = {}
         """Microseconds -> how many answers lay so long in the kernel before their user saw them."""

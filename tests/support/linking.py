@@ -18,6 +18,7 @@ from locust.rpc import Message
 from measuring import series_of
 
 from distributed import messages
+from distributed.lease import lease_clock_ns
 from distributed.link.keys import MasterKeys, WorkerKeys, make_keys
 from distributed.link.sockets import Client, Server, use
 from distributed.master import Master
@@ -138,6 +139,10 @@ class Peer:
             plan_sha256=messages.Orders("run", PLAN).plan_sha256,
             version=locust.__version__,
         )
+        return {**messages.write(plain), **changes}
+
+    def beat(self, **changes: Any) -> dict[str, Any]:
+        plain = messages.Heartbeat("running", lease_clock_ns(), 0, False, 0, 0, 0.0, 0)
         return {**messages.write(plain), **changes}
 
     def say(self, kind: str, data: Any, sender: str | None = None) -> None:
