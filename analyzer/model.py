@@ -282,6 +282,14 @@ class ResourceTotals:
 
 
 @dataclass(frozen=True)
+class ResourceLine:
+    """One resource over time: (second of the run, value), ascending, the highest of a second's samples."""
+
+    name: str
+    points: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
 class Share:
     """A part of all active user time, of an open plan of all starts; `planned` is None where the plan leaves it to the suite."""
 
@@ -352,6 +360,7 @@ class Report:
     arrivals: ArrivalTotals = ArrivalTotals()
     durations: tuple[DurationTotals, ...] = ()
     latency_map: LatencyMap = LatencyMap()
+    resource_lines: tuple[ResourceLine, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
     comparison: Comparison | None = None

@@ -7,6 +7,9 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from analyzer.advice import advice
+from analyzer.baselines import read_baselines
+from analyzer.compare import compare
+from analyzer.digests import run_digest
 from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
 from analyzer.hints import hints
@@ -15,6 +18,7 @@ from analyzer.model import (
     EpochRow,
     Generator,
     Report,
+    ResourceLine,
     ResourceTotals,
     WorkerRow,
 )
@@ -47,13 +51,19 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     wrong with the folder is a reason or a note of the Report.
     """
     folder = open_run(path)
+    known = read_baselines(path, folder.notes)
     fold = Fold(folder.plan, folder.limits_us)
     fold.read(folder.sources())
     facts = folder.facts()
+    if known is not None:
+        facts = replace(facts, baseline=known.values())
     more = [rule for rule in map(parse_rule, extra_rules) if rule not in folder.rules]
     rules = [*folder.rules, *more]
     judgement = _with_folder(judge(folder.plan, rules, fold.evidence, facts), folder)
     report = _Layout(folder, fold, facts, judgement, float(lag_limit_us(rules))).report()
+    if known is not None:
+        digest = run_digest(folder, Case(folder.plan, fold.evidence, facts), judgement)
+        report = replace(report, comparison=compare(digest, known.baselines, leave=known.leave))
     return replace(report, hints=hints(report))
 
 
@@ -129,6 +139,7 @@ class _Layout:
             arrivals=tables.arrivals(),
             durations=self._durations(),
             latency_map=fold.heat.finish(),
+            resource_lines=self._resource_lines(),
             manifest=self._manifest(),
         )
 
@@ -227,6 +238,16 @@ class _Layout:
                     ResourceTotals(name, len(values), min(values), fsum(values) / len(values), max(values))
                 )
         return tuple(rows)
+
+    def _resource_lines(self) -> tuple[ResourceLine, ...]:
+        lines = []
+        for name, samples in sorted(self.facts.resources.items()):
+            highest: dict[int, float] = {}
+            for sample in samples:
+                second = sample.at_us // SECOND_US
+                highest[second] = max(highest.get(second, sample.value), sample.value)
+            lines.append(ResourceLine(name, tuple(sorted(highest.items()))))
+        return tuple(lines)
 
 
 def _p99(histogram: Histogram) -> int | None:
