@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distributed.placement import Seat
     from loadproof.plan.model import Plan
 
-AHEAD: Final = 3
+AHEAD: Final = 2
 """So many pieces may one worker be ahead of another while they share out what has come free."""
 Owners = list[str | None]
 """The worker of each piece, by the piece's number; None where nobody can carry it."""
