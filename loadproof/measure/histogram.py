@@ -79,8 +79,12 @@ class Histogram:
         if other.min is None or other.max is None:
             return self
         counts = self.counts
-        for index, n in list(other.counts.items()):
-            counts[index] = counts.get(index, 0) + n
+        if counts:
+            get = counts.get
+            for index, n in list(other.counts.items()) if other is self else other.counts.items():
+                counts[index] = get(index, 0) + n
+        else:
+            counts.update(other.counts)
         self.count += other.count
         self.total += other.total
         self.min = other.min if self.min is None else min(self.min, other.min)
