@@ -66,7 +66,7 @@ class Endpoint(Route):
         if self.disturbed:
             state = scope["app"].state
             send = state.switches.sending(send, state.constitutional_hash, scope["method"])
-            await state.switches.disturb()
+            await state.switches.disturb(f"{scope['method']} {self._template}")
         await super().handle(scope, receive, send)
 
 

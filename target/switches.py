@@ -1,6 +1,7 @@
 """Planted faults: what a client's checks and a plan's rules must find, switched on and off while it serves.
 
     slow=DURATION          every governance answer comes that much later
+    slow_one=ENDPOINT DURATION   every answer of one endpoint comes that much later, besides `slow`
     errors=RATIO           that share of governance requests is answered with 500, evenly spread
     wrong_hash=N           the bodies of N answers name another constitution
     leaked_row=N           N lists of a tenant's rows have one of another tenant
@@ -54,9 +55,12 @@ _SLOW: Final = 0
 _ERRORS: Final = 1
 _SEEN: Final = 2
 """Requests since `errors` was set, which decide whose turn it is."""
-_AT: Final = {name: 3 + at for at, name in enumerate(COUNTED)}
+_SLOW_ONE: Final = 3
+_AT: Final = {name: 4 + at for at, name in enumerate(COUNTED)}
 _WRONG_HASH: Final = _AT["wrong_hash"]
-_BYTES: Final = 8 * (3 + len(COUNTED))
+_WORDS: Final = 8 * (4 + len(COUNTED))
+_NAME_BYTES: Final = 128
+"""After the words: the endpoint of `slow_one`, filled up with zeros."""
 
 Count = Annotated[int, Meta(ge=0, le=_MILLION)]
 
@@ -66,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     slow: str | None = None
     """A duration such as `250ms`."""
+    slow_one: str | None = None
+    """An endpoint as `/counts` names it and a duration, `GET /policies/:id 2ms`; empty for none."""
     errors: Annotated[float, Meta(ge=0, le=1)] | None = None
     """A ratio, in steps of a millionth."""
     wrong_hash: Count | None = None
@@ -78,6 +84,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     def __post_init__(self) -> None:
         if self.slow is not None and parse_duration(self.slow) > LONGEST_US:
             raise ValueError(f"`slow` is at most {duration_text(LONGEST_US)}")
+        if self.slow_one:
+            _endpoint_and_us(self.slow_one)
+
+
+def _endpoint_and_us(text: str) -> tuple[str, int]:
+    """`GET /policies/:id` and 2,000 of `GET /policies/:id 2ms`; ValueError for another form."""
+    endpoint, _, duration = text.rpartition(" ")
+    method, _, path = endpoint.partition(" ")
+    if not (method.isupper() and path.startswith("/") and " " not in path):
+        raise ValueError("`slow_one` is an endpoint and a duration, such as GET /policies/:id 2ms")
+    if len(endpoint.encode()) > _NAME_BYTES or parse_duration(duration) > LONGEST_US:
+        raise ValueError(f"`slow_one` is at most {duration_text(LONGEST_US)} and {_NAME_BYTES} bytes of name")
+    return endpoint, parse_duration(duration)
 
 
 class Switches:
@@ -86,21 +105,32 @@ class Switches:
     def __init__(self, folder: Path) -> None:
         """Open the file, or make it with everything off."""
         self._file = (folder / "switches").open("a+b")
-        self._file.truncate(_BYTES)
-        self._words = memoryview(mmap.mmap(self._file.fileno(), _BYTES)).cast("Q")
+        self._file.truncate(_WORDS + _NAME_BYTES)
+        everything = memoryview(mmap.mmap(self._file.fileno(), _WORDS + _NAME_BYTES))
+        self._words = everything[:_WORDS].cast("Q")
+        self._name = everything[_WORDS:]
         # The file's lock is between processes: threads of one share it.
         self._threads = threading.Lock()
 
     def settings(self) -> Settings:
         """How they all are now."""
         counts = {name: self._words[at] for name, at in _AT.items()}
-        return Settings(duration_text(self._words[_SLOW]), self._words[_ERRORS] / _MILLION, **counts)
+        slow_one = ""
+        if self._words[_SLOW_ONE]:
+            slow_one = f"{self._slowed} {duration_text(self._words[_SLOW_ONE])}"
+        errors = self._words[_ERRORS] / _MILLION
+        return Settings(duration_text(self._words[_SLOW]), slow_one, errors, **counts)
 
     def set(self, settings: Settings) -> None:
         """Change those that are named."""
         with self._threads, _Locked(self._file.fileno()):
             if settings.slow is not None:
                 self._words[_SLOW] = parse_duration(settings.slow)
+            if settings.slow_one is not None:
+                endpoint, us = _endpoint_and_us(settings.slow_one) if settings.slow_one else ("", 0)
+                self._words[_SLOW_ONE] = 0
+                self._name[:] = endpoint.encode().ljust(_NAME_BYTES, b"\0")
+                self._words[_SLOW_ONE] = us
             if settings.errors is not None:
                 self._words[_ERRORS] = round(settings.errors * _MILLION)
                 self._words[_SEEN] = 0
@@ -124,10 +154,13 @@ class Switches:
                 self._words[at] = left - 1
             return left > 0
 
-    async def disturb(self) -> None:
-        """Wait, or raise RefusedError (500), as `slow` and `errors` say; once a governance request."""
-        if self._words[_SLOW]:
-            await asyncio.sleep(self._words[_SLOW] / _MILLION)
+    async def disturb(self, endpoint: str) -> None:
+        """Wait, or raise RefusedError (500), as the switches say; once a governance request to `endpoint`."""
+        us = self._words[_SLOW]
+        if self._words[_SLOW_ONE] and self._slowed == endpoint:
+            us += self._words[_SLOW_ONE]
+        if us:
+            await asyncio.sleep(us / _MILLION)
         if self._words[_ERRORS] and self._erring():
             raise RefusedError(500, "switched_error", "the switch `errors` is on")
 
@@ -146,6 +179,10 @@ class Switches:
             await send(message)
 
         return lying
+
+    @property
+    def _slowed(self) -> str:
+        return bytes(self._name).rstrip(b"\0").decode()
 
     def _erring(self) -> bool:
         """The n-th request errs when n times the ratio passes an integer: evenly, and as many as asked."""

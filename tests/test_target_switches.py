@@ -19,7 +19,7 @@ from target.counts import RunCounts
 from target.metrics import Metrics
 from target.switches import COUNTED, Settings, Switches, parse_switches
 
-OFF = {"slow": "0s", "errors": 0.0, **dict.fromkeys(COUNTED, 0)}
+OFF = {"slow": "0s", "slow_one": "", "errors": 0.0, **dict.fromkeys(COUNTED, 0)}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,25 @@ def test_slow_waits_before_the_answer(tmp_path):
     assert float(line.split()[-1]) >= 0.03
 
 
+def test_one_endpoint_can_be_slow_alone(tmp_path):
+    """With `slow_one` that endpoint's answers wait, those of others do not, and it reads as it was written."""
+    options = ["--switch", "slow_one=GET /policies/:id 30ms"]
+    with serving(*options, folder=tmp_path) as served, served.client() as client:
+        assert client.get("/switches").json() == {**OFF, "slow_one": "GET /policies/:id 30ms"}
+        assert client.post("/policies", json=POLICY).status_code == 201
+        assert client.get("/policies/1").status_code == 200
+        metrics = client.get("/metrics").text
+        client.put("/switches", json={"slow_one": "POST /policies 10m"})
+        others = [client.get(path).status_code for path in ("/policies/1", "/policies")]
+        off = client.put("/switches", json={"slow_one": ""}).json()
+    name = 'target_request_duration_seconds_sum{endpoint="GET /policies/:id"}'
+    (line,) = [line for line in metrics.splitlines() if line.startswith(name)]
+
+    assert float(line.split()[-1]) >= 0.03
+    assert others == [200, 200]
+    assert off == OFF
+
+
 def test_the_command_line_sets_switches(tmp_path):
     """`--switch NAME=VALUE` may be repeated and is in force from the first request."""
     options = ["--switch", "errors=1", "--switch", "false_proof=2"]
@@ -118,7 +137,17 @@ def test_the_command_line_sets_switches(tmp_path):
 
 @pytest.mark.parametrize(
     "texts",
-    [["slow"], ["nonsense=1"], ["slow=7"], ["errors=2"], ["errors=nan"], ["wrong_hash=-1"], ["slow=2h"]],
+    [
+        ["slow"],
+        ["nonsense=1"],
+        ["slow=7"],
+        ["errors=2"],
+        ["errors=nan"],
+        ["wrong_hash=-1"],
+        ["slow=2h"],
+        ["slow_one=2ms"],
+        ["slow_one=GET /x"],
+    ],
 )
 def test_a_wrong_switch_is_refused(texts):
     """What is no switch, or no value for it, is one message that quotes it."""
@@ -203,7 +232,7 @@ def test_the_share_of_errors_is_exact(tmp_path_factory, ratio, requests):
         errors = 0
         for _ in range(requests):
             try:
-                await switches.disturb()
+                await switches.disturb("GET /x")
             except RefusedError:
                 errors += 1
         return errors
