@@ -26,6 +26,7 @@ from distributed.messages import Orders
 from distributed.placement import seats
 from distributed.preflight import preflight
 from distributed.processes import Child, start_child, tail
+from distributed.prometheus import Sampler
 from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
 from distributed.watch import Stop, Watch
@@ -33,6 +34,7 @@ from distributed.worker_process import make_environment, plan_digest, raise_file
 from loadproof.errors import UsageError
 from loadproof.measure.scrub import Scrubber
 from loadproof.plan.model import EMBEDDED
+from loadproof.plan.prometheus import token_variable
 from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
@@ -138,6 +140,8 @@ class _Run:
         self.target: Child | None = None
         self.master: Master | None = None
         self.trouble = Trouble(plan)
+        folder.on_sample = self.trouble.sample
+        self.prometheus = Sampler(plan, folder, os.environ)
         self.signals: list[Any] = []
         self.complete = False
         self.shared: Shared | None = None
@@ -152,7 +156,8 @@ class _Run:
         health = preflight(url, self.suite.expected_health(plan.scenarios))
         folder.plan.write_text(dump_plan(plan), encoding="utf-8")
         planned = seats(plan.regions)
-        for note in (*self.options.notes, *health.notes):
+        notes = () if self.options.smoke else self.prometheus.check()
+        for note in (*self.options.notes, *health.notes, *notes):
             folder.event(None, "note", note)
         folder.write_manifest(
             run=self.run,
@@ -161,7 +166,9 @@ class _Run:
             started_utc=utc_text(utc_now()),
             ended_utc=None,
             run_length_us=None,
-            **conditions(Scrubber(filter(None, map(os.environ.get, plan.secrets)))),
+            **conditions(
+                Scrubber(filter(None, map(os.environ.get, (*plan.secrets, token_variable(plan.prometheus)))))
+            ),
             target=url,
             embedded=plan.target == EMBEDDED,
             target_version=health.version,
@@ -213,7 +220,10 @@ class _Run:
             master.begin_load(self.run, clock)
             watch = Watch(plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show)
             sampler = gevent.spawn(watch.sample, self._processes(url))
+            if not self.options.smoke:
+                self.prometheus.start(clock, watch.unwritable)
             watch.until_settled()
+            self.prometheus.stop()
             master.tell_stopping()
             sampler.kill()
         return self._close(clock, url)
@@ -324,6 +334,7 @@ class _Run:
                 "by": self.stop.by,
                 "why": self.stop.why,
                 "at_us": max(0, (self.stop.at_ns - clock.start_ns) // 1_000),
+                "rule": self.stop.rule,
             }
         self.complete = self.master.secure_copies()
         self.folder.write_manifest(

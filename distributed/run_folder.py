@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ import psutil
 from loadproof.errors import RunFolderError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from loadproof.measure.scrub import Scrubber
@@ -45,6 +47,7 @@ class RunFolder:
             ) from error
         self.log = self.path / "run.log"
         self.manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        self.on_sample: Callable[[int, str, float], None] | None = None
 
     @property
     def plan(self) -> Path:
@@ -58,6 +61,12 @@ class RunFolder:
 
     def sample(self, at_us: int, name: str, value: float) -> None:
         self._line(self._samples, {"at_us": at_us, "name": name, "value": value})
+        if self.on_sample is not None:
+            self.on_sample(at_us, name, value)
+
+    def no_sample(self, at_us: int, name: str, why: str) -> None:
+        """From now on there is no value of this name, until there is one again or another reason."""
+        self._line(self._samples, {"at_us": at_us, "name": name, "value": None, "why": why})
 
     def write_manifest(self, **facts: Any) -> None:
         """Merge facts into the manifest and replace the file in one step."""
@@ -87,6 +96,23 @@ class RunFolder:
             f"{self.path} cannot be written: {error.strerror}; free space there: what the workers measured is kept "
             f"in {self.worker_journals}"
         )
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A worker or region that was not there, for the manifest; `until_us` None means to the end."""
+
+    who: str
+    from_us: int
+    until_us: int | None
+    why: str
+
+
+def end_absence(absences: list[Absence], who: str, until_us: int) -> None:
+    """Note that the last absence of this worker or region is over."""
+    for position, absence in enumerate(absences):
+        if absence.who == who and absence.until_us is None:
+            absences[position] = replace(absence, until_us=until_us)
 
 
 def utc_now() -> datetime.datetime:

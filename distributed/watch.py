@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,8 @@ class Stop:
     signal: int | None = None
     at_ns: int = 0
     times: int = 0
+    rule: str | None = None
+    """The abort rule that fired."""
     asked: Event = field(default_factory=Event)
 
 
@@ -91,6 +94,8 @@ class Watch:
                 master.tell_stopping()
                 master.stop_loading(at_once=self._stop.times > 1)
                 asked_us = now if asked_us is None else asked_us
+            if asked_us is None and self._stop.by is None:
+                self._heed_aborts(now)
             self._notice_deaths()
             if asked_us is not None and now > asked_us + patience_us:
                 for worker in list(master.admitted):
@@ -103,7 +108,21 @@ class Watch:
         try:
             sample_resources(self._folder, self._clock, processes)
         except RunFolderError as error:
-            self._unwritable = error
+            self.unwritable(error)
+
+    def unwritable(self, error: RunFolderError) -> None:
+        """The run folder takes no more: `until_settled` ends with this error."""
+        self._unwritable = error
+
+    def _heed_aborts(self, now_us: int) -> None:
+        """End the run in order when an abort rule is broken."""
+        fired = self._trouble.fired(now_us)
+        if fired is None:
+            return
+        self._stop.by, self._stop.rule, self._stop.why = "abort", fired.rule, fired.reason
+        self._stop.at_ns = time.monotonic_ns()
+        self._folder.event(now_us, "abort", fired.reason, fired.rule)
+        self._stop.asked.set()
 
     def _show(self, *, draining: bool) -> None:
         if not self._showing:

@@ -21,6 +21,11 @@ TOKEN: Final = "LOADPROOF_PROMETHEUS_TOKEN"  # noqa: S105 the name of a variable
 _RESOURCE: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+", re.ASCII)
 
 
+def token_variable(prometheus: Prometheus | None) -> str:
+    """The environment variable whose value is the token, if it is set."""
+    return TOKEN if prometheus is None or prometheus.token is None else prometheus.token
+
+
 def read_prometheus(
     node: Node, values: Values, environ: collections.abc.Mapping[str, str]
 ) -> Prometheus | None:

@@ -12,7 +12,7 @@ from loadproof.plan.changes import Changes
 from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved, quoted
 from loadproof.plan.overrides import NO_OVERRIDES, Overrides, changed_tree
-from loadproof.plan.prometheus import TOKEN
+from loadproof.plan.prometheus import token_variable
 from loadproof.plan.sections import read_sections
 from loadproof.plan.values import PlanPath, Values
 
@@ -120,8 +120,7 @@ def _loaded(
     if plan is not None:
         # What the plan holds is written into the run's folder and sent to every worker.
         told = repr(plan)
-        token = plan.prometheus.token if plan.prometheus else None
-        for name in (*plan.secrets, *((token or TOKEN,) if plan.prometheus else ())):
+        for name in (*plan.secrets, *((token_variable(plan.prometheus),) if plan.prometheus else ())):
             if (value := environ.get(name)) and repr(value)[1:-1] in told:
                 message = f"the value of the secret {quoted(name)} stands in the plan, or in a flag, as it is"
                 if name in plan.secrets:
