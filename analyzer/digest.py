@@ -19,17 +19,18 @@ from analyzer.wording import endpoint_text
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Endpoint, Outcome
 from loadproof.units import format_count
+from loadproof.verdict.clusters import design_effect
 from loadproof.verdict.difference import Estimate, estimate
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.intervals import (
     MIN_SECONDS,
-    design_effect,
     mean_interval,
     quantile_ranks,
     share_interval,
 )
 from loadproof.verdict.latencies import calendar, few_seconds
 from loadproof.verdict.rates import completed
+from loadproof.verdict.result import RuleVerdict
 from loadproof.verdict.rule import Unit
 from loadproof.verdict.selection import Selection
 from loadproof.verdict.shares import errors_by_second
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from analyzer.fold import Source
     from loadproof.verdict.case import Case
-    from loadproof.verdict.judge import JudgedBy
     from loadproof.verdict.result import RuleResult
+    from loadproof.verdict.rule import Rule
 
 QUANTILES: Final = {"p50": Fraction(1, 2), "p95": Fraction(95, 100), "p99": Fraction(99, 100)}
 NO_INTERVAL: Final = "one run does not show how far it lies from the next"
@@ -94,19 +95,14 @@ class Digester:
     def digest(
         self,
         conditions: dict[str, str],
-        judged: Iterable[tuple[JudgedBy, RuleResult]],
+        judged: Iterable[tuple[Rule, RuleResult]],
         sources: Iterable[Source],
     ) -> Digest:
         """`sources` are the journals from their beginnings: they are read a second time."""
-        return Digest(
-            self.case.facts.run,
-            conditions,
-            tuple(self._rule(by, result) for by, result in judged),
-            self._endpoints(sources),
-        )
+        rules = {told.what: told for told in (self._rule(*one) for one in judged)}
+        return Digest(self.case.facts.run, conditions, tuple(rules.values()), self._endpoints(sources))
 
-    def _rule(self, by: JudgedBy, result: RuleResult) -> Told:
-        rule = by.rule
+    def _rule(self, rule: Rule, result: RuleResult) -> Told:
         selection = self.case.selection(rule)
         seconds = self.case.timeline.length_us(selection.phases) // SECOND_US
         interval = result.confidence
@@ -118,9 +114,9 @@ class Digester:
         elif interval is None:
             is_short = rule.statistic.is_latency and 0 < seconds < MIN_SECONDS
             why = few_seconds(seconds) if is_short else f"it has no interval: {NO_INTERVAL}"
-        if result.value is None:
-            why = result.reason
-        elif not math.isfinite(result.value):
+        if result.value is None or result.verdict is RuleVerdict.NO_DATA:
+            return Told(rule.subject, rule.statistic.name, result.unit, None, why=result.reason)
+        if not math.isfinite(result.value):
             why = "it lies among requests that had no answer"
         return Told(
             rule.subject,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from analyzer import charts, junit, metrics_csv, report_html, requests_csv, results_json, summary_md
-from loadproof.errors import RunFolderError
+from analyzer.whole_file import put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +32,11 @@ def write(report: Report, folder: Path, charts_dir: Path | None) -> list[Path]:
     None draws no PNG charts. RunFolderError, with the path and what to do, when a place cannot be written;
     what was there before stays then. Charts come last: a place that takes none has every other file.
     """
-    written = [_put(folder / name, render(report)) for name, render in FILES.items()]
+    written = [put(folder / name, render(report)) for name, render in FILES.items()]
     if report.manifest:
         # An unreadable manifest stays as it is: whoever repairs it needs the bytes.
         text = json.dumps(report.manifest, indent=1, ensure_ascii=False)
-        written.append(_put(folder / "manifest.json", f"{text}\n".encode()))
+        written.append(put(folder / "manifest.json", f"{text}\n".encode()))
     if charts_dir is not None:
         written += write_charts(report, charts_dir / folder.name)
     return written
@@ -47,25 +47,6 @@ def write_charts(report: Report, place: Path) -> list[Path]:
     if not report.timeline:
         return []
     return [
-        _put(place / f"{chart.name}.png", charts.to_png(chart.spec(report, charts.WIDE)))
+        put(place / f"{chart.name}.png", charts.to_png(chart.spec(report, charts.WIDE)))
         for chart in charts.charts_of(report)
     ]
-
-
-def _put(path: Path, content: bytes | Iterable[bytes]) -> Path:
-    new = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with new.open("wb") as file:
-                file.writelines((content,) if isinstance(content, bytes) else content)
-            new.replace(path)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be written: {error.strerror}; make the place writable, or copy the run folder "
-            "to one that is and ask for its report there"
-        ) from error
-    return path

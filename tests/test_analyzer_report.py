@@ -185,7 +185,7 @@ def test_the_same_folder_gives_the_same_bytes_anywhere(runs, tmp_path):
     names = ("results.json", "summary.md", "junit.xml", "requests.csv", "metrics.csv")
     code = "import sys, pathlib; from analyzer.report import analyse; from analyzer import writer\n"
     code += f"run = pathlib.Path(sys.argv[1]); report = analyse(run)\nfor name in {names}:\n"
-    code += "    writer._put(run / name, writer.FILES[name](report))"
+    code += "    writer.put(run / name, writer.FILES[name](report))"
     places = [
         (tmp_path / "here" / "run", {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}),
         (

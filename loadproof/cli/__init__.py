@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli import keys, master, plans, recover, report, run, target, validate, worker
+from loadproof.cli import compare, keys, master, plans, recover, report, run, target, validate, worker
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("plans")(plans.plans)
 app.command("validate")(validate.validate)
 app.command("target")(target.target)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("recover")(recover.recover)
 app.command("keys")(keys.keys)
 app.command("master")(master.master)

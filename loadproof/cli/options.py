@@ -39,6 +39,15 @@ Rules = Annotated[
     list[str] | None,
     typer.Option("--rule", metavar="RULE", help='Add a rule, such as "p95 <= 250ms"; may repeat.'),
 ]
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="RUN",
+        help="Compare with this run, those of a folder, or latest:NAME; may repeat.",
+    ),
+]
+Unlike = Annotated[bool, typer.Option("--unlike", help="Compare with baselines that are not alike, too.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the scenarios' random choices.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, messages on standard error.")

@@ -13,6 +13,8 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder, such as reports/enterprise-20261121T024700Z.")],
     rule: options.Rules = None,
+    baseline: options.Baselines = None,
+    unlike: options.Unlike = False,
     charts: Annotated[Path, typer.Option(help="Where the PNG charts go.")] = Path("charts"),
     json_output: options.Json = False,
     quiet: options.Quiet = False,
@@ -24,12 +26,15 @@ def report(
     from rich.console import Console
     from rich.text import Text
 
+    from analyzer.digests import keep_digests
     from analyzer.report import analyse
     from analyzer.text import Style, lines
     from analyzer.writer import write, write_charts
     from loadproof.errors import ExitCode, RunFolderError
     from loadproof.verdict.result import Verdict
 
+    if baseline:
+        keep_digests(run, baseline, tuple(rule or ()), unlike=unlike)
     analysed = analyse(run, extra_rules=tuple(rule or ()))
     write(analysed, run, None)
     try:

@@ -12,6 +12,7 @@ Latencies and rates are compared by their logarithms, so that a change is relati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from math import exp, inf, isfinite, log, sqrt
 from typing import TYPE_CHECKING, Final
 
@@ -86,7 +87,7 @@ def stated_noise(statistic: str) -> float:
     quantile = quantile_of(statistic)
     if quantile is None:
         return 0.05 if statistic == "rate" else 0.1
-    return 0.05 if quantile <= 0.75 else 0.1 if quantile <= 0.95 else 0.2
+    return 0.05 if quantile <= Fraction(75, 100) else 0.1 if quantile <= Fraction(95, 100) else 0.2
 
 
 def noise(stated: float, values: Sequence[float]) -> float:

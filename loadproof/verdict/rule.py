@@ -182,6 +182,12 @@ class Rule:
             relative=replace(self.relative, baseline=baseline),
         )
 
+    def unbounded(self) -> Rule:
+        """The same measurement against a limit that changes nothing of its value."""
+        lowest = 1 if self.unit is Unit.DURATION else 0
+        limit = Fraction(_BEYOND_ANY if self.limit.operator.caps else lowest)
+        return replace(self, limit=replace(self.limit, value=limit), goal=None, relative=None)
+
     @property
     def is_census(self) -> bool:
         """The limit is at the end of its scale, so that a single violation breaks it."""
@@ -271,6 +277,7 @@ NO_BASELINE: Final = frozenset({"metric", "resource", "promql"})
 """Statistics whose unit is that of their limit, so that no limit can be said by a baseline."""
 SAMPLED: Final = frozenset({"resource", PROMQL})
 
+_BEYOND_ANY: Final = 10**17
 _QUANTILE: Final = re.compile(r"p(\d{1,2}(?:\.\d{1,2})?)")
 _BARE_NAME: Final = re.compile(r"[\w./:-]+(?: [\w./:-]+)*", re.ASCII)
 _BARE_VALUE: Final = re.compile(r"[\w./:*?&+@-]+(?: [\w./:*?&+@-]+)*", re.ASCII)
