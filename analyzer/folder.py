@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.fold import Source
-from analyzer.manifest import Manifest, read_manifest
-from analyzer.side_files import read_events, read_samples
+from analyzer.manifest import AbsenceNote, Manifest, StopNote, read_manifest
+from analyzer.side_files import Samples, read_events, read_samples
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
-from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
+from loadproof.verdict.facts import Absence, Epoch, RunFacts, Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
@@ -90,7 +90,7 @@ class RunFolder:
     manifest_raw: dict[str, Any]
     journals: tuple[JournalFile, ...]
     events: tuple[Event, ...]
-    samples: dict[str, tuple[Sample, ...]]
+    samples: Samples
     notes: list[str] = field(default_factory=list)
     """What could not be read, with what that means for the report."""
     reasons: list[Reason] = field(default_factory=list)
@@ -99,15 +99,18 @@ class RunFolder:
     def facts(self) -> RunFacts:
         """What is known beside the intervals; to be asked after the journals were read."""
         manifest = self.manifest
-        stop = manifest.stop if manifest else None
+        stop = manifest.stop if manifest and manifest.stop else self._aborted
         return RunFacts(
             run=manifest.run if manifest else self.path.name,
             planned=self.planned,
             epochs=tuple(journal.found() for journal in self.journals),
-            resources=self.samples,
+            resources=self.samples.values,
+            unsampled=self.samples.unsampled,
             target_counts=manifest.target_counts if manifest else None,
             target_count_lost=manifest.target_count_lost if manifest else None,
-            stop=Stop(stop.by, stop.why, stop.at_us) if stop else None,
+            stop=Stop(stop.by, stop.why, stop.at_us, stop.rule) if stop else None,
+            absences=_absences(manifest.absences if manifest else ()),
+            quorum_lost=_absences(manifest.quorum_lost if manifest else ()),
             smoke=manifest.smoke if manifest else False,
             locust_counted=manifest.locust_counted if manifest else None,
             lost={
@@ -116,6 +119,14 @@ class RunFolder:
                 if epoch.how == "lost"
             },
         )
+
+    @property
+    def _aborted(self) -> StopNote | None:
+        """The abort that ended a run whose master died before it closed the manifest."""
+        for event in self.events:
+            if event.kind == "abort" and event.at_us is not None:
+                return StopNote("abort", event.text, event.at_us, event.who)
+        return None
 
     def sources(self) -> list[Source]:
         """The journals, to be read once."""
@@ -137,6 +148,10 @@ class RunFolder:
         return planned_by(self.plan)
 
 
+def _absences(notes: Sequence[AbsenceNote]) -> tuple[Absence, ...]:
+    return tuple(Absence(note.who, note.from_us, note.until_us, note.why) for note in notes)
+
+
 def planned_by(plan: Plan) -> tuple[tuple[str, str], ...]:
     """(worker, region) of every worker that a plan asks for."""
     return tuple(
@@ -154,7 +169,7 @@ def open_run(path: Path) -> RunFolder:
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
     plan = read_effective_plan(path / "plan.yaml", raw)
-    folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), {})
+    folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), Samples())
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
     elif manifest is not None and not manifest.closed:

@@ -31,10 +31,19 @@ class AdmittedEpoch(msgspec.Struct, frozen=True):
     why: str | None = None
 
 
+class AbsenceNote(msgspec.Struct, frozen=True):
+    who: str
+    from_us: int
+    until_us: int | None = None
+    why: str = ""
+
+
 class StopNote(msgspec.Struct, frozen=True):
     by: str
     why: str
     at_us: int
+    rule: str | None = None
+    """The abort rule that fired."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -61,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True):
     target_counts_note: str | None = None
     target_count_lost: str | None = None
     locust_counted: int | None = None
+    absences: tuple[AbsenceNote, ...] = ()
+    quorum_lost: tuple[AbsenceNote, ...] = ()
     recovered: Recovered | None = None
     clock_offset_us_max: int | None = None
 

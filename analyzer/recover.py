@@ -199,7 +199,8 @@ def _stop(remains: Remains) -> dict[str, Any] | None:
     for event in remains.events:
         if event.kind in _STOPS:
             at_us = remains.end_us if event.at_us is None else event.at_us
-            return {"by": "hand", "why": event.text, "at_us": max(0, at_us)}
+            by, rule = ("abort", event.who) if event.kind == "abort" else ("hand", None)
+            return {"by": by, "why": event.text, "at_us": max(0, at_us), "rule": rule}
     if remains.end_us >= remains.plan.duration_us:
         return None
     why = "the master died, and the workers ended with it"

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from analyzer.manifest import UNREADABLE
 from analyzer.model import Event
-from loadproof.verdict.facts import Sample
+from loadproof.verdict.facts import Sample, Unsampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
+_Read = TypeVar("_Read", Sample, Unsampled)
+
+
 class _SampleLine(msgspec.Struct):
     at_us: int
     name: str
-    value: float
+    value: float | None
+    why: str = "no reason is told"
+    """Of a value that is not there."""
+
+
+@dataclass
+class Samples:
+    """What was read during the run by name, in order of time."""
+
+    values: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
+    unsampled: dict[str, tuple[Unsampled, ...]] = field(default_factory=dict)
+    """When and why there was no value."""
 
 
 def read_events(path: Path, notes: list[str]) -> Iterator[Event]:
@@ -35,9 +50,10 @@ def read_events(path: Path, notes: list[str]) -> Iterator[Event]:
         notes.append(f"events.jsonl: {count} cut or damaged and {left_out}")
 
 
-def read_samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
+def read_samples(path: Path, notes: list[str]) -> Samples:
     """All samples or none: with one unreadable, a highest value would be the highest of what is left."""
-    found: dict[str, list[Sample]] = {}
+    values: dict[str, list[Sample]] = {}
+    unsampled: dict[str, list[Unsampled]] = {}
     for number, line in _lines(path, "rules on resources have no data", notes):
         try:
             sample = msgspec.json.decode(line, type=_SampleLine)
@@ -46,12 +62,16 @@ def read_samples(path: Path, notes: list[str]) -> dict[str, tuple[Sample, ...]]:
                 f"samples.jsonl: line {number} is cut or damaged; none of the samples is used, "
                 "so that rules on resources have no data"
             )
-            return {}
-        found.setdefault(sample.name, []).append(Sample(sample.at_us, sample.value))
-    return {
-        name: tuple(sorted(samples, key=lambda sample: sample.at_us))
-        for name, samples in sorted(found.items())
-    }
+            return Samples()
+        if sample.value is None:
+            unsampled.setdefault(sample.name, []).append(Unsampled(sample.at_us, sample.why))
+        else:
+            values.setdefault(sample.name, []).append(Sample(sample.at_us, sample.value))
+    return Samples(_in_order(values), _in_order(unsampled))
+
+
+def _in_order(found: dict[str, list[_Read]]) -> dict[str, tuple[_Read, ...]]:
+    return {name: tuple(sorted(read, key=lambda one: one.at_us)) for name, read in sorted(found.items())}
 
 
 def _lines(path: Path, lost: str, notes: list[str]) -> Iterator[tuple[int, bytes]]:

@@ -165,7 +165,7 @@ class Sampler:
         self._prometheus = plan.prometheus
         self._queries = queries_of(plan) if plan.prometheus is not None else ()
         self._folder = folder
-        self._token = _token(plan.prometheus, environ)
+        self._environ = environ
         self._greenlets: list[gevent.Greenlet] = []
 
     def check(self) -> tuple[str, ...]:
@@ -210,7 +210,7 @@ class Sampler:
 
     def _client(self) -> Client:
         assert self._prometheus is not None
-        return Client(self._prometheus.url, self._token)
+        return Client(self._prometheus.url, _token(self._prometheus, self._environ))
 
     def _sample(
         self, query: Query, clock: RunClock, offset_us: int, unwritable: Callable[[RunFolderError], None]
@@ -245,9 +245,7 @@ class Sampler:
             client.close()
 
 
-def _token(prometheus: Prometheus | None, environ: Mapping[str, str]) -> str | None:
-    if prometheus is None:
-        return None
+def _token(prometheus: Prometheus, environ: Mapping[str, str]) -> str | None:
     name = token_variable(prometheus)
     token = (environ.get(name) or "").strip()
     if not token:

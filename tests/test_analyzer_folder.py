@@ -45,7 +45,7 @@ def test_a_clean_folder_has_nothing_to_say(run):
     assert (folder.notes, folder.reasons) == ([], [])
     assert {epoch.complete for epoch in epochs(run).values()} == {True}
     assert [event.kind for event in folder.events] == ["phase", "phase"]
-    assert len(folder.samples["target.cpu"]) == 41
+    assert len(folder.samples.values["target.cpu"]) == 41
 
 
 @pytest.mark.parametrize("name", ["nothing", "file"])
@@ -208,7 +208,7 @@ def test_a_damaged_sample_leaves_no_samples(run, line):
     path.write_bytes(b"".join([*lines[:5], line.removesuffix(b"\n"), b"\n", *lines[5:]]))
     folder = open_run(run)
 
-    assert folder.samples == {}
+    assert folder.samples.values == {}
     assert "line 6" in folder.notes[0]
 
 
