@@ -184,7 +184,7 @@ def _gap_text(rule: Rule, case: Case, gaps: Sequence[Stretch]) -> str | None:
         during = [failure.why for failure in failures if gap.from_us <= failure.at_us <= gap.to_us]
         told.append(f"from {_moment(gap.from_us)} to {_moment(gap.to_us)}" + f" ({during[0]})" * bool(during))
     more = f" and {len(gaps) - GAPS_TOLD} times more" if len(gaps) > GAPS_TOLD else ""
-    return f"{rule.statistic} had no value {', '.join(told)}{more} of the run"
+    return f"{rule.statistic} had no value during the run {', '.join(told)}{more}"
 
 
 def _moment(at_us: int) -> str:
