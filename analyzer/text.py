@@ -55,6 +55,11 @@ def lines(report: Report, report_file: Path | None = None) -> list[Line]:
     )
     if report.advice:
         found.append(Line(Style.PLAIN, f"  Do first: {shown(report.advice[0], _WIDTH)}"))
+    if report.comparison is not None:
+        found.append(Line(Style.PLAIN, f"  Beside the baseline: {shown(report.comparison.text, 2 * _WIDTH)}"))
+        found += [
+            Line(Style.FAINT, f"    {shown(text, _WIDTH)}") for text in report.comparison.unlike[:_LINES]
+        ]
     found += [Line(Style.PLAIN, f"  Hint: {shown(hint, 2 * _WIDTH)}") for hint in report.hints]
     found += _totals(report)
     if report_file is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.compared import Compared, Comparison
 
+_WIDTH: Final = 140
 _STYLES: Final = {
     Word.SAME: "green",
     Word.BETTER: "bold green",
@@ -42,13 +43,17 @@ def print_comparison(found: Comparison, console: Console, *, quiet: bool = False
         )
     for where, row in _rows(found):
         table.add_row(*_cells(where, row))
-    console.print(table)
+    # Lines that a narrow terminal wraps are better than numbers that it cuts.
+    console.print(table, width=max(console.width, _WIDTH), crop=False, soft_wrap=True)
 
 
 def _rows(found: Comparison) -> Iterable[tuple[str, Compared]]:
+    """Every rule; of an endpoint what is worse or better and its median, `--json` has the rest."""
     yield from (("rule", row) for row in found.rules)
     for endpoint in found.endpoints:
-        yield from ((shown(endpoint.name, 40), row) for row in endpoint.rows)
+        for at, row in enumerate(endpoint.rows):
+            if at == 0 or row.word in {Word.WORSE, Word.BETTER}:
+                yield shown(endpoint.name, 40), row
 
 
 def _cells(where: str, row: Compared) -> tuple[Text | str, ...]:

@@ -18,6 +18,7 @@ from loadproof.plan.overrides import Overrides
 from loadproof.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from distributed.run import Ended, Listen
@@ -47,6 +48,8 @@ def conduct(
     notes: tuple[str, ...],
     listen: Listen | None,
     *,
+    baselines: tuple[str, ...] = (),
+    unlike: bool = False,
     reports: Path,
     charts: Path,
     smoke: bool,
@@ -66,6 +69,7 @@ def conduct(
         raise UsageError(
             f"{host} is not this machine: if you may load it, say --yes or add it to the plan's `allow_hosts`"
         )
+    baselines = _alike(asked, baselines, reports, unlike=unlike)
     try:
         charts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,8 +98,31 @@ def conduct(
         console.print(f"not judged: `loadproof report {ended.folder}` does it", markup=False, soft_wrap=True)
         code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
     else:
-        code = _report(ended, charts, json_output=json_output, quiet=quiet, strict=strict)
+        beside = [word for baseline in baselines for word in ("--baseline", baseline)]
+        beside += ["--unlike"] if beside and unlike else []
+        code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
     return code if ended.signal is None else 128 + ended.signal
+
+
+def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool) -> tuple[str, ...]:
+    """The folders of the baselines; UsageError before the load if they cannot be compared with what it will be."""
+    if not words:
+        return ()
+    from analyzer.baselines import find_baselines
+    from analyzer.conditions import conditions
+    from analyzer.conditions import unlike as differing
+    from analyzer.folder import open_run
+
+    own = conditions(asked.plan, {"suite_sha256": asked.suite.sha256})
+    folders = find_baselines(words, reports, None, asked.plan.name)
+    sentences = []
+    for path in folders:
+        baseline = open_run(path)
+        sentences += differing(own, conditions(baseline.plan, baseline.manifest_raw), path.name)
+    if sentences and not unlike:
+        told = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
+        raise UsageError(f"the baselines are not alike:\n{told}\nsay --unlike to compare them all the same")
+    return tuple(map(str, folders))
 
 
 def _headline(asked: Asked) -> str:
@@ -111,10 +138,18 @@ def _headline(asked: Asked) -> str:
     )
 
 
-def _report(ended: Ended, charts: Path, *, json_output: bool, quiet: bool, strict: bool) -> int:
+def _report(
+    ended: Ended,
+    charts: Path,
+    beside: Sequence[str],
+    *,
+    json_output: bool,
+    quiet: bool,
+    strict: bool,
+) -> int:
     """Judge in a process of its own: the analyzer's memory and libraries are none of the generator's."""
     command = [sys.executable, "-m", "loadproof", "report", str(ended.folder), "--charts", str(charts)]
     flags = {"--json": json_output, "--quiet": quiet, "--strict": strict}
-    command += [flag for flag, wanted in flags.items() if wanted]
+    command += [*(flag for flag, wanted in flags.items() if wanted), *beside]
     code = subprocess.run(command, check=False, start_new_session=True).returncode
     return code if code >= 0 else ExitCode.INTERNAL
