@@ -89,12 +89,19 @@ def explanation(asked: Asked) -> list[str]:
         lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
     lines += ["", "judged by"]
     lines += [
-        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}"
+        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}{_held(one)}"
         for one in with_implied(plan, asked.rules)
     ]
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
+
+
+def _held(one: JudgedBy) -> str:
+    """How a limit comes about that is said by the baseline."""
+    if one.rule.relative is None:
+        return ""
+    return "  (the limit follows from the baseline; without --baseline it has no data)"
 
 
 def _abort(rule: JudgedBy) -> str:
