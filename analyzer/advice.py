@@ -23,6 +23,7 @@ _BY_CODE: Final = {
     "no_requests": "Run the scenarios once with --smoke and see what their tasks do.",
     "torn_epoch": "Find out what ended the worker (run.log, the machine's memory) and run again.",
     "books_open": "Compare the endpoints under Accounting: requests were lost or made without being counted.",
+    "quorum_lost": "See under Workers who went when, and why: the plan needs more of them in that region.",
     "region_missing": "Start workers in every region of the plan, or take the region out of the plan.",
     "generator_saturated": "Use more workers or machines, or fewer users: the generator, not the target, was slow.",
     "load_not_offered": (
@@ -33,6 +34,8 @@ _BY_CODE: Final = {
     "no_data": "See each rule's reason: make the run longer, fix the selector, or mark the rule optional.",
     "no_rules": "Give the plan rules: without one nothing is judged.",
     "worker_missing": "See in run.log why the worker never joined.",
+    "worker_away": "See under Workers when it was cut off, and look after its network.",
+    "worker_left": "Somebody stopped this worker; its journal is whole, so nothing is missing.",
     "task_errors": "Look at the exceptions under Errors: a scenario is broken, or the target's answer surprised it.",
     "untracked": "Use the project's own client where every request must be accounted for.",
     "generator_busy": "Use more workers: this one had little processor time to spare.",

@@ -148,7 +148,7 @@ class RunFolder:
         return planned_by(self.plan)
 
 
-def _absences(notes: Sequence[AbsenceNote]) -> tuple[Absence, ...]:
+def _absences(notes: tuple[AbsenceNote, ...]) -> tuple[Absence, ...]:
     return tuple(Absence(note.who, note.from_us, note.until_us, note.why) for note in notes)
 
 

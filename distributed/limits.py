@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadproof.plan.model import JOIN_TIMEOUT_US
 from loadproof.verdict import evidence
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 def limits_us(plan: Plan) -> tuple[int, ...]:
     """Every latency limit and goal of the plan, ascending."""
     return latency_limits_us([parse_rule(rule.text) for rule in plan.rules])
+
+
+def join_timeout_us(plan: Plan) -> int:
+    """How long the run of this plan waits for workers, where others start them."""
+    return JOIN_TIMEOUT_US if plan.join_timeout_us is None else plan.join_timeout_us
 
 
 def stop_timeout_us(plan: Plan) -> int:

@@ -17,6 +17,7 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerNode
 
 from distributed import locust_statistics, locustfile_messages, messages
+from distributed.absences import Absences
 from distributed.arrivals import period_of
 from distributed.lease import lease_clock_ns
 from distributed.live import LiveTotals
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
+LAST_US: Final = 1_000_000
 HEARD_LATELY_S: Final = 3.0
 """A connection that ends between two ends that both heard each other so lately was not given up by either: ZeroMQ
 does that after 6 s. So its process has ended."""
@@ -105,6 +107,8 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             else Shares(plan, plan.scenarios, {})
         )
         self.membership = Membership(len(self._shares.pieces), self._shares.deal)
+        self.absences = Absences()
+        """Workers whose load was given to others while they were silent."""
         self.changed = Event()
         """Set whenever a worker came, finished or was lost."""
         self.live = LiveTotals()
@@ -128,6 +132,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             hook._handlers = handlers  # noqa: SLF001
         self.port: int = self.server.port
         self.server.on_close = self._connection_ended
+        self.greenlet.spawn(self._keep_placed)
         self.target_user_count = plan.max_users
 
     # What Locust would do by itself, and must not.
@@ -208,7 +213,6 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             admitted.joined_us = max(0, clock.now_us())
         self.membership.begun = True
         self._tick()
-        self.greenlet.spawn(self._keep_placed)
 
     def _keep_placed(self) -> NoReturn:
         while True:
@@ -217,20 +221,20 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _tick(self) -> None:
         """Send what the membership wants sent, and note what it has noticed."""
-        assert self.clock is not None
+        now_us = None if self.clock is None else max(0, self.clock.now_us())
         # A move in the last second would come too late, and a worker whose clock is ahead may end before ours does.
-        if self.clock.now_us() >= self.plan.duration_us - 1_000_000:
+        if now_us is not None and now_us >= self.plan.duration_us - LAST_US:
             self.membership.over = True
         placements = self.membership.tick(lease_clock_ns())
         for notice in self.membership.notices():
-            now_us = max(0, self.clock.now_us())
-            if notice.change is Change.AWAY:
+            away = notice.change is Change.AWAY
+            self.folder.event(now_us, "worker_away" if away else "worker_back", notice.why, notice.worker)
+            if away:
                 self.live.forget(notice.worker)
-                self.folder.event(
-                    now_us, "worker_away", f"{notice.why}: others carry its load", notice.worker
-                )
-            else:
-                self.folder.event(now_us, "worker_back", notice.why, notice.worker)
+            if now_us is not None and away:
+                self.absences.begin(notice.worker, now_us, notice.why)
+            elif now_us is not None:
+                self.absences.end(notice.worker, now_us)
             self.changed.set()
         for placement in placements:
             self._send_placement(placement)
@@ -275,8 +279,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         elif self.clock is not None and (placement := membership.latest(worker)) is not None:
             # It was said before, and lost with its connection or still on its way.
             self._send_placement(placement)
-        if self.clock is not None:
-            self._tick()
+        self._tick()
 
     def _connection_ended(self, worker: str) -> None:
         admitted = self.admitted.get(worker)
@@ -284,6 +287,11 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             return
         if time.monotonic() - admitted.heard_s < HEARD_LATELY_S:
             self.membership.close(worker, lease_clock_ns())
+
+    @property
+    def here(self) -> set[str]:
+        """The workers that may be given load."""
+        return {seat.worker for seat in self.membership.present}
 
     def at_work(self) -> list[Seat]:
         """Who carries load, or did to the end."""

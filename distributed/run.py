@@ -18,7 +18,7 @@ from locust.exception import RPCError
 from distributed import target_service
 from distributed.clock import RunClock
 from distributed.hosts import is_loopback
-from distributed.limits import limits_us
+from distributed.limits import join_timeout_us, limits_us
 from distributed.link.keys import Shared, make_keys, master_text, worker_text
 from distributed.link.sockets import Server, use
 from distributed.master import Master
@@ -31,7 +31,7 @@ from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
 from distributed.trouble import Trouble
 from distributed.watch import Stop, Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import UsageError
+from loadproof.errors import QuorumError, UsageError
 from loadproof.measure.scrub import Scrubber
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.prometheus import token_variable
@@ -62,7 +62,6 @@ class Listen:
     port: int
     keys: MasterKeys | None
     """None makes throw-away keys for workers of the same user on this machine."""
-    join_s: float
     say: Callable[[str], None]
 
 
@@ -139,6 +138,7 @@ class _Run:
         self.workers: dict[str, Child] = {}
         self.target: Child | None = None
         self.master: Master | None = None
+        self.watch: Watch | None = None
         self.trouble = Trouble(plan)
         folder.on_sample = self.trouble.sample
         self.prometheus = Sampler(plan, folder, os.environ)
@@ -209,16 +209,19 @@ class _Run:
         master.on_quit = self._locustfile_ends
         if listen is None:
             self._start_workers(url, of_workers)
-            self._wait_for_workers(planned, JOIN_S)
+            patience_us = plan.join_timeout_us
+            self._wait_for_workers(planned, JOIN_S if patience_us is None else patience_us / 1e6)
         else:
             listen.say(
                 f"waiting for {len(planned)} worker{'s'[: len(planned) != 1]} at {listen.host}:{server.port}"
             )
-            self._wait_for_workers(planned, listen.join_s, listen.say)
+            self._wait_for_workers(planned, join_timeout_us(plan) / 1e6, listen.say)
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
         if self.stop.by is None:
             master.begin_load(self.run, clock)
-            watch = Watch(plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show)
+            watch = self.watch = Watch(
+                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
+            )
             sampler = gevent.spawn(watch.sample, self._processes(url))
             if not self.options.smoke:
                 self.prometheus.start(clock, watch.unwritable)
@@ -282,29 +285,29 @@ class _Run:
         """Until all are here, or those that are not will not come."""
         assert self.master is not None
         deadline = time.monotonic() + patience_s
-        here: set[str] = set()
+        known: set[str] = set()
         while time.monotonic() < deadline:
             if self.stop.by is not None:
                 return
-            new = [worker for worker in self.master.admitted if worker not in here]
-            here.update(new)
-            if say is not None and new:
-                say(f"{', '.join(new)} joined: {len(here)} of {len(planned)}")
+            here = self.master.here
+            if say is not None and here - known:
+                say(f"{', '.join(sorted(here - known))} joined: {len(here)} of {len(planned)}")
+            known = here
             dead = [
-                worker
-                for worker, child in self.workers.items()
-                if worker not in self.master.admitted and not child.running()
+                worker for worker, child in self.workers.items() if worker not in here and not child.running()
             ]
-            if len(self.master.admitted) + len(dead) >= len(planned):
+            if len(here) + len(dead) >= len(planned):
                 break
             self.master.changed.wait(timeout=TICK_S)
             self.master.changed.clear()
-        if not self.master.admitted and say is not None:
+        here = self.master.here
+        if not here and say is not None:
             raise UsageError(f"no worker joined within {patience_s:.0f} s: nothing was run")
-        if not self.master.admitted:
+        if not here:
             raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{tail(self.folder.log)}")
+        self._require_quorum(here, patience_s)
         for seat in planned:
-            if seat.worker not in self.master.admitted:
+            if seat.worker not in here:
                 what = "never joined"
                 if (child := self.workers.get(seat.worker)) is not None:
                     status = child.process.returncode
@@ -312,7 +315,17 @@ class _Run:
                     what += "is still starting" if child.running() else f"ended with status {status}"
                 self.folder.event(None, "worker_lost", what, seat.worker)
                 if say is not None:
-                    say(f"{seat.worker} {what}: the run starts without it and will be INVALID")
+                    say(f"{seat.worker} {what}: the run starts without it")
+
+    def _require_quorum(self, here: set[str], patience_s: float) -> None:
+        for region in self.plan.regions:
+            count = sum(seat.worker in here for seat in seats((region,)))
+            if count < region.quorum:
+                raise QuorumError(
+                    f"region {region.name} has {count} of the {region.quorum} worker{'s'[: region.quorum != 1]} "
+                    f"that it needs after {patience_s:.0f} s: nothing was run; start them, wait longer, or lower "
+                    "its `quorum`"
+                )
 
     def _processes(self, url: str) -> dict[str, list[int]]:
         """What is sampled: the roots of the process trees of generator and, where it is local, target."""
@@ -359,6 +372,8 @@ class _Run:
             locust_counted=int(self.master.environment.stats.total.num_requests),
             dropped_messages=self.master.dropped_messages,
             refused_connections=dict(self.master.server.refused),
+            absences=self.master.absences.documents(),
+            quorum_lost=[] if self.watch is None else self.watch.quorum_lost.documents(),
             clock_offset_us_max=self.master.clock_error_us,
             closed=True,
         )

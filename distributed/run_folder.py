@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,23 +95,6 @@ class RunFolder:
             f"{self.path} cannot be written: {error.strerror}; free space there: what the workers measured is kept "
             f"in {self.worker_journals}"
         )
-
-
-@dataclass(frozen=True)
-class Absence:
-    """A worker or region that was not there, for the manifest; `until_us` None means to the end."""
-
-    who: str
-    from_us: int
-    until_us: int | None
-    why: str
-
-
-def end_absence(absences: list[Absence], who: str, until_us: int) -> None:
-    """Note that the last absence of this worker or region is over."""
-    for position, absence in enumerate(absences):
-        if absence.who == who and absence.until_us is None:
-            absences[position] = replace(absence, until_us=until_us)
 
 
 def utc_now() -> datetime.datetime:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from gevent.event import Event
 
-from distributed.limits import stop_timeout_us
+from distributed.absences import Absences
+from distributed.limits import join_timeout_us, stop_timeout_us
 from distributed.live import View
 from distributed.resources import sample_resources
 from loadproof.errors import RunFolderError
@@ -69,6 +70,7 @@ class Watch:
         self._trouble = trouble
         self._show_view = show
         self._showing = True
+        self.quorum_lost = Absences()
         self._unwritable: RunFolderError | None = None
 
     def until_settled(self) -> None:
@@ -77,7 +79,7 @@ class Watch:
         phase: str | None = None
         patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
-        while not all(admitted.settled for admitted in master.epochs):
+        while self._goes_on(asked_us):
             if self._unwritable is not None:
                 raise self._unwritable
             now = clock.now_us()
@@ -96,12 +98,41 @@ class Watch:
                 asked_us = now if asked_us is None else asked_us
             if asked_us is None and self._stop.by is None:
                 self._heed_aborts(now)
+            if asked_us is None and self._stop.by is None:
+                self._heed_quorum(now)
             self._notice_deaths()
             if asked_us is not None and now > asked_us + patience_us:
                 for worker in list(master.admitted):
                     master.lose(worker, "its journal did not end in time")
             self._show(draining=asked_us is not None)
             self._stop.asked.wait(timeout=TICK_S)
+
+    def _goes_on(self, asked_us: int | None) -> bool:
+        """Some journal has not ended, or another worker may still come."""
+        settled = all(admitted.settled for admitted in self._master.epochs)
+        return not settled or (asked_us is None and not self._workers)
+
+    def _heed_quorum(self, now_us: int) -> None:
+        """Note which regions have too few workers; end a run for which they do not come back in time."""
+        present = [seat.region for seat in self._master.membership.present]
+        for region in self._plan.regions:
+            since_us = self.quorum_lost.since_us(region.name)
+            missing = present.count(region.name) < region.quorum
+            if missing and since_us is None:
+                why = f"fewer than {region.quorum} worker{'s'[: region.quorum != 1]}"
+                self.quorum_lost.begin(region.name, max(0, now_us), why)
+                self._folder.event(now_us, "quorum_lost", why, region.name)
+            elif not missing and since_us is not None:
+                self.quorum_lost.end(region.name, now_us)
+                self._folder.event(now_us, "quorum_back", "its workers are back", region.name)
+            elif (
+                since_us is not None and now_us - since_us > join_timeout_us(self._plan) and not self._workers
+            ):
+                self._stop.by = "quorum"
+                self._stop.why = f"region {region.name} had too few workers for too long"
+                self._stop.at_ns = time.monotonic_ns()
+                self._folder.event(now_us, "stop", self._stop.why, region.name)
+                self._stop.asked.set()
 
     def sample(self, processes: dict[str, list[int]]) -> None:
         """Write down what these processes take, once a second, until killed."""

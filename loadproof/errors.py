@@ -7,6 +7,7 @@ LoadproofError                 something to tell the user: what happened, where,
 ├── UnitError                  a number with a unit cannot be read
 ├── JournalError               a journal is damaged or cannot be written
 ├── RunFolderError             a run folder lacks what a report needs
+├── QuorumError                fewer workers came than the plan needs
 ├── TargetError                the target does not answer as it must before the first user
 ├── UndeclaredNameError        a user class used a check or metric that it did not declare
 └── RequestError               a request failed; its text is the same for the same cause
@@ -116,6 +117,10 @@ class JournalError(LoadproofError):
 
 class RunFolderError(UsageError):
     pass
+
+
+class QuorumError(LoadproofError):
+    exit_code = ExitCode.INVALID
 
 
 class TargetError(UsageError):

@@ -24,8 +24,8 @@ def master(
         int, typer.Option(min=0, max=65535, envvar="LOCUST_MASTER_BIND_PORT", help="Port to listen at.")
     ] = options.MASTER_PORT,
     join_timeout: Annotated[
-        str, typer.Option(help="How long to wait for all workers before the run starts without some.")
-    ] = "5m",
+        str | None, typer.Option(help="How long to wait for workers, in place of the plan's word.")
+    ] = None,
     users: options.Users = None,
     spawn_rate: options.SpawnRate = None,
     duration: options.Duration = None,
@@ -62,13 +62,14 @@ def master(
     from loadproof.cli.conducted import conduct, overrides
     from loadproof.errors import UsageError
     from loadproof.plan.model import EMBEDDED
-    from loadproof.units import parse_duration
 
     if keys is None and not is_loopback(bind):
         raise UsageError(
             f"without keys a master listens on loopback only, and {bind} is not: make a key set with "
             "`loadproof keys DIR PLAN` and name it with --keys DIR"
         )
+    if join_timeout is not None:
+        settings = [*(settings or ()), f"join_timeout={join_timeout}"]
     changes = overrides(
         users=users,
         duration=duration,
@@ -85,7 +86,6 @@ def master(
         env=env,
         config_file=config_file,
     )
-    join_us = parse_duration(join_timeout)
     of_master = None if keys is None else read_master_keys(keys)
     if json_output:
         # A locustfile prints what it likes, and standard output is for the results alone.
@@ -104,7 +104,7 @@ def master(
     return conduct(
         asked,
         (),
-        Listen(bind, port, of_master, join_us / 1_000_000, say),
+        Listen(bind, port, of_master, say),
         reports=reports,
         charts=charts,
         smoke=False,

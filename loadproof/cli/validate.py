@@ -86,7 +86,8 @@ def explanation(asked: Asked) -> list[str]:
     lines += ["", "from where"]
     for region in plan.regions:
         cap = "" if region.max_users is None else f", at most {format_count(region.max_users)} users"
-        lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{cap}")
+        need = "" if region.quorum == 1 else f", at least {region.quorum} of them"
+        lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{need}{cap}")
     lines += ["", "judged by"]
     lines += [
         f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}{_held(one)}"

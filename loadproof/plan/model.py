@@ -11,6 +11,7 @@ from loadproof.errors import Position  # noqa: TC001 pydantic needs it when the 
 from loadproof.plan.flows import Flow  # noqa: TC001 as above
 
 EMBEDDED: Final = "embedded"
+JOIN_TIMEOUT_US: Final = 300_000_000
 RATE_PERIOD_S: Final = 1_000_000
 """Arrival rates are whole numbers of arrivals in so many seconds."""
 
@@ -48,12 +49,16 @@ class Phase(_Frozen):
 
 
 class Region(_Frozen):
-    """Where load comes from; `weight` None means by the number of workers; `max_users` None means no cap."""
+    """Where load comes from; `weight` None means by the number of workers; `max_users` None means no cap.
+
+    `quorum` of its workers are the least that the run may start or go on with.
+    """
 
     name: str
     workers: int = 1
     max_users: int | None = None
     weight: float | None = None
+    quorum: int = 1
 
 
 class RuleText(_Frozen):
@@ -103,6 +108,8 @@ class Plan(_Frozen):
     seed: int | None = None
     stop_timeout_us: int | None = None
     """None means the default of the verdict's rules: max(30 s, twice the largest latency limit)."""
+    join_timeout_us: int | None = None
+    """How long to wait for workers, before the load and for a quorum that is lost in its course; None: `JOIN_TIMEOUT_US`."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts besides loopback that this plan may load without `--yes`."""
     tolerate: Tolerate = Tolerate()

@@ -38,6 +38,7 @@ KEYS: Final = (
     "prometheus",
     "seed",
     "stop_timeout",
+    "join_timeout",
     "allow_hosts",
     "tolerate",
     "overlays",
@@ -105,6 +106,7 @@ class _Sections:
         prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout"))
+        join_timeout = read("join_timeout", lambda node: values.duration(node, "join_timeout"))
         allow_hosts = read("allow_hosts", self._allow_hosts)
         tolerate = read("tolerate", self._tolerate)
         if values.mistakes or name is None or load is None:
@@ -121,6 +123,7 @@ class _Sections:
             rules=rules or (),
             seed=seed,
             stop_timeout_us=stop_timeout,
+            join_timeout_us=join_timeout,
             allow_hosts=allow_hosts or (),
             tolerate=tolerate or Tolerate(),
             flows=flows or (),
@@ -214,7 +217,7 @@ class _Sections:
     def _region(self, node: Node) -> Region | None:
         values = self.values
         given = values.entries(
-            node, "a region", ("name", "workers", "max_users", "weight"), required=("name",)
+            node, "a region", ("name", "workers", "quorum", "max_users", "weight"), required=("name",)
         )
         if given is None:
             return None
@@ -230,7 +233,10 @@ class _Sections:
             weight = values.weight(given["weight"], name or "region")
         if name is None or workers is None:
             return None
-        return Region(name=name, workers=workers, max_users=max_users, weight=weight)
+        quorum: int | None = 1
+        if "quorum" in given:
+            quorum = values.integer(given["quorum"], "quorum", 0, workers)
+        return Region(name=name, workers=workers, max_users=max_users, weight=weight, quorum=quorum or 0)
 
     def _rules(self, node: Node) -> tuple[RuleText, ...]:
         items = self.values.items(node, "rules", "rules") or ()

@@ -40,6 +40,8 @@ def dump_plan(plan: Plan) -> str:
         document["seed"] = plan.seed
     if plan.stop_timeout_us is not None:
         document["stop_timeout"] = duration_text(plan.stop_timeout_us)
+    if plan.join_timeout_us is not None:
+        document["join_timeout"] = duration_text(plan.join_timeout_us)
     if plan.allow_hosts:
         document["allow_hosts"] = list(plan.allow_hosts)
     if plan.tolerate != Tolerate():
@@ -100,6 +102,8 @@ def _per_second(arrivals: int) -> str:
 
 def _region(region: Region) -> _OneLine:
     written = _OneLine(name=region.name, workers=region.workers)
+    if region.quorum != 1:
+        written["quorum"] = region.quorum
     if region.max_users is not None:
         written["max_users"] = region.max_users
     if region.weight is not None:

@@ -51,6 +51,16 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """Somebody of the cluster was not there from one instant to another; `until_us` None means to the end."""
+
+    who: str
+    from_us: int
+    until_us: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     run: str
     planned: tuple[tuple[str, str], ...]
@@ -66,6 +76,10 @@ class RunFacts:
     """Requests in Locust's own statistics on the master."""
     lost: dict[str, str] = field(default_factory=dict)
     """Worker -> what became of it, in words."""
+    absences: tuple[Absence, ...] = ()
+    """Workers whose load others had to take over."""
+    quorum_lost: tuple[Absence, ...] = ()
+    """Regions with fewer workers than the plan needs there."""
     target_count_lost: str | None = None
     """Why a target that counts could not be asked; None where it was, or does not count."""
     goes_on: bool = False

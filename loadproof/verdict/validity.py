@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.accounting import Books
     from loadproof.verdict.case import Case
+    from loadproof.verdict.facts import Absence
     from loadproof.verdict.rule import Rule
 
+LATE_US: Final = 2 * SECOND_US
+"""Before the end of the load, by which a worker that ends has left."""
 SHOWN: Final = 5
 """Texts of one kind that a reason quotes."""
 
@@ -64,6 +67,29 @@ def _evidence_reasons(case: Case, books: Books) -> Iterator[Reason]:
             text = f"{worker} never came" + (f": {why}" if why else "")
             # Its load either was taken over, or `load_not_offered` says so.
             yield Reason(Verdict.WARN, "worker_missing", text)
+    yield from _absence_reasons(case)
+
+
+def _absence_reasons(case: Case) -> Iterator[Reason]:
+    """Whoever went before the end, or was cut off for longer than a lease."""
+    facts = case.facts
+    for gap in facts.quorum_lost:
+        text = f"region {gap.who} had fewer workers than its quorum {_from_to(gap)}"
+        yield Reason(Verdict.INVALID, "quorum_lost", text)
+    for gap in facts.absences:
+        text = f"{gap.who} was not heard of {_from_to(gap)} ({gap.why}), and others carried its load"
+        yield Reason(Verdict.WARN, "worker_away", text)
+    if facts.smoke:
+        return
+    for epoch in facts.epochs:
+        if epoch.complete and epoch.last_us is not None and epoch.last_us < case.timeline.end_us - LATE_US:
+            text = f"{epoch.worker} left in order after {format_duration(epoch.last_us)}, and others carried its load"
+            yield Reason(Verdict.WARN, "worker_left", text)
+
+
+def _from_to(gap: Absence) -> str:
+    until = "to the end" if gap.until_us is None else f"to {format_duration(gap.until_us)}"
+    return f"from {format_duration(gap.from_us)} {until}"
 
 
 def _mix_reasons(case: Case) -> Iterator[Reason]:

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+
+from loadproof.measure.journal import Journal
 
 VISITOR = """\
 from locust import FastHttpUser, constant, task
@@ -99,6 +102,15 @@ def seconds_of_load(folder):
     samples = folder / "samples.jsonl"
     lines = samples.read_text().splitlines() if samples.is_file() else []
     return max((json.loads(line)["at_us"] for line in lines if line.endswith("}")), default=0) // 1_000_000
+
+
+def active_users(folder):
+    """User-seconds of each whole second of run time by all journals of a run, to a tenth of a user."""
+    spent = Counter()
+    for path in (folder / "journals").iterdir():
+        for interval in Journal(path).intervals():
+            spent[interval.second] += sum(interval.user_us.values())
+    return [round(spent[second] / 1e6, 1) for second in range(max(spent) + 1)]
 
 
 def kill(pid, number=signal.SIGKILL):
