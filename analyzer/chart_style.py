@@ -12,7 +12,11 @@ BLUE: Final = "#1f6fc4"
 SKY: Final = "#5aa9e6"
 ORANGE: Final = "#d9730d"
 RED: Final = "#d13438"
+RUST: Final = "#9f4d00"
+"""For words, for which orange is too light."""
 GREEN: Final = "#2f8f5b"
+HEAT: Final = (47, 127, 224)
+"""Red, green, blue of the heat map; its strength is opacity, so that it reads on both papers."""
 """Series colours keep apart under the common colour blindnesses."""
 DARK: Final = {
     INK: "#e4e8f0",
@@ -23,6 +27,7 @@ DARK: Final = {
     SKY: "#8fcaf5",
     ORANGE: "#f09a4a",
     RED: "#f0666a",
+    RUST: "#f0a45c",
     GREEN: "#58bd85",
 }
 """What the page's dark theme puts in each colour's place."""

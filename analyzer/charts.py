@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.chart_style import BLUE, FAINT, GREEN, ORANGE, RED, SKY
 from analyzer.escape import shown
-from analyzer.layers import Size, Spec, layered, whole_seconds
-from loadproof.units import format_duration, format_rate
+from analyzer.heat_map import heat_map
+from analyzer.layers import Size, Spec, end_s, layered, whole_seconds
+from analyzer.stays import stays, worker_stays
+from loadproof.units import format_duration, format_rate, format_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from analyzer.model import Report, Second
+    from analyzer.model import Report, ResourceLine, Second
     from loadproof.verdict.result import RuleResult
 
 LOG_SPREAD: Final = 30
 """A latency chart turns logarithmic when its largest value is this many times its smallest median."""
 LIMIT_LINES: Final = 4
-WIDE: Final = Size(925, 250, points=600)
+FAR: Final = 20
+"""A latency limit that is so many times the largest value is named and not drawn: it would press the lines flat."""
+WIDE: Final = Size(980, 250, points=600)
 NARROW: Final = Size(285, 210, points=250)
 
 
@@ -69,19 +73,74 @@ def latency(report: Report, size: Size) -> Spec:
         for rule, bound in _limits(report.rules, {"mean", "max"}, prefix="p")
     ]
     medians = [value["v"] for value in values if value["series"] == "P50" and value["v"]]
-    largest = max([value["v"] for value in values if value["v"]] + [line["v"] for line in lines], default=0)
+    highest = max([value["v"] for value in values if value["v"]], default=0)
+    far = [line["label"] for line in lines if highest and line["v"] > FAR * highest]
+    lines = [line for line in lines if line["label"] not in far]
+    largest = max([highest, *(line["v"] for line in lines)])
     logarithmic = bool(medians) and largest > LOG_SPREAD * min(medians)
     return layered(
         report,
         size,
         title="Latency of ok requests",
         subtitle=_note("percentiles of each second", "worst", step)
-        + (", logarithmic" if logarithmic else ""),
+        + (", logarithmic" if logarithmic else "")
+        + (f", far above: {', '.join(far)}" if far else ""),
         y_title="latency (ms)",
         values=values,
         colours={"P50": SKY, "P95": BLUE, "P99": ORANGE},
         lines=lines,
         logarithmic=logarithmic,
+    )
+
+
+def errors(report: Report, size: Size) -> Spec:
+    """What ended badly in each second: failed, ended by us, and starts that were dropped."""
+    step, seconds = _downsampled(report.timeline, size.points)
+    colours = {"failed": RED, "unfinished": ORANGE} | ({"dropped": SKY} if report.plan.open else {})
+    fields = {"failed": "failed", "unfinished": "unfinished", "dropped": "starts_dropped"}
+    values = [
+        _point(row, name, _mean([getattr(one, fields[name]) for one in row if one.users is not None]))
+        for row in seconds
+        for name in colours
+    ]
+    return layered(
+        report,
+        size,
+        title="Errors",
+        subtitle=_note("what ended badly in each second", "mean", step),
+        y_title="a second",
+        values=values,
+        colours=colours,
+        filled="failed",
+    )
+
+
+def resources(report: Report, size: Size) -> Spec:
+    """Processors and memory of target and generator, as shares of what they may use, with the plan's limits."""
+    end = end_s(report)
+    step = max(1, -(-end // size.points))
+    values = []
+    for line in _shares(report):
+        grouped: dict[int, list[float]] = {}
+        for second, value in line.points:
+            grouped.setdefault(second // step, []).append(value)
+        values += [
+            {"t": (number + 0.5) * step, "series": line.name, "v": round(100 * max(found), 3)}
+            for number, found in sorted(grouped.items())
+        ]
+    lines = [
+        {"v": 100 * bound, "label": f"{shown(rule.statistic, 30)} {rule.operator} {format_ratio(bound)}"}
+        for rule, bound in _limits(report.rules, {f"resource({name})" for name in _SHARES})
+    ]
+    return layered(
+        report,
+        size,
+        title="Resources",
+        subtitle=_note("share of what may be used", "highest", step),
+        y_title="share (%)",
+        values=values,
+        colours=_SHARES,
+        lines=lines,
     )
 
 
@@ -153,11 +212,21 @@ def lag(report: Report, size: Size) -> Spec:
     )
 
 
+_SHARES: Final = {
+    "target.cpu": ORANGE,
+    "target.memory": RED,
+    "generator.cpu": BLUE,
+    "generator.memory": SKY,
+}
 CHARTS: Final = (
     Chart("throughput", "Throughput", throughput),
     Chart("latency", "Latency", latency),
     Chart("users", "Users", users),
 )
+HEAT_MAP: Final = Chart("heatmap", "Latency heat map", heat_map)
+ERRORS: Final = Chart("errors", "Errors", errors)
+RESOURCES: Final = Chart("resources", "Resources", resources)
+WORKERS: Final = Chart("workers", "Workers", worker_stays)
 STARTS: Final = Chart("starts", "Starts", starts)
 LAG: Final = Chart("lag", "The generator's own lag", lag)
 
@@ -169,7 +238,21 @@ def charts_of(report: Report) -> tuple[Chart, ...]:
         for second in report.timeline
         for lag_us in (second.pacer_lag_p99_us, second.receive_lag_p99_us, second.user_wait_p99_us)
     )
-    return (*CHARTS, *([STARTS] if report.plan.open else ()), *([LAG] if has_lag else ()))
+    bad = any(row.failed or row.unfinished or row.starts_dropped for row in report.timeline)
+    wanted = (
+        (HEAT_MAP, bool(report.latency_map.columns)),
+        *((chart, True) for chart in CHARTS),
+        (ERRORS, bad),
+        (STARTS, report.plan.open),
+        (RESOURCES, bool(_shares(report))),
+        (LAG, has_lag),
+        (WORKERS, bool(stays(report))),
+    )
+    return tuple(chart for chart, shows in wanted if shows)
+
+
+def _shares(report: Report) -> list[ResourceLine]:
+    return [line for line in report.resource_lines if line.name in _SHARES and line.points]
 
 
 def to_svg(spec: Spec) -> str:

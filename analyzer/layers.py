@@ -1,22 +1,27 @@
-"""One chart as layers of a Vega-Lite spec: phases as bands, lines over them, limits across all."""
+"""One chart as layers of a Vega-Lite spec: phases and events as bands, lines over them, limits across all.
+
+A layer whose name begins with `time_` moves with the time axis; the page's script zooms these and no others.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.axes import CLOCK, log_ticks, time_ticks, y_scale
-from analyzer.chart_style import CONFIG, FAINT, INK, PAPER
+from analyzer.chart_style import CONFIG, FAINT, INK, PAPER, RED, RUST
 from analyzer.escape import shown
+from analyzer.happenings import fault_spans, marks
 from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analyzer.model import Report, Second
-    from loadproof.plan.model import Phase
 
 Spec = dict[str, Any]
+LINES: Final = "time_lines"
+"""The layer whose data a chart's readout speaks of."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,19 @@ def layered(
         "field": "series",
         "type": "nominal",
         "scale": {"domain": list(colours), "range": list(colours.values())},
-        "legend": {"title": None}
+        "legend": {"title": None, "columns": 2 if size.narrow else 0}
         | ({"symbolDash": {"expr": f"datum.value === '{dashed}' ? [3, 2] : []"}} if dashed else {}),
     }
-    x = {
-        "field": "t",
-        "type": "quantitative",
-        "title": "run time (h:mm:ss)" if end >= 3600 else "run time (m:ss)",
-        "scale": {"domain": [0, end], "nice": False},
-        "axis": {"values": time_ticks(end, 4 if size.narrow else 9), "labelExpr": CLOCK, "grid": False},
-    }
+    x = time_axis(size, end)
     scale = y_scale(values, lines, logarithmic)
     ticks = {"values": log_ticks(*scale["domain"])} if logarithmic else {"tickCount": 5}
     axis = {**ticks, "minExtent": 42, "labelExpr": "format(datum.value, ',.12~g')"}
     y = {"field": "v", "type": "quantitative", "title": y_title, "scale": scale, "axis": axis}
-    layers: list[Spec] = _bands(report.plan.load, size, end)
+    layers: list[Spec] = background(report, end)
     if filled:
         layers.append(
             {
+                "name": "time_area",
                 "data": {"values": [value for value in values if value["series"] == filled]},
                 "mark": {"type": "area", "opacity": 0.14, "color": colours[filled]},
                 "encoding": {"x": x, "y": y},
@@ -80,6 +80,7 @@ def layered(
         )
     layers.append(
         {
+            "name": LINES,
             "data": {"values": values},
             "mark": {"type": "line", "interpolate": "linear", "strokeWidth": 1.6, "strokeJoin": "round"},
             "encoding": {
@@ -97,12 +98,17 @@ def layered(
     if lonely:
         layers.append(
             {
+                "name": "time_dots",
                 "data": {"values": lonely},
                 "mark": {"type": "circle", "size": 22, "opacity": 1},
                 "encoding": {"x": x, "y": y, "color": colour},
             }
         )
-    layers.extend(_limit_layers(lines))
+    layers.extend([*foreground(report, size, end), *limit_layers(lines)])
+    return framed(size, title, subtitle, layers)
+
+
+def framed(size: Size, title: str, subtitle: str, layers: list[Spec]) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": size.width,
@@ -111,12 +117,22 @@ def layered(
         "padding": 8,
         "title": {
             "text": title,
-            "subtitle": subtitle.split(", ", 1) if size.narrow else subtitle,
+            "subtitle": subtitle.split(", ") if size.narrow else subtitle,
             "anchor": "start",
             "frame": "group",
         },
         "layer": layers,
         "config": CONFIG,
+    }
+
+
+def time_axis(size: Size, end: int, field: str = "t") -> Spec:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": "run time (h:mm:ss)" if end >= 3600 else "run time (m:ss)",
+        "scale": {"domain": [0, end], "nice": False},
+        "axis": {"values": time_ticks(end, 4 if size.narrow else 9), "labelExpr": CLOCK, "grid": False},
     }
 
 
@@ -132,44 +148,110 @@ def whole_seconds(timeline: Sequence[Second]) -> Sequence[Second]:
     return timeline[:-1] if sliver else timeline
 
 
-def _bands(load: Sequence[Phase], size: Size, end: int) -> list[Spec]:
-    """Every second phase shaded, and each phase's name where it fits."""
-    shades, names = [], []
+def background(report: Report, end: int) -> list[Spec]:
+    """Every second phase shaded, and the stretches in which a fault was injected."""
+    shades = []
     start_us = 0
-    for index, phase in enumerate(load):
+    for index, phase in enumerate(report.plan.load):
         start, stop = start_us / 1_000_000, (start_us + phase.duration_us) / 1_000_000
         start_us += phase.duration_us
         if index % 2:
             shades.append({"from": start, "to": stop})
-        room = int((stop - start) / end * size.width / 6.5) - 1
+    faults = [{"from": begin, "to": min(to, end)} for begin, to, _ in fault_spans(report.events, end)]
+    return _rects("time_bands", shades, end, FAINT, 0.08) + _rects("time_faults", faults, end, RED, 0.13)
+
+
+def foreground(report: Report, size: Size, end: int, *, names: bool = True) -> list[Spec]:
+    """The names of phases and faults where they fit, and a line for each guard, abort, stop and lost worker."""
+    phases = []
+    start_us = 0
+    for phase in report.plan.load:
+        start, length = start_us / 1_000_000, phase.duration_us / 1_000_000
+        start_us += phase.duration_us
+        room = int(length / end * size.width / 6.5) - 1
         label = f"{phase.name} (warm-up)" if phase.warmup and len(phase.name) + 10 <= room else phase.name
         if room >= 3:
-            names.append({"t": start, "label": shown(label, room)})
-    x = {"field": "from", "type": "quantitative", "scale": {"domain": [0, end], "nice": False}}
+            phases.append({"t": start, "label": shown(label, room)})
+    faults = [
+        {"t": begin, "label": shown(name, room)}
+        for begin, to, name in fault_spans(report.events, end)
+        if (room := int((to - begin) / end * size.width / 6.5) - 1) >= 3
+    ]
+    moments = [
+        {"t": at, "label": shown(label, 14 if size.narrow else 40)} for at, label in marks(report, end)
+    ]
     layers: list[Spec] = []
-    if shades:
-        band = {"type": "rect", "color": FAINT, "opacity": 0.08}
-        layers.append({"data": {"values": shades}, "mark": band, "encoding": {"x": x, "x2": {"field": "to"}}})
     if names:
-        text = {
-            "type": "text",
-            "align": "left",
-            "baseline": "top",
-            "dx": 5,
-            "dy": 5,
-            "fontSize": 11,
-            "color": FAINT,
-        }
-        encoding = {
-            "x": {**x, "field": "t"},
-            "y": {"value": 0},
-            "text": {"field": "label", "type": "nominal"},
-        }
-        layers.append({"data": {"values": names}, "mark": text, "encoding": encoding})
+        layers += _texts("time_names", phases, end, FAINT, 5) + _texts(
+            "time_fault_names", faults, end, INK, 20
+        )
+    if moments:
+        line = {"type": "rule", "color": RUST, "strokeWidth": 1.4, "strokeDash": [2, 2]}
+        x = {"field": "t", "type": "quantitative", "scale": {"domain": [0, end], "nice": False}}
+        layers.append(
+            {"name": "time_moments", "data": {"values": moments}, "mark": line, "encoding": {"x": x}}
+        )
+        if names:
+            layers += _texts("time_moment_names", _apart(moments, end, size), end, RUST, 35)
     return layers
 
 
-def _limit_layers(lines: Sequence[dict[str, Any]]) -> list[Spec]:
+def _apart(moments: list[dict[str, Any]], end: int, size: Size) -> list[dict[str, Any]]:
+    """Those whose labels do not run into the one before; every moment keeps its line and its row of the events."""
+    kept: list[dict[str, Any]] = []
+    free_px = 0.0
+    for moment in moments:
+        at_px = moment["t"] / end * size.width
+        if at_px >= free_px:
+            kept.append(moment)
+            free_px = at_px + 6.5 * (len(moment["label"]) + 2)
+    return kept
+
+
+def _rects(name: str, values: list[dict[str, Any]], end: int, colour: str, opacity: float) -> list[Spec]:
+    if not values:
+        return []
+    x = {"field": "from", "type": "quantitative", "scale": {"domain": [0, end], "nice": False}}
+    mark = {"type": "rect", "color": colour, "opacity": opacity}
+    return [
+        {
+            "name": name,
+            "data": {"values": values},
+            "mark": mark,
+            "encoding": {"x": x, "x2": {"field": "to"}},
+        }
+    ]
+
+
+def _texts(name: str, values: list[dict[str, Any]], end: int, colour: str, down: int) -> list[Spec]:
+    """Labels in one row, `down` pixels below the upper edge, on a halo of paper."""
+    if not values:
+        return []
+    place = {"align": "left", "baseline": "top", "dx": 5, "dy": down, "fontSize": 11}
+    encoding = {
+        "x": {"field": "t", "type": "quantitative", "scale": {"domain": [0, end], "nice": False}},
+        "y": {"value": 0},
+        "text": {"field": "label", "type": "nominal"},
+    }
+    halo = {"color": PAPER, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round", "opacity": 0.7}
+    data = {"values": values}
+    return [
+        {
+            "name": f"{name}_halo",
+            "data": data,
+            "mark": {"type": "text", **place, **halo},
+            "encoding": encoding,
+        },
+        {
+            "name": name,
+            "data": data,
+            "mark": {"type": "text", **place, "color": colour},
+            "encoding": encoding,
+        },
+    ]
+
+
+def limit_layers(lines: Sequence[dict[str, Any]]) -> list[Spec]:
     if not lines:
         return []
     data = {"values": list(lines)}

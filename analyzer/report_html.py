@@ -1,8 +1,17 @@
-"""report.html: the whole report in one file that needs no network, no script and no font."""
+"""report.html: the whole report in one file that needs no network and no font.
+
+It can be read and printed without its script, which sorts tables and zooms charts. The page's policy lets that
+one script run, known by its hash, and nothing else: no name of a run could, even if it were not escaped.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
@@ -11,43 +20,150 @@ from markupsafe import Markup
 from analyzer import charts, wording
 from analyzer.chart_style import DARK
 from analyzer.escape import shown
+from analyzer.layers import LINES, end_s
+from analyzer.rule_bar import rule_bar
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.generator import STREAK
+from loadproof.verdict.result import RuleVerdict
 
 if TYPE_CHECKING:
-    from analyzer.model import Report
+    from collections.abc import Sequence
+
+    from analyzer.layers import Size, Spec
+    from analyzer.model import Group, Report
 
 _ROWS: Final = 200
 """Rows of one table that the page shows; the rest is counted and stands in results.json and the CSV files."""
+_ENDPOINTS: Final = 1_000
+_HEIGHTS: Final = {"heatmap": 270, "latency": 230, "errors": 150, "users": 150, "resources": 180}
+"""Of the plotting area of wide charts, where it is not `_HEIGHT`."""
+_HEIGHT: Final = 190
+_POINTS: Final = 1_800
+"""Half an hour second by second: what zooming into a line can show."""
+_UNITS: Final = {"throughput": "/s", "errors": "/s", "starts": "/s", "users": " users", "resources": " %"}
+"""What a readout writes behind a number; latencies and lags are milliseconds."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart drawn twice, with what its readout needs."""
+
+    name: str
+    title: str
+    about: str
+    wide: Markup
+    narrow: Markup
+    readings: dict[str, Any] | None = None
 
 
 def render(report: Report) -> bytes:
-    drawn = [
-        {
-            "name": chart.name,
-            "title": chart.title,
-            "wide": Markup(charts.to_svg(chart.spec(report, charts.WIDE))),  # noqa: S704 vl-convert escapes its text
-            "narrow": Markup(charts.to_svg(chart.spec(report, charts.NARROW))),  # noqa: S704 as above
-        }
-        for chart in charts.charts_of(report)
-        if report.timeline
-    ]
+    if not report.timeline:
+        return page(report, [])
+    drawn = []
+    for chart in charts.charts_of(report):
+        wide = chart.spec(report, _wide(chart.name))
+        narrow = chart.spec(report, replace(charts.NARROW, height=min(_wide(chart.name).height, 210)))
+        drawn.append(
+            Picture(
+                chart.name,
+                chart.title,
+                f"{wide['title']['text']}: {_plain(wide['title']['subtitle'])}",
+                Markup(charts.to_svg(wide)),  # noqa: S704 vl-convert escapes its text
+                Markup(charts.to_svg(narrow)),  # noqa: S704 as above
+                _readings(chart.name, wide, report),
+            )
+        )
     return page(report, drawn)
 
 
-def page(report: Report, drawn: list[dict[str, Any]]) -> bytes:
+def page(report: Report, drawn: Sequence[Picture]) -> bytes:
     """The page around charts that are drawn already."""
     command = report.manifest.get("command")
+    held = sum(rule.verdict is RuleVerdict.PASS for rule in report.rules)
+    data = {
+        "end": end_s(report),
+        "phases": _phases(report),
+        "charts": {one.name: one.readings for one in drawn if one.readings},
+    }
     text = _template().render(
         report=report,
         drawn=drawn,
+        data=_script_json(data),
         dark=DARK,
+        held=held,
         means=wording.VERDICT_MEANS[report.verdict],
         reasons=wording.by_weight(report.reasons),
         troubled=wording.in_trouble(report.rules),
+        endpoints=sorted(report.by_name, key=_slowest_first),
         command=" ".join(str(word) for word in command) if isinstance(command, list) else None,
     )
     return text.encode()
+
+
+def _wide(name: str) -> Size:
+    return replace(charts.WIDE, height=_HEIGHTS.get(name, _HEIGHT), points=_POINTS)
+
+
+def _slowest_first(group: Group) -> tuple[bool, int, str]:
+    of = group.totals.latency
+    return (of is None, -of.p95_us if of else 0, group.name)
+
+
+def _phases(report: Report) -> list[tuple[str, float, float]]:
+    """(name, from, to) in seconds; those of a plan with very many are not worth a button each."""
+    found, start = [], 0
+    for phase in report.plan.load:
+        found.append((shown(phase.name, 24), start / 1_000_000, (start + phase.duration_us) / 1_000_000))
+        start += phase.duration_us
+    return found if 1 < len(found) <= 12 else []
+
+
+def _readings(name: str, spec: Spec, report: Report) -> dict[str, Any] | None:
+    """What a chart shows at each moment, as numbers; None where it shows nothing of that kind."""
+    if name == charts.HEAT_MAP.name:
+        seen = report.latency_map
+        [cells] = [layer for layer in spec["layer"] if layer.get("name") == "time_map"]
+        return {
+            "step": seen.step,
+            "domain": cells["encoding"]["y"]["scale"]["domain"],
+            "columns": {str(number): column for number, column in seen.columns},
+        }
+    lines = next((layer for layer in spec["layer"] if layer.get("name") == LINES), None)
+    if lines is None:
+        return None
+    colour = lines["encoding"]["color"]["scale"]
+    values = lines["data"]["values"]
+    moments = sorted({value["t"] for value in values})
+    places = {moment: place for place, moment in enumerate(moments)}
+    series: dict[str, list[float | None]] = {name: [None] * len(moments) for name in colour["domain"]}
+    for value in values:
+        series[value["series"]][places[value["t"]]] = value["v"]
+    return {
+        "unit": _UNITS.get(name, "ms"),
+        "step": round(moments[1] - moments[0]) if len(moments) > 1 else 1,
+        "t": moments,
+        "series": series,
+        "colours": dict(zip(colour["domain"], colour["range"], strict=True)),
+    }
+
+
+def _plain(subtitle: str | list[str]) -> str:
+    return subtitle if isinstance(subtitle, str) else ", ".join(subtitle)
+
+
+def _script_json(data: dict[str, Any]) -> Markup:
+    """JSON for a script element, where `</script>` and `<!--` would be read even inside a string."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 see above
+
+
+@cache
+def _script() -> str:
+    return files("analyzer").joinpath("templates/report.js").read_text(encoding="utf-8")
+
+
+def _script_hash() -> str:
+    return base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode("ascii")
 
 
 @cache
@@ -67,6 +183,7 @@ def _template() -> jinja2.Template:
         "rate": format_rate,
         "bytes": format_bytes,
         "clock": wording.clock_text,
+        "second": lambda second: wording.clock_text(None if second is None else second * 1_000_000),
         "value": wording.value_text,
         "limit": wording.limit_text,
         "confidence": wording.confidence_text,
@@ -75,6 +192,14 @@ def _template() -> jinja2.Template:
         "counts": wording.count_rows,
         "books": wording.books_text,
         "lost": wording.lost_text,
+        "bar": rule_bar,
+        "change": wording.change_text,
     }
-    environment.globals |= {"most_rows": _ROWS, "lag_streak": STREAK}
+    environment.globals |= {
+        "most_rows": _ROWS,
+        "most_endpoints": _ENDPOINTS,
+        "lag_streak": STREAK,
+        "script": Markup(_script()),  # noqa: S704 a file of ours
+        "script_hash": _script_hash(),
+    }
     return environment.get_template("report.html.j2")

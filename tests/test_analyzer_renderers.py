@@ -1,6 +1,8 @@
 """What each renderer promises beside its golden files."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import math
@@ -243,14 +245,32 @@ def test_an_infinite_confidence_bound_is_readable():
 
 
 def test_html_escapes_every_name():
-    """The page of a hostile run holds no element and no attribute that a name brought in."""
+    """The page of a hostile run holds no element and no attribute that a name brought in, and one script of ours."""
     page = report_html.page(hostile(), []).decode()
+    data = page.partition('id="chart-data">')[2].partition("</script>")[0]
 
-    assert "<script" not in page
+    assert page.count("<script") == page.count("</script>") == 2
+    assert not set("<>&") & set(data)
+    assert [name for name, *_ in json.loads(data)["phases"]] == [
+        "<script>alert(1)</scrip…",
+        '=cmd|"/C calc"!A0',
+    ]
     assert "<b>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7*7 }}" in page
     assert all(mark not in page for mark in "\u202e\u2066\x07\x00\x1b\ufffe")
+
+
+def test_the_page_lets_only_its_own_script_run():
+    """The policy names the hash of the very script that the page ends with, and allows nothing else to run or load."""
+    page = report_html.page(hostile(), []).decode()
+    script = page.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = page.partition('http-equiv="Content-Security-Policy" content="')[2].partition('"')[0]
+
+    assert policy == (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    )
 
 
 @pytest.mark.parametrize(

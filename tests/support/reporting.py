@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from analyzer.heat import bucket_of
 from analyzer.hints import hints
 from analyzer.model import (
     ArrivalTotals,
@@ -15,8 +16,10 @@ from analyzer.model import (
     Generator,
     Group,
     Latency,
+    LatencyMap,
     MetricTotals,
     Report,
+    ResourceLine,
     ResourceTotals,
     Second,
     SeriesRow,
@@ -107,6 +110,25 @@ def timeline(
             )
         )
     return tuple(rows)
+
+
+def latency_map(seconds: tuple[Second, ...]) -> LatencyMap:
+    """Two modes a second, the slow one four times as slow and a fifth of the requests."""
+    columns = []
+    for second in seconds:
+        if second.p50_us is not None and second.ok:
+            fast, slow = bucket_of(second.p50_us), bucket_of(second.p50_us * 4)
+            columns.append((second.second, ((fast, second.ok - second.ok // 5), (slow, second.ok // 5))))
+    return LatencyMap(1, tuple(columns))
+
+
+def resource_lines(seconds: int = 40) -> tuple[ResourceLine, ...]:
+    """Half of the target's processors, a third of the generator's."""
+    return (
+        ResourceLine("generator.cpu", tuple((second, 0.33) for second in range(seconds))),
+        ResourceLine("target.cpu", tuple((second, 0.5) for second in range(seconds))),
+        ResourceLine("target.rss", tuple((second, 64e6) for second in range(seconds))),
+    )
 
 
 def plan(*, ramp_s: int = 10, steady_s: int = 30, users: int = 100) -> Plan:
