@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import gevent
 from gevent.event import Event
 
-from distributed import messages, resources
+from distributed import cgroup, messages, resources
 from distributed.replication import Sender, sync_failure
 from loadproof.measure.interval import Header
 from loadproof.measure.journal import JournalWriter, journal_name
@@ -68,7 +68,7 @@ class JournalKeeper:
     def close_intervals(self, clock: RunClock) -> NoReturn:
         """One a second, until killed."""
         self._cpu_ns = time.process_time_ns()
-        self._throttled_us = resources.throttled_us()
+        self._throttled_us = cgroup.throttled_us()
         self._steal_us = resources.steal_us()
         recorder = self._recorder
         while True:
@@ -113,7 +113,7 @@ class JournalKeeper:
 
     def _append(self) -> None:
         cpu_ns = time.process_time_ns()
-        throttled_us, steal_us = resources.throttled_us(), resources.steal_us()
+        throttled_us, steal_us = cgroup.throttled_us(), resources.steal_us()
         interval = self._recorder.close_interval(
             cpu_us=(cpu_ns - self._cpu_ns) // 1_000,
             throttled_us=_difference(throttled_us, self._throttled_us),

@@ -137,7 +137,9 @@ class Watch:
     def sample(self, processes: dict[str, list[int]]) -> None:
         """Write down what these processes take, once a second, until killed."""
         try:
-            sample_resources(self._folder, self._clock, processes)
+            prometheus = self._plan.prometheus
+            elsewhere = prometheus.resources if prometheus is not None else ()
+            sample_resources(self._folder, self._clock, processes, elsewhere)
         except RunFolderError as error:
             self.unwritable(error)
 

@@ -1,4 +1,4 @@
-"""Resources: a busy process reads as busy, a tree includes its children, absence is None."""
+"""Resources: a busy process reads as busy, a tree includes its children, absence is None, limits are its groups'."""
 
 import os
 import subprocess
@@ -6,9 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from distributed.resources import ProcessTree, memory_limit, steal_us, throttled_us, usable_cores
+from distributed import cgroup
+from distributed.cgroup import memory_limit, throttled_us, usable_cores
+from distributed.resources import ProcessTree, Used, steal_us
 
 BUSY = "import sys\nprint('up', flush=True)\nwhile True: pass"
 PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])"
@@ -34,10 +37,10 @@ def started():
 
 def test_the_first_reading_has_no_cpu_share(started):
     """CPU is a difference of two readings; the first one is None, not 0."""
-    share, resident = ProcessTree([started(BUSY).pid]).sample()
+    used = ProcessTree([started(BUSY).pid]).sample()
 
-    assert share is None
-    assert resident > 1_000_000
+    assert used.cpu is None
+    assert used.rss > 1_000_000
 
 
 @pytest.mark.parametrize("code", [BUSY, PARENT])
@@ -48,7 +51,7 @@ def test_a_spinning_process_uses_its_core_even_as_a_child(started, code):
     tree.sample()
     begin, before = time.monotonic(), _cpu_seconds(root.pid)
     time.sleep(1)
-    share, _ = tree.sample()
+    share = tree.sample().cpu
     expected = (_cpu_seconds(root.pid) - before) / (time.monotonic() - begin) / usable_cores()
 
     assert expected > 0
@@ -62,7 +65,7 @@ def test_a_process_that_is_gone_reads_as_nothing():
     tree = ProcessTree([gone.pid])
     tree.sample()
 
-    assert tree.sample()[1] == 0
+    assert tree.sample() == Used(None, None, None)
 
 
 def test_the_machine_has_limits():
@@ -71,6 +74,76 @@ def test_the_machine_has_limits():
     assert memory_limit() > 10**8
     for reading in (throttled_us(), steal_us()):
         assert reading is None or reading >= 0
+
+
+def test_open_files_are_those_of_the_kernel(started):
+    """A process that opens a hundred files more has a hundred more, and its child's count too."""
+    few = started("import time\nprint(flush=True)\ntime.sleep(60)")
+    many = started(
+        "import subprocess, sys, time\nkept = [open('/dev/null') for _ in range(100)]\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
+    for process, added in ((few, 0), (many, 100)):
+        listed = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+        assert ProcessTree([process.pid]).sample().open_files == listed >= added
+    both = ProcessTree([few.pid, many.pid]).sample()
+    assert both.open_files == sum(ProcessTree([process.pid]).sample().open_files for process in (few, many))
+
+
+VERSION_2 = {
+    "self/cgroup": "0::/system.slice/load.service\n",
+    "system.slice/load.service/cpu.max": "max 100000",
+    "system.slice/load.service/memory.max": "max",
+    "system.slice/load.service/cpu.stat": "usage_usec 5\nthrottled_usec 9",
+    "system.slice/cpu.max": "50000 100000",
+    "system.slice/memory.max": "1000000",
+    "system.slice/cpu.stat": "usage_usec 1\nnr_throttled 2\nthrottled_usec 1234",
+}
+VERSION_1 = {
+    "self/cgroup": "9:name=systemd:/\n4:memory:/box\n3:cpuacct,cpu:/box\n0::/\n",
+    "cpu/box/cpu.cfs_quota_us": "50000",
+    "cpu/box/cpu.cfs_period_us": "100000",
+    "cpu/box/cpu.stat": "nr_periods 7\nthrottled_time 1234567",
+    "cpu/cpu.cfs_quota_us": "-1",
+    "memory/box/memory.limit_in_bytes": "1000000",
+    "memory/memory.limit_in_bytes": "9223372036854771712",
+}
+CONTAINER = {
+    "self/cgroup": "0::/../../docker/abc\n",
+    "cpu.max": "50000 100000",
+    "memory.max": "1000000",
+    "cpu.stat": "throttled_usec 1234",
+}
+FREE = {"self/cgroup": "0::/user\n", "user/cpu.max": "max 100000", "user/memory.max": "max"}
+
+
+@pytest.mark.parametrize("files", [VERSION_2, VERSION_1, CONTAINER], ids=["v2", "v1", "container"])
+def test_limits_are_the_tightest_of_a_processs_control_groups(tmp_path, monkeypatch, files):
+    """Half a core, a megabyte and 1,234 µs held back, whichever version tells it, and on whatever level."""
+    _made_up(tmp_path, monkeypatch, files)
+
+    assert usable_cores() == 0.5
+    assert memory_limit() == 1_000_000
+    assert throttled_us() == 1_234
+
+
+def test_without_limits_the_machine_is_the_limit(tmp_path, monkeypatch):
+    """No quota is None held back, never 0; and so is a system without control groups."""
+    real = (len(os.sched_getaffinity(0)), psutil.virtual_memory().total)
+    for number, files in enumerate((FREE, {"self/x": ""})):
+        _made_up(tmp_path / str(number), monkeypatch, files)
+
+        assert (usable_cores(), memory_limit()) == real
+        assert throttled_us() is None
+
+
+def _made_up(folder, monkeypatch, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setattr(cgroup, "CGROUPS", folder)
+    monkeypatch.setattr(cgroup, "PROC", folder)
 
 
 def _cpu_seconds(pid):

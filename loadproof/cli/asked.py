@@ -12,6 +12,7 @@ from loadproof.plan.builtin import resolve
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.units import format_count
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.rule import PROMQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from distributed.suite import Suite
     from loadproof.plan.flows import Flow
-    from loadproof.plan.model import Plan
+    from loadproof.plan.model import Plan, RuleText
     from loadproof.plan.overrides import Overrides
     from loadproof.verdict.rule import Rule
 
@@ -118,6 +119,10 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
         rules.append(rule)
         mistakes += (
             loaded.mistake(("rules", index), message, hint)
+            for message, hint in _sample_mistakes(rule, text, plan)
+        )
+        mistakes += (
+            loaded.mistake(("rules", index), message, hint)
             for message, hint in _name_mistakes(rule, plan, suite)
         )
     if mistakes or suite is None:
@@ -196,6 +201,23 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
         if statistic.argument not in declared:
             message = f"no scenario of the plan declares the {statistic.name} {statistic.argument!r}"
             yield message, known_names(statistic.argument, declared)
+
+
+def _sample_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:
+    """What nobody samples; an optional rule may ask for what is not everywhere."""
+    from distributed.resources import SAMPLED
+
+    if text.optional or not rule.statistic.is_sampled:
+        return
+    resources = {} if plan.prometheus is None else plan.prometheus.resources
+    name = str(rule.statistic.argument)
+    if rule.statistic.name == PROMQL:
+        if plan.prometheus is None:
+            message = "promql(...) needs a Prometheus to ask, and the plan names none"
+            yield message, "name it with --prometheus URL, or as the plan's `prometheus`"
+    elif name not in SAMPLED and name not in resources:
+        hint = known_names(name, {*SAMPLED, *resources})
+        yield f"there is no resource {name!r}", f"{hint}; the plan's `prometheus` can add others"
 
 
 def known_names(wrong: str, names: Iterable[str]) -> str:
