@@ -166,6 +166,8 @@ class Membership:
         member = self.members.get(worker)
         if member is not None and not member.leaving:
             member.leaving = True
+            member.placed = frozenset()
+            member.revision += 1
             self._put_down(worker)
             self._stale = True
 
