@@ -1,0 +1,194 @@
+"""The master in made-up time: the real membership and receivers, and what of it outlives a `kill -9`."""
+
+from dataclasses import dataclass, field
+
+from simulated_link import DOWN, UP
+from simulated_time import ns
+
+from distributed.membership import Membership
+from distributed.messages import Record
+from distributed.replication import Receiver
+from loadproof.measure.interval import Fin
+from loadproof.measure.journal import read_records
+
+TICK_S = 0.1
+HEARD_LATELY_NS = ns(3)
+"""A connection that ends while both ends have lately heard each other was ended by the death of one."""
+
+
+@dataclass
+class Epoch:
+    """One process that was let in."""
+
+    seat: object
+    epoch: int
+    process: object
+    copy: object = None
+    receiver: Receiver | None = None
+    finished: bool = False
+    lost: str | None = None
+    joined_ns: int = 0
+
+
+@dataclass
+class Written:
+    """What the master has on disk, beside the journals' copies."""
+
+    placements: list = field(default_factory=list)
+    """(worker, revision, pieces) of every placement, before it was sent."""
+    epochs: dict = field(default_factory=dict)
+    """Worker -> its epochs."""
+    events: list = field(default_factory=list)
+
+
+class Master:
+    def __init__(self, cluster, written):
+        self.cluster = cluster
+        self.time = cluster.time
+        self.written = written
+        self.dead = False
+        self.current = {}
+        self.heard = {}
+        """Worker -> (when it was heard last, how long it had not heard us then)."""
+        shares = cluster.shares
+        self.membership = Membership(len(shares.pieces), shares.deal)
+        for epochs in written.epochs.values():
+            self._take_over(epochs)
+        # Who may be loading is known; the time that passes before it is, is the lease of each.
+        self.membership.begun = bool(written.placements)
+        self.tick()
+
+    def _take_over(self, epochs):
+        """After a restart: the copies as they are on disk, and whatever their workers may carry."""
+        holder, revisions = {}, {}
+        for worker, revision, pieces in self.written.placements:
+            revisions[worker] = max(revision, revisions.get(worker, 0))
+            holder.update(dict.fromkeys(pieces, worker))
+        for epoch in epochs:
+            if not epoch.finished and epoch.lost is None:
+                old = epoch.copy
+                self._open(epoch)
+                for record in read_records(old):
+                    epoch.receiver.receive(Record(epoch.epoch, epoch.receiver.expected, record))
+                worker = epoch.seat.worker
+                own = {piece for piece, one in holder.items() if one == worker}
+                self.membership.adopt(epoch.seat, revisions.get(worker, 0), own, self.time.now_ns)
+
+    def _open(self, epoch):
+        """A copy of its own file name each time: the real one goes on with the old file."""
+        worker = epoch.seat.worker
+        names = (
+            self.cluster.folder / f"{worker}-{epoch.epoch}.journal{'+' * number}" for number in range(99)
+        )
+        epoch.copy = next(name for name in names if not name.exists())
+        epoch.receiver = Receiver(epoch.copy, worker, epoch.epoch)
+
+    # What workers say.
+
+    def receive(self, connection, what, args):
+        if not self.dead:
+            getattr(self, f"hear_{what}")(connection, *args)
+            self.move()
+
+    def gone(self, connection):
+        if self.dead:
+            return
+        for worker, current in self.current.items():
+            if current is connection:
+                heard_ns, silence_ns = self.heard.get(worker, (0, 0))
+                if self.time.now_ns - heard_ns < HEARD_LATELY_NS and silence_ns < HEARD_LATELY_NS:
+                    self.membership.close(worker, self.time.now_ns)
+
+    def hear_hello(self, connection, process):
+        worker = process.seat.worker
+        epochs = self.written.epochs.setdefault(worker, [])
+        known = next((epoch for epoch in epochs if epoch.process is process), None)
+        if known is None:
+            if not self.membership.replaceable(worker) or self.membership.over:
+                connection.send(DOWN, "refused")
+                return
+            for epoch in epochs:
+                if not epoch.finished and epoch.lost is None:
+                    epoch.lost = "it was replaced"
+            known = Epoch(process.seat, len(epochs) + 1, process, joined_ns=self.time.now_ns)
+            self._open(known)
+            epochs.append(known)
+            self.membership.join(process.seat, self.time.now_ns)
+            self.cluster.note("join", worker)
+        elif known.lost is not None:
+            return
+        self.current[worker] = connection
+        self.heard[worker] = (self.time.now_ns, 0)
+        connection.send(DOWN, "welcome", known.epoch)
+        self._place(worker)
+
+    def hear_heartbeat(self, connection, process, asked_ns, revision, leaving, silence_ns):
+        worker = process.seat.worker
+        if self.current.get(worker) is not connection:
+            return
+        self.heard[worker] = (self.time.now_ns, silence_ns)
+        if leaving:
+            self.membership.leave(worker)
+        member = self.membership.members.get(worker)
+        if self.membership.hear(worker, revision, self.time.now_ns):
+            connection.send(DOWN, "lease", asked_ns, revision)
+        elif member is not None and revision < member.revision:
+            self._place(worker)
+
+    def hear_record(self, connection, process, message):
+        worker = process.seat.worker
+        epoch = self.written.epochs[worker][-1]
+        if self.current.get(worker) is not connection or epoch.process is not process:
+            return
+        found, answer = epoch.receiver.receive(message)
+        connection.send(DOWN, "received", answer)
+        if isinstance(found, Fin):
+            epoch.finished = True
+            self.membership.finish(worker)
+            self.cluster.note("left", worker)
+
+    # What it does by itself.
+
+    def tick(self):
+        if not self.dead:
+            if self.time.now_ns >= self.cluster.end_ns:
+                self.membership.over = True
+            self.move()
+            self.time.after(TICK_S, self.tick)
+
+    def move(self):
+        for placement in self.membership.tick(self.time.now_ns):
+            self._place(placement.worker)
+        for notice in self.membership.notices():
+            self.cluster.note(str(notice.change), notice.worker)
+
+    def _place(self, worker):
+        member = self.membership.members.get(worker)
+        if member is None or not member.revision or not self.membership.begun:
+            return
+        self.written.placements.append((worker, member.revision, member.placed))
+        connection = self.current.get(worker)
+        if connection is not None:
+            slots = self.cluster.shares.carried(member.placed).slots
+            connection.send(DOWN, "placement", member.revision, slots)
+
+    def reap(self, process):
+        """A child of ours is dead: what it had written and not sent is taken from its file."""
+        worker = process.seat.worker
+        for epoch in self.written.epochs.get(worker, ()):
+            if epoch.process is process and not epoch.finished and epoch.lost is None:
+                if process.journal is not None:
+                    for record in read_records(process.file, epoch.receiver.expected):
+                        epoch.receiver.receive(Record(epoch.epoch, epoch.receiver.expected, record))
+                epoch.lost = "its process was killed"
+                self.membership.finish(worker)
+                self.move()
+
+    def kill(self):
+        """SIGKILL: the kernel closes every connection."""
+        self.dead = True
+        for epochs in self.written.epochs.values():
+            for epoch in epochs:
+                epoch.receiver.copy.close()
+        for connection in self.current.values():
+            connection.close(UP)
