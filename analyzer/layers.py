@@ -270,7 +270,7 @@ def limit_layers(lines: Sequence[dict[str, Any]]) -> list[Spec]:
     halo = {**text, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
     label = {"x": {"value": "width"}, "y": y, "text": {"field": "label", "type": "nominal"}}
     return [
-        {"data": data, "mark": rule, "encoding": {"y": y}},
+        {"name": "limits", "data": data, "mark": rule, "encoding": {"y": y}},
         {"data": data, "mark": halo, "encoding": label},
         {"data": data, "mark": text, "encoding": label},
     ]

@@ -26,6 +26,7 @@ from analyzer.offered import offered
 from analyzer.quantiles import P99, latency, quantiles
 from analyzer.tables import Tables
 from analyzer.wording import by_weight
+from loadproof.measure.bulk import DoubtError
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Timed
 from loadproof.verdict.accounting import keep_books
@@ -50,10 +51,8 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     RunFolderError when the folder cannot be a run's; RuleSyntaxError for an extra rule. Everything else that is
     wrong with the folder is a reason or a note of the Report.
     """
-    folder = open_run(path)
+    folder, fold = read_run(path)
     known = read_baselines(path, folder.notes)
-    fold = Fold(folder.plan, folder.limits_us)
-    fold.read(folder.sources())
     facts = folder.facts()
     if known is not None:
         facts = replace(facts, baseline=known.values())
@@ -65,6 +64,19 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
         digest = run_digest(folder, Case(folder.plan, fold.evidence, facts), judgement)
         report = replace(report, comparison=compare(digest, known.baselines, leave=known.leave))
     return replace(report, hints=hints(report))
+
+
+def read_run(path: Path) -> tuple[RunFolder, Fold]:
+    """The folder with all of its journals read. RunFolderError when it cannot be a run's."""
+    folder = open_run(path)
+    fold = Fold(folder.plan, folder.limits_us)
+    try:
+        fold.read_in_bulk(folder.sources())
+    except DoubtError:
+        folder = open_run(path)
+        fold = Fold(folder.plan, folder.limits_us)
+        fold.read(folder.sources())
+    return folder, fold
 
 
 def _with_folder(judgement: Judgement, folder: RunFolder) -> Judgement:
@@ -140,6 +152,7 @@ class _Layout:
             durations=self._durations(),
             latency_map=fold.heat.finish(),
             resource_lines=self._resource_lines(),
+            absences=self.facts.absences,
             manifest=self._manifest(),
         )
 

@@ -45,18 +45,15 @@ def stays(report: Report) -> tuple[Stay, ...]:
 
 
 def _absences(report: Report, worker: str, begin: float, to: float) -> list[tuple[float, float]]:
-    spans: list[tuple[float, float]] = []
-    since = None
-    for event in report.events:
-        if event.who != worker or event.at_us is None or not begin <= event.at_us / 1_000_000 <= to:
-            continue
-        at = event.at_us / 1_000_000
-        if event.kind == "worker_away" and since is None:
-            since = at
-        elif event.kind == "worker_back" and since is not None:
-            spans.append((since, at))
-            since = None
-    return spans + ([(since, to)] if since is not None else [])
+    spans = [
+        (
+            max(begin, away.from_us / 1_000_000),
+            to if away.until_us is None else min(to, away.until_us / 1_000_000),
+        )
+        for away in report.absences
+        if away.who == worker
+    ]
+    return sorted((away, back) for away, back in spans if away < back)
 
 
 def worker_stays(report: Report, size: Size) -> Spec:

@@ -1,15 +1,21 @@
 """Charts: what is drawn, in which unit, and that drawing needs nothing but the spec."""
 
+import base64
 import struct
 import xml.etree.ElementTree as ET
+import zlib
 from dataclasses import replace
 
 import pytest
-from reporting import REPORTS, failing, passing, timeline
+from reporting import REPORTS, failing, passing, resource_lines, timeline
 
 from analyzer import charts
 from analyzer.axes import time_ticks
-from analyzer.charts import CHARTS, LAG, NARROW, WIDE, lag, latency, throughput, users
+from analyzer.charts import CHARTS, LAG, NARROW, WIDE, heat_map, lag, latency, throughput, users, worker_stays
+from analyzer.heat import bucket_from_us
+from analyzer.model import Event, LatencyMap
+from analyzer.stays import stays
+from loadproof.verdict.facts import Absence, Stop
 
 
 def drawn(spec, series):
@@ -170,3 +176,108 @@ def test_the_clock_shows_minutes_and_hours():
 
     assert {"0:00", "1:00", "2:00"} <= set(short)
     assert "2:00:00" in long
+
+
+def layer(spec, name):
+    """The values of the one layer of that name; [] where there is none."""
+    return [value for one in spec["layer"] if one.get("name") == name for value in one["data"]["values"]]
+
+
+def test_the_heat_map_has_a_column_a_second_and_a_cell_where_requests_were():
+    """The picture's opaque rows of a column are those of the buckets that the second's requests lie in."""
+    report = replace(passing(), latency_map=LatencyMap(1, ((0, ((44, 10),)), (39, ((44, 1), (52, 100))))))
+    [cells] = layer(heat_map(report, WIDE), "time_map")
+    width, rows = pixels(cells["url"])
+
+    # 44 to 45 and 52 to 53: a quarter of an octave each, with two octaves between their lower edges.
+    assert width == 40
+    assert [column for column in range(width) if any(row[column] for row in rows)] == [0, 39]
+    assert [len({bytes(row[column : column + 1]) for row in rows}) for column in (0, 39)] == [2, 3]
+    assert max(row[39] for row in rows) == 255 > max(row[0] for row in rows) > 40
+    assert rows[0][39] == 255
+    assert 0 < rows[-1][39] < rows[-1][0]
+    assert cells["top"] == bucket_from_us(53) / 1000
+
+
+def pixels(url):
+    """(width, rows of opacities) of a PNG in a data URL, read without our writer."""
+    png = base64.b64decode(url.partition("base64,")[2])
+    width, height = struct.unpack(">II", png[16:24])
+    body, at = b"", 8
+    while at < len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        body += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        at += 12 + length
+    lines = zlib.decompress(body)
+    stride = 4 * width + 1
+    return width, [lines[row * stride + 4 : (row + 1) * stride : 4] for row in range(height)]
+
+
+def test_an_empty_map_and_a_far_limit_leave_a_chart_readable():
+    """No ok request draws no map; a latency limit twenty times above everything is told and not drawn."""
+    report = passing()
+    far = replace(report.rules[0], limit=60_000_000.0)
+    spec = latency(replace(report, rules=(far, *report.rules[1:])), WIDE)
+
+    assert charts.HEAT_MAP not in charts.charts_of(report)
+    assert "far above: p95 <= 60 s" in spec["title"]["subtitle"]
+    assert layer(spec, "limits") == []
+    assert {value["label"] for value in layer(latency(report, WIDE), "limits")} == {"p95 <= 250 ms"}
+
+
+def test_phases_faults_and_moments_are_bands_and_lines():
+    """A fault's stretch lies between its two events; guards and stops are lines with their names."""
+    events = (
+        Event(12_000_000, "", "fault_begins", "database-down", ""),
+        Event(18_500_000, "", "fault_ends", "database-down", ""),
+        Event(30_000_000, "", "fault_begins", "network", "never reverted"),
+        Event(31_000_000, "", "guard", "us-east-1-01", "memory"),
+        Event(None, "", "guard", "nobody", "no time is known"),
+    )
+    report = replace(passing(), events=events, stop=Stop("hand", "enough", 38_000_000))
+    spec = users(report, WIDE)
+
+    assert layer(spec, "time_bands") == [{"from": 10.0, "to": 40.0}]
+    assert layer(spec, "time_faults") == [{"from": 12.0, "to": 18.5}, {"from": 30.0, "to": 40}]
+    assert [value["label"] for value in layer(spec, "time_fault_names")] == ["database-down", "network"]
+    assert layer(spec, "time_moments") == [
+        {"t": 31.0, "label": "guard us-east-1-01"},
+        {"t": 38.0, "label": "stopped: hand"},
+    ]
+
+
+def test_a_workers_bar_shows_when_it_was_there_away_and_lost():
+    """From joined to left, broken where others had to take over, ending in a stump where no FIN came."""
+    report = replace(
+        REPORTS["invalid"](), absences=(Absence("us-east-1-01", 5_000_000, 9_000_000, "lapsed"),)
+    )
+    torn = replace(report.epochs[0], left_us=31_000_000)
+    found = stays(replace(report, epochs=(torn, report.epochs[1])))
+
+    assert [(stay.from_s, stay.to_s, stay.state) for stay in found if stay.worker == "us-east-1-01"] == [
+        (0, 5, "there"),
+        (5, 9, "away"),
+        (9, 40, "there"),
+    ]
+    assert [stay.state for stay in found if stay.worker == "eu-west-1-01"] == ["there", "lost"]
+    assert layer(worker_stays(report, WIDE), "time_stays")
+
+
+def test_resources_are_percent_with_their_limits():
+    """Shares of what may be used are drawn in percent; sizes are left to the table."""
+    spec = charts.resources(replace(passing(), resource_lines=resource_lines()), WIDE)
+
+    assert {value["v"] for value in layer(spec, "time_lines") if value["series"] == "target.cpu"} == {50.0}
+    assert {value["series"] for value in layer(spec, "time_lines")} == {"target.cpu", "generator.cpu"}
+    assert [value["v"] for value in layer(spec, "limits")] == [50.0, 80.0]
+
+
+def test_errors_have_a_chart_only_where_there_are_any():
+    """Each point is the second's own count, and a clean run has no chart of nothing."""
+    report = failing()
+
+    assert charts.ERRORS in charts.charts_of(report)
+    assert charts.ERRORS not in charts.charts_of(passing())
+    assert drawn(charts.errors(report, WIDE), "failed") == [
+        (row.second, row.failed) for row in report.timeline
+    ]

@@ -13,6 +13,7 @@ from reporting import REPORTS, failing, latency_map, resource_lines, totals
 from analyzer import report_html
 from analyzer.model import Event, Group
 from loadproof.units import ABSENT
+from loadproof.verdict.facts import Absence
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
@@ -38,6 +39,7 @@ def eventful():
         by_name=(*slow, Group("GET /never", totals(0, 3))),
         latency_map=latency_map(report.timeline),
         resource_lines=resource_lines(),
+        absences=(Absence("us-east-1-01", 20_000_000, 27_000_000, "its lease has lapsed"),),
     )
 
 
