@@ -1,5 +1,6 @@
 """A run that ends in order loses no request and invents none, however far and slow the target is."""
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -63,8 +64,7 @@ def ended(tmp_path_factory):
         if case not in found:
             folder = tmp_path_factory.mktemp("stop")
             scenes = {
-                each: (each.network(), lambda network, each=each: each.play(folder / str(each), network))
-                for each in batch
+                each: (each.network(), functools.partial(each.play, folder / str(each))) for each in batch
             }
             found.update(together(scenes))
         return outcome(found[case])

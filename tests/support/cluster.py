@@ -1,7 +1,9 @@
 """A master, its workers and a target on hosts of their own, what befalls them, and what they wrote of it."""
 
 import datetime
+import functools
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -175,13 +177,17 @@ class Cluster:
     def until(self, second):
         """Return at this second of run time, which is when something shall happen."""
         time.sleep(max(0.0, self.zero + second - time.time()))
-        assert self.processes[MASTER].poll() is None, self.output(MASTER)
 
-    @property
+    @functools.cached_property
     def zero(self):
         """The wall clock at the zero of run time, from the first phase's event."""
         [first, *_] = wait_until(self._phases, seconds=120)
         return first["utc_s"] - first["at_us"] / 1e6
+
+    @property
+    def now(self):
+        """Seconds of run time."""
+        return time.time() - self.zero
 
     def _phases(self):
         assert self.processes[MASTER].poll() is None, self.output(MASTER)
@@ -203,7 +209,7 @@ class Cluster:
     # What they wrote.
 
     def runs(self):
-        return sorted(path for path in (self.folder / "reports").glob("*") if path.is_dir())
+        return [path for path in (self.folder / "reports").glob("*") if not path.name.endswith("-recovered")]
 
     @property
     def run(self):
@@ -267,6 +273,24 @@ class Cluster:
             for interval in journal.intervals():
                 _spread(user_us, interval, sum(interval.user_us.values()))
         return {second: amount / 1e6 for second, amount in sorted(user_us.items())}
+
+    def below(self, share, users, begin, end):
+        """The seconds from `begin` on and before `end` with less than this share of so many users, and their users."""
+        load = self.load()
+        return {
+            second: round(load.get(second, 0.0), 2)
+            for second in range(math.ceil(begin), math.floor(end))
+            if load.get(second, 0.0) < share * users
+        }
+
+    def above(self, share, users):
+        """The first seconds of 10 s with more than this share of so many users on average, and the average."""
+        load = self.load()
+        averages = {
+            begin: sum(load.get(second, 0.0) for second in range(begin, begin + 10)) / 10
+            for begin in range(max(load, default=0) + 1)
+        }
+        return {begin: round(average, 2) for begin, average in averages.items() if average > share * users}
 
 
 def together(plays, at_once=4):

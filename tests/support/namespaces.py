@@ -24,6 +24,7 @@ class Network:
     """
 
     def __init__(self, *hosts):
+        assert os.geteuid() == 0, "only root may make network namespaces: run the tests as root"
         sweep()
         self.hosts = hosts
         self.prefix = f"lp{os.getpid()}.{next(_networks)}-"
