@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from analyzer.patterns import patterns
 from analyzer.wording import clock_text
 from loadproof.plan.model import RATE_PERIOD_S
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
@@ -42,7 +43,10 @@ def _all(report: Report) -> Iterator[str]:
     yield from _hash(report)
     if failed & {"rate", "peak_rate"}:
         yield from _throughput(report)
+    else:
+        yield from _generator_bound(report)
     yield from _errors(report)
+    yield from patterns(report)
 
 
 def _last_within(report: Report) -> Iterator[str]:
@@ -118,6 +122,16 @@ def _throughput(report: Report) -> Iterator[str]:
         yield (
             f"Too few requests per second, though processors had time to spare ({told}): "
             f"{_few_starts(report) if report.plan.open else _few_users(report)}."
+        )
+
+
+def _generator_bound(report: Report) -> Iterator[str]:
+    """Latencies of a generator without time to spare are partly its own."""
+    cpu, lag = report.generator.cpu_ratio_max, report.generator.receive_lag_p99_us
+    if cpu is not None and cpu >= BUSY:
+        yield (
+            f"The generator had little to spare: the busiest worker used {format_ratio(cpu)} of a core, with a receive "
+            f"lag of {format_duration(lag)} (P99); a part of the latencies may be its own, so use more workers."
         )
 
 

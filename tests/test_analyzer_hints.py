@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from reporting import failing, passing, timeline
+from reporting import failing, passing, timeline, totals
 
 from analyzer.hints import hints
-from analyzer.model import ArrivalTotals, ErrorTotals, ResourceTotals
+from analyzer.model import ArrivalTotals, ErrorTotals, Group, ResourceTotals
 from loadproof.plan.model import Phase
 from loadproof.verdict.result import RuleVerdict
 
@@ -157,3 +157,69 @@ def test_a_second_breaks_the_error_ratio_by_drops_too():
     assert "then error_ratio" in hint
     silent = [replace(row, ok=0) if row.second >= 30 else row for row in dropping]
     assert hints(replace(report, rules=(rule,), timeline=tuple(silent)))[0] == hint
+
+
+def test_a_generator_without_time_to_spare_is_named_though_every_rule_holds():
+    """Latencies measured by a busy generator are doubtful, whatever the rules say."""
+    report = passing()
+    [hint] = hints(replace(report, generator=replace(report.generator, cpu_ratio_max=0.97)))
+
+    assert "97 % of a core" in hint
+
+
+def test_one_slow_region_is_named_with_both_numbers():
+    """A region at twice the others' P95 is; one a fifth above them is not."""
+    report = passing()
+    fast, slow, near = (totals(1_000, p50_us=us) for us in (10_000, 20_000, 12_000))
+    regions = (Group("a", fast), Group("b", slow), Group("c", fast))
+
+    [hint] = hints(replace(report, by_region=regions))
+    assert hint.startswith("Region b is slow: its P95 is 60 ms")
+    assert "30 ms" in hint
+    assert hints(replace(report, by_region=(Group("a", fast), Group("b", near)))) == ()
+    few = (Group("a", fast), Group("b", totals(99, p50_us=90_000)))
+    assert hints(replace(report, by_region=few)) == ()
+
+
+def test_an_endpoint_that_takes_most_of_the_time_is_named():
+    """Half of the answering time with a tenth of the requests is told; a share that its requests explain is not."""
+    report = passing()
+    names = (
+        Group("GET /a", totals(450)),
+        Group("GET /b", totals(450)),
+        Group("POST /slow", totals(100, p50_us=300_000)),
+    )
+
+    [hint] = hints(replace(report, by_name=names))
+    assert hint.startswith("POST /slow takes 73.53 % of all answering time with 10 % of the requests")
+    even = (Group("GET /a", totals(800)), Group("GET /b", totals(100)), Group("GET /c", totals(100)))
+    assert hints(replace(report, by_name=even)) == ()
+
+
+def test_where_errors_begin_is_told_with_phase_and_users():
+    """The first error's second, phase and load; not where they were there from the beginning."""
+    report = with_error("HTTP 500")
+    late = replace(report, errors=(replace(report.errors[0], first_s=25, last_s=39),))
+
+    assert any(
+        hint.startswith("Errors begin at 0:25 in phase steady at 100 users; before that there was none.")
+        for hint in hints(late)
+    )
+    early = replace(report, errors=(replace(report.errors[0], first_s=1, last_s=39),))
+    assert not any("Errors begin" in hint for hint in hints(early))
+
+
+def test_the_load_from_which_more_users_bring_nothing_is_told():
+    """A target that answers 400/s at most shows its knee where users still grow and P50 with them."""
+    report = passing()
+    rows = []
+    for row in timeline(ramp=60, steady=10, users=100):
+        done = min(row.users * 10, 400)
+        wait = 10_000 if row.users <= 40 else int(10_000 * row.users / 40)
+        rows.append(replace(row, ok=int(done), p50_us=wait))
+    [hint] = hints(replace(report, timeline=tuple(rows)))
+    grows = [replace(row, ok=int(row.users * 10), p50_us=10_000) for row in rows]
+
+    assert "no more answers from about 4" in hint
+    assert "at 100, while P50 goes from" in hint
+    assert hints(replace(report, timeline=tuple(grows))) == ()
