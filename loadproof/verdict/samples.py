@@ -182,7 +182,8 @@ def _gap_text(rule: Rule, case: Case, gaps: Sequence[Stretch]) -> str | None:
     told = []
     for gap in gaps[:GAPS_TOLD]:
         during = [failure.why for failure in failures if gap.from_us <= failure.at_us <= gap.to_us]
-        told.append(f"from {_moment(gap.from_us)} to {_moment(gap.to_us)}" + f" ({during[0]})" * bool(during))
+        why = f" ({during[0]})" if during else ""
+        told.append(f"from {_moment(gap.from_us)} to {_moment(gap.to_us)}{why}")
     more = f" and {len(gaps) - GAPS_TOLD} times more" if len(gaps) > GAPS_TOLD else ""
     return f"{rule.statistic} had no value during the run {', '.join(told)}{more}"
 
