@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from simulated_link import DOWN, UP
 from simulated_time import ns
 
-from distributed.membership import Membership
+from distributed.absences import Absences
+from distributed.membership import Change, Membership
 from distributed.messages import Record
 from distributed.replication import Receiver
 from loadproof.measure.interval import Fin
-from loadproof.measure.journal import read_records
+from loadproof.measure.journal import journal_name, read_records
 
 TICK_S = 0.1
 HEARD_LATELY_NS = ns(3)
 """A connection that ends while both ends have lately heard each other was ended by the death of one."""
+LAST_NS = ns(1)
+"""Before the plan's end: a move would come too late. As these three are in the real master."""
 
 
 @dataclass
@@ -23,11 +26,9 @@ class Epoch:
     seat: object
     epoch: int
     process: object
-    copy: object = None
     receiver: Receiver | None = None
     finished: bool = False
     lost: str | None = None
-    joined_ns: int = 0
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Written:
     """(worker, revision, pieces) of every placement, before it was sent."""
     epochs: dict = field(default_factory=dict)
     """Worker -> its epochs."""
-    events: list = field(default_factory=list)
+    absences: Absences = field(default_factory=Absences)
+    quorum_lost: Absences = field(default_factory=Absences)
 
 
 class Master:
@@ -49,7 +51,7 @@ class Master:
         self.dead = False
         self.current = {}
         self.heard = {}
-        """Worker -> (when it was heard last, how long it had not heard us then)."""
+        """Worker -> when it spoke last, less how long it had not heard us by then."""
         shares = cluster.shares
         self.membership = Membership(len(shares.pieces), shares.deal)
         for epochs in written.epochs.values():
@@ -66,22 +68,14 @@ class Master:
             holder.update(dict.fromkeys(pieces, worker))
         for epoch in epochs:
             if not epoch.finished and epoch.lost is None:
-                old = epoch.copy
                 self._open(epoch)
-                for record in read_records(old):
-                    epoch.receiver.receive(Record(epoch.epoch, epoch.receiver.expected, record))
                 worker = epoch.seat.worker
                 own = {piece for piece, one in holder.items() if one == worker}
                 self.membership.adopt(epoch.seat, revisions.get(worker, 0), own, self.time.now_ns)
 
     def _open(self, epoch):
-        """A copy of its own file name each time: the real one goes on with the old file."""
-        worker = epoch.seat.worker
-        names = (
-            self.cluster.folder / f"{worker}-{epoch.epoch}.journal{'+' * number}" for number in range(99)
-        )
-        epoch.copy = next(name for name in names if not name.exists())
-        epoch.receiver = Receiver(epoch.copy, worker, epoch.epoch)
+        path = self.cluster.folder / journal_name(epoch.seat.worker, epoch.epoch)
+        epoch.receiver = Receiver(path, epoch.seat.worker, epoch.epoch, go_on=True)
 
     # What workers say.
 
@@ -95,8 +89,7 @@ class Master:
             return
         for worker, current in self.current.items():
             if current is connection:
-                heard_ns, silence_ns = self.heard.get(worker, (0, 0))
-                if self.time.now_ns - heard_ns < HEARD_LATELY_NS and silence_ns < HEARD_LATELY_NS:
+                if self.time.now_ns - self.heard.get(worker, 0) < HEARD_LATELY_NS:
                     self.membership.close(worker, self.time.now_ns)
 
     def hear_hello(self, connection, process):
@@ -110,7 +103,7 @@ class Master:
             for epoch in epochs:
                 if not epoch.finished and epoch.lost is None:
                     epoch.lost = "it was replaced"
-            known = Epoch(process.seat, len(epochs) + 1, process, joined_ns=self.time.now_ns)
+            known = Epoch(process.seat, len(epochs), process)
             self._open(known)
             epochs.append(known)
             self.membership.join(process.seat, self.time.now_ns)
@@ -118,7 +111,7 @@ class Master:
         elif known.lost is not None:
             return
         self.current[worker] = connection
-        self.heard[worker] = (self.time.now_ns, 0)
+        self.heard[worker] = self.time.now_ns
         connection.send(DOWN, "welcome", known.epoch)
         self._place(worker)
 
@@ -126,34 +119,39 @@ class Master:
         worker = process.seat.worker
         if self.current.get(worker) is not connection:
             return
-        self.heard[worker] = (self.time.now_ns, silence_ns)
+        self.heard[worker] = self.time.now_ns - silence_ns
+        if self.written.epochs[worker][-1].finished:
+            return
         if leaving:
             self.membership.leave(worker)
-        member = self.membership.members.get(worker)
         if self.membership.hear(worker, revision, self.time.now_ns):
             connection.send(DOWN, "lease", asked_ns, revision)
-        elif member is not None and revision < member.revision:
+        else:
             self._place(worker)
 
     def hear_record(self, connection, process, message):
         worker = process.seat.worker
-        epoch = self.written.epochs[worker][-1]
-        if self.current.get(worker) is not connection or epoch.process is not process:
+        epochs = self.written.epochs[worker]
+        if self.current.get(worker) is not connection or epochs[-1].process is not process:
             return
+        # A journal that a process before this one has left behind is taken too.
+        epoch = epochs[message.epoch]
         found, answer = epoch.receiver.receive(message)
         connection.send(DOWN, "received", answer)
         if isinstance(found, Fin):
             epoch.finished = True
-            self.membership.finish(worker)
+            if epoch is epochs[-1]:
+                self.membership.finish(worker)
             self.cluster.note("left", worker)
 
     # What it does by itself.
 
     def tick(self):
         if not self.dead:
-            if self.time.now_ns >= self.cluster.end_ns:
+            if self.time.now_ns >= self.cluster.end_ns - LAST_NS:
                 self.membership.over = True
             self.move()
+            self._heed_quorum()
             self.time.after(TICK_S, self.tick)
 
     def move(self):
@@ -161,16 +159,36 @@ class Master:
             self._place(placement.worker)
         for notice in self.membership.notices():
             self.cluster.note(str(notice.change), notice.worker)
+            if notice.change is Change.AWAY:
+                self.written.absences.begin(notice.worker, self.run_us, notice.why)
+            else:
+                self.written.absences.end(notice.worker, self.run_us)
+
+    def _heed_quorum(self):
+        if not 0 < self.run_us < self.cluster.plan.duration_us:
+            return
+        present = [seat.region for seat in self.membership.present]
+        lost = self.written.quorum_lost
+        for region in self.cluster.plan.regions:
+            missing = present.count(region.name) < region.quorum
+            if missing and region.name not in lost.open:
+                lost.begin(region.name, self.run_us, "too few workers")
+            elif not missing and region.name in lost.open:
+                lost.end(region.name, self.run_us)
+
+    @property
+    def run_us(self):
+        return max(0, (self.time.now_ns - self.cluster.zero_ns) // 1_000)
 
     def _place(self, worker):
-        member = self.membership.members.get(worker)
-        if member is None or not member.revision or not self.membership.begun:
+        placement = self.membership.latest(worker)
+        if placement is None or not self.membership.begun:
             return
-        self.written.placements.append((worker, member.revision, member.placed))
+        self.written.placements.append(placement)
         connection = self.current.get(worker)
         if connection is not None:
-            slots = self.cluster.shares.carried(member.placed).slots
-            connection.send(DOWN, "placement", member.revision, slots)
+            slots = self.cluster.shares.carried(placement.pieces).slots
+            connection.send(DOWN, "placement", placement.revision, slots)
 
     def reap(self, process):
         """A child of ours is dead: what it had written and not sent is taken from its file."""

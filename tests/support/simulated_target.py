@@ -34,7 +34,7 @@ class Trouble:
 class Asked:
     """One request as the target saw it; `start_us` is the run time of its sender."""
 
-    worker: str
+    process: object
     phase: str
     start_us: int
     answer: Answer
@@ -46,16 +46,16 @@ class Target:
         self.troubles = list(troubles)
         self.asked = []
 
-    def ask(self, now_ns, worker, phase, start_us):
+    def ask(self, now_ns, process, phase, start_us):
         random = self.chance.random
         latency_us = 20_000 + int(100_000 * random() * random())
         answer = Answer(latency_us)
         for trouble in self.troubles:
-            concerned = trouble.worker in {None, worker}
+            concerned = trouble.worker in {None, process.seat.worker}
             if trouble.from_ns <= now_ns < trouble.until_ns and concerned and random() < trouble.share:
                 answer = _bad(trouble.kind, latency_us, random)
                 break
-        self.asked.append(Asked(worker, phase, start_us, answer))
+        self.asked.append(Asked(process, phase, start_us, answer))
         return answer
 
 
@@ -79,11 +79,8 @@ class Truth:
         judged = [one for one in asked if one.phase in phases]
         self.requests = len(judged)
         self.failed = sum(not one.answer.ok for one in judged)
-        self.wrong = sum(one.answer.ok and not one.answer.right for one in judged)
-        """Also those of warm-up: a census looks everywhere."""
-        self.wrong += sum(
-            one.answer.ok and not one.answer.right for one in asked if one.phase not in phases
-        )
+        # Checks are judged in warm-up too.
+        self.wrong = sum(one.answer.ok and not one.answer.right for one in asked)
         self.rate = (self.requests - self.failed) / seconds
         times = sorted(inf if one.answer.latency_us is None else one.answer.latency_us for one in judged)
         self.p95_us = times[ceil(0.95 * len(times)) - 1] if times else None

@@ -10,7 +10,7 @@ from simulated_time import ns
 from distributed.lease import RENEWED_S, Lease
 from distributed.replication import Sender
 from loadproof.measure.interval import Header, Outcome
-from loadproof.measure.journal import FORMAT_VERSION, JournalWriter
+from loadproof.measure.journal import FORMAT_VERSION, JournalWriter, journal_name
 from loadproof.measure.recorder import Recorder
 from loadproof.plan.profile import phase_at, users_at
 
@@ -29,8 +29,10 @@ class Process:
     What its users do is worked off in order whenever something else happens to it; its own time is `at_us`.
     """
 
-    def __init__(self, cluster, seat, path):
+    def __init__(self, cluster, seat, path, home):
+        """`home` is the folder of its host for journals."""
         self.cluster = cluster
+        self.home = home
         self.time = cluster.time
         self.chance = cluster.chance
         self.plan = cluster.plan
@@ -46,8 +48,11 @@ class Process:
         self.welcome = False
         self.heard_ns = self.time.now_ns
         self.journal = None
-        self.sender = None
-        self.progress = (0, 0)
+        self.waiting = []
+        """How many requests were in flight at the end of each interval of its journal."""
+        self.senders = {}
+        """Epoch -> what is sent of its journal: its own, and those that processes before it left on this host."""
+        self.progress = {}
         self.slots = {}
         self.users = {}
         """Index of an active slot -> the number of its user."""
@@ -167,8 +172,8 @@ class Process:
         self.ask_for_lease()
 
     def hear_received(self, message):
-        if self.sender is not None:
-            self.sender.received(message)
+        if message.epoch in self.senders:
+            self.senders[message.epoch].received(message)
             self._replicate()
 
     # Its loops.
@@ -205,22 +210,23 @@ class Process:
             self._allow()
 
     def _replicate(self):
-        for record in self.sender.next_records():
-            self.say("record", record)
+        for sender in self.senders.values():
+            for record in sender.next_records():
+                self.say("record", record)
 
     def _retry(self):
-        if self.sender is None:
-            return
-        if self.sender.acknowledged != self.progress[0]:
-            self.progress = (self.sender.acknowledged, self.time.now_ns)
-        elif not self.sender.done and self.time.now_ns - self.progress[1] > ns(RESEND_S):
-            self.sender.retry()
-            self.progress = (self.sender.acknowledged, self.time.now_ns)
+        for epoch, sender in self.senders.items():
+            acknowledged, since_ns = self.progress.get(epoch, (None, 0))
+            if sender.acknowledged != acknowledged:
+                self.progress[epoch] = (sender.acknowledged, self.time.now_ns)
+            elif not sender.done and self.time.now_ns - since_ns > ns(RESEND_S):
+                sender.retry()
+                self.progress[epoch] = (sender.acknowledged, self.time.now_ns)
         self._replicate()
 
     @property
     def ended_and_sent(self):
-        return self.ended and self.sender is not None and self.sender.done
+        return self.ended and all(sender.done for sender in self.senders.values())
 
     # Its journal.
 
@@ -230,14 +236,17 @@ class Process:
         self.recorder = Recorder(
             self.cluster.limits_us, lambda: max(0, self.at_us), self.cluster.phase_ends, 0
         )
-        file = self.cluster.folder / f"own-{self.seat.worker}-{self.epoch}.journal"
+        self.file = self.home / journal_name(self.seat.worker, self.epoch)
         seat = self.seat
         header = Header(
             FORMAT_VERSION, self.cluster.run, seat.worker, seat.region, self.epoch, self.cluster.limits_us
         )
-        self.journal = JournalWriter(file, header)
-        self.file = file
-        self.sender = Sender(file, self.epoch)
+        earlier = [self.home / journal_name(seat.worker, epoch) for epoch in range(self.epoch)]
+        self.senders = {
+            epoch: Sender.of(path, epoch) for epoch, path in enumerate(earlier) if path.is_file()
+        }
+        self.journal = JournalWriter(self.file, header)
+        self.sender = self.senders[self.epoch] = Sender(self.file, self.epoch)
         self.sender.wrote(self.journal.header_record)
         self._replicate()
         for change_us in self.cluster.changes_us:
@@ -258,6 +267,7 @@ class Process:
     def _append(self):
         self.recorder.pacer_lag.record(150, 20)
         interval = self.recorder.close_interval(cpu_us=100_000, steal_us=0)
+        self.waiting.append(len(self.in_flight))
         self.sender.wrote(self.journal.append(interval))
         self._replicate()
 
@@ -296,7 +306,7 @@ class Process:
         phase = phase_at(self.plan.load, ticket.start_us)
         answer = self.cluster.target.ask(
             self.true_ns(self.at_us),
-            self.seat.worker,
+            self,
             self.plan.load[-1].name if phase is None else phase.name,
             ticket.start_us,
         )

@@ -19,7 +19,7 @@ from distributed.shares import Shares
 from loadproof.measure.journal import Journal
 from loadproof.plan.profile import next_change_us, users_at
 from loadproof.verdict.evidence import Evidence
-from loadproof.verdict.facts import RunFacts
+from loadproof.verdict.facts import Absence, RunFacts
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 
@@ -76,7 +76,7 @@ class Cluster:
         self.chance = Random(seed)
         self.folder = folder
         self.plan = plan
-        self.run_name = self.run = f"simulated-{seed}"
+        self.run = f"simulated-{seed}"
         self.time = Time()
         self.zero_ns = ns(JOIN_S)
         self.end_ns = self.zero_ns + plan.duration_us * 1_000
@@ -118,16 +118,18 @@ class Cluster:
 
     # What befalls it.
 
-    def start_worker(self, worker):
+    def start_worker(self, worker, host=None):
         seat = next(seat for seat in seats(self.plan.regions) if seat.worker == worker)
-        process = Process(self, seat, self.paths[worker])
+        home = self.folder / f"host-{host or worker}"
+        home.mkdir(exist_ok=True)
+        process = Process(self, seat, self.paths[worker], home)
         self.processes[worker] = process
         self.all_processes.append(process)
 
-    def replace(self, worker):
-        """Start a process of the name of one that is dead."""
+    def replace(self, worker, host=None):
+        """Start a process of the name of one that is dead, on its host or on another."""
         if self.processes[worker].dead:
-            self.start_worker(worker)
+            self.start_worker(worker, host)
 
     def kill(self, worker, how="closed"):
         """`closed`: the kernel ends its connections; `vanished`: nobody does; `child`: its parent, the master, sees it."""
@@ -196,7 +198,7 @@ class Cluster:
                 epoch.seat.worker,
                 epoch.seat.region,
                 epoch.epoch,
-                Journal(epoch.copy),
+                Journal(epoch.receiver.copy.path),
                 lost=None if epoch.finished else (epoch.lost or NO_FIN),
             )
             for epochs in self.written.epochs.values()
@@ -217,6 +219,8 @@ class Cluster:
             epochs=tuple(one.found() for one in journals),
             target_counts={"GET /work": len(self.target.asked)},
             lost={one.worker: one.lost for one in journals if one.lost is not None},
+            absences=tuple(Absence(**one) for one in self.written.absences.documents()),
+            quorum_lost=tuple(Absence(**one) for one in self.written.quorum_lost.documents()),
         )
         return evidence, facts
 
