@@ -15,7 +15,7 @@ from loadproof.measure.interval import Endpoint, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from analyzer.fold import Source
+    from analyzer.seconds import Source
 
 
 @dataclass

@@ -18,14 +18,12 @@ from analyzer.beyond import Beyond, endpoints_beyond
 from analyzer.wording import endpoint_text
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Endpoint, Outcome
-from loadproof.units import format_count
 from loadproof.verdict.clusters import design_effect
 from loadproof.verdict.difference import Estimate, estimate
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.intervals import (
     MIN_SECONDS,
     mean_interval,
-    quantile_ranks,
     share_interval,
 )
 from loadproof.verdict.latencies import calendar, few_seconds
@@ -38,7 +36,7 @@ from loadproof.verdict.shares import errors_by_second
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from analyzer.fold import Source
+    from analyzer.seconds import Source
     from loadproof.verdict.case import Case
     from loadproof.verdict.result import RuleResult
     from loadproof.verdict.rule import Rule
@@ -183,7 +181,11 @@ class Digester:
 
 
 def _quantiles(histogram: Histogram, beyond: Beyond) -> Iterable[Told]:
-    """Each with its interval from how the share beyond it differed between seconds."""
+    """Each with its interval: that of the share beyond it, read back as latencies (Woodruff, JASA 47, 1952).
+
+    Rules take exact binomial ranks instead, which for the few samples that alike seconds leave reach out to the
+    slowest request: right to prove a limit, but blind for a change.
+    """
     counts: Sequence[int] = beyond.counts
     filled = sum(1 for count in counts if count)
     for index, (name, q) in enumerate(QUANTILES.items()):
@@ -191,25 +193,20 @@ def _quantiles(histogram: Histogram, beyond: Beyond) -> Iterable[Told]:
         value = histogram.quantile(q)
         if value is None:
             yield Told(name, name, unit, None, why="no request was ok")
-            continue
-        ranks = None
-        if filled >= MIN_SECONDS:
+        elif filled < MIN_SECONDS:
+            yield Told(name, name, unit, float(value), why=few_seconds(filled))
+        else:
             over = beyond.over(index)
-            ranks = quantile_ranks(q, histogram.count, design_effect(over, counts, sum(over)))
-        if ranks is None:
-            why = few_seconds(filled)
-            if filled >= MIN_SECONDS:
-                why = f"{format_count(histogram.count)} requests are too few for an interval of {name}"
-            yield Told(name, name, unit, float(value), why=why)
-            continue
-        low, high = (_at_rank(histogram, rank) for rank in ranks)
-        yield Told(name, name, unit, float(value), (low, high), len(counts))
+            effect = design_effect(over, counts, sum(over))
+            least, most = share_interval(sum(over), histogram.count, effect)
+            low = _at_share(histogram, 1 - most)
+            high = _at_share(histogram, 1 - least) if least > 0 else None
+            yield Told(name, name, unit, float(value), (low, high), len(counts))
 
 
-def _at_rank(histogram: Histogram, rank: int) -> float | None:
-    if not 1 <= rank <= histogram.count:
-        return None
-    value = histogram.quantile(Fraction(rank, histogram.count))
+def _at_share(histogram: Histogram, share: float) -> float | None:
+    """The latency that this share of requests does not exceed; None below all of them."""
+    value = histogram.quantile(share) if share > 0 else None
     return None if value is None else float(value)
 
 

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from loadproof.cli import compare, keys, master, plans, recover, report, run, target, validate, worker
+from loadproof.cli import (
+    compare,
+    keys,
+    master,
+    plans,
+    recover,
+    report,
+    run,
+    runs,
+    target,
+    trend,
+    validate,
+    worker,
+)
 from loadproof.errors import ExitCode, LoadproofError
 
 app = typer.Typer(
@@ -26,6 +39,8 @@ app.command("validate")(validate.validate)
 app.command("target")(target.target)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("trend")(trend.trend)
+app.add_typer(runs.runs, name="runs")
 app.command("recover")(recover.recover)
 app.command("keys")(keys.keys)
 app.command("master")(master.master)

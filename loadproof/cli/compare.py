@@ -27,14 +27,13 @@ def compare(
     """Tell whether a run is the same as its baselines, better or worse: 0 same or better, 3 worse, 4 cannot tell."""
     import json
 
-    from rich.console import Console
-
     from analyzer.baselines import find_baselines
     from analyzer.compare import compare as compared
     from analyzer.digests import baseline_digest, rules_of
     from analyzer.folder import open_run
     from analyzer.results_json import comparison
     from loadproof.cli.compared import print_comparison
+    from loadproof.cli.tables import wide_console
     from loadproof.errors import ExitCode, UsageError
     from loadproof.verdict.compared import Word
 
@@ -49,5 +48,5 @@ def compare(
     if json_output:
         print(json.dumps(comparison(found), indent=2, ensure_ascii=True, allow_nan=False))
     else:
-        print_comparison(found, Console(highlight=False), quiet=quiet)
+        print_comparison(found, wide_console(), quiet=quiet)
     return {Word.WORSE: ExitCode.FAIL, Word.CANNOT_TELL: ExitCode.INVALID}.get(found.word, ExitCode.OK)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from analyzer.escape import shown
 from analyzer.wording import change_text, value_text
+from loadproof.cli.tables import table
 from loadproof.units import ABSENT
 from loadproof.verdict.compared import Word
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.compared import Compared, Comparison
 
-_WIDTH: Final = 140
 _STYLES: Final = {
     Word.SAME: "green",
     Word.BETTER: "bold green",
@@ -36,15 +35,11 @@ def print_comparison(found: Comparison, console: Console, *, quiet: bool = False
     console.print(Text(f"  beside {shown(', '.join(found.baselines), 300)}", style="dim"), soft_wrap=True)
     for sentence in (*found.unlike, *found.notes):
         console.print(Text(f"  {shown(sentence, 300)}", style="dim"), soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "WHERE", "WHAT", "BASELINE", "RUN", "CHANGE", "95 % INTERVAL", "NOISE"):
-        table.add_column(
-            heading, justify="left" if heading in {"", "WHERE", "WHAT"} else "right", no_wrap=True
-        )
+    texts = ("", "WHERE", "WHAT")
+    rows = table((*texts, "BASELINE", "RUN", "CHANGE", "95 % INTERVAL", "NOISE"), left=texts)
     for where, row in _rows(found):
-        table.add_row(*_cells(where, row))
-    # Lines that a narrow terminal wraps are better than numbers that it cuts.
-    console.print(table, width=max(console.width, _WIDTH), crop=False, soft_wrap=True)
+        rows.add_row(*_cells(where, row))
+    console.print(rows)
 
 
 def _rows(found: Comparison) -> Iterable[tuple[str, Compared]]:
