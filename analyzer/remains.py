@@ -63,7 +63,7 @@ def find_remains(folders: Sequence[Path]) -> Remains:
     if not any(copy and copy.run for copy in epochs.values()):
         raise RunFolderError(
             f"no journal of run {run or plan.name} in {_listed(folders)}: name the workers' journal folders too "
-            "(their --journal-dir)"
+            "(journals/<run> where they ran, or below their --journal-dir)"
         )
     for told in manifest.epochs if manifest else ():
         epochs.setdefault((told.worker, told.epoch), None)

@@ -58,14 +58,18 @@ def plan_of(orders: messages.Orders) -> Plan:
 def exchange_clocks(client: Client, seat: Seat) -> list[Exchange]:
     """A few exchanges, one after the other."""
     exchanges: list[Exchange] = []
+    asked: set[int] = set()
     while len(exchanges) < AT_JOINING:
         question = messages.Clock(time.monotonic_ns())
+        asked.add(question.worker_ns)
         data = _ask(client, seat, messages.CLOCK, question, messages.CLOCK)
         received_ns = time.monotonic_ns()
         if data is None:
             continue
         answer = messages.read(data, messages.Clock)
-        if answer.worker_ns == question.worker_ns and answer.master_ns is not None:
+        # On a slow link the answer to an earlier question comes while a later one is asked.
+        if answer.worker_ns in asked and answer.master_ns is not None:
+            asked.remove(answer.worker_ns)
             exchanges.append(Exchange(answer.worker_ns, answer.master_ns, received_ns))
     return exchanges
 

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
 LAST_US: Final = 1_000_000
+FAREWELL_S: Final = 3.0
 HEARD_LATELY_S: Final = 3.0
 """A connection that ends between two ends that both heard each other so lately was not given up by either: ZeroMQ
 does that after 6 s. So its process has ended."""
@@ -373,6 +374,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self.folder.event(None, "note", note)
         for admitted in self.epochs:
             admitted.receiver.copy.close()
+        self.server.await_leaving(FAREWELL_S)
         self.greenlet.kill(block=False)
         self.server.close(linger=0)
 

@@ -89,7 +89,9 @@ def place(
             raise ValueError(f"the regions hold {index} users together, {users} are planned")
         # Jefferson's divisors: whoever is behind the least-served next seat may be chosen without any region
         # getting ahead of its share; among those, the one that has had the fewest users of this scenario.
-        next_turn = min((in_region[name] + 1) / weights[name] for name in open_regions)
+        # Of two regions only one would ever be behind, and the one that got a scenario's user would get the next too.
+        ahead = 2 if len(open_regions) == 2 else 1
+        next_turn = min((in_region[name] + ahead) / weights[name] for name in open_regions)
         behind = [name for name in open_regions if in_region[name] / weights[name] < next_turn]
         region = min(
             behind,

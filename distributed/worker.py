@@ -53,6 +53,8 @@ REPORT_S: Final = 1.0
 """How often the locustfile's own `report_to_master` listeners are asked."""
 HEARD_S: Final = 1.0
 """How long a worker that gives up waits for the master to hear why: it still loads the target meanwhile."""
+FAREWELL_S: Final = 5.0
+"""How long a worker whose journals all stand on the master waits for its word to go."""
 SILENCE_S: Final = 60.0
 """How long a worker with an ended journal waits for a master that says nothing."""
 AFTERWARDS_S: Final = 3.0
@@ -366,11 +368,18 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
     def _await_dismissal(self) -> None:
         """Stay until the master has all and lets us go, we want to go and it has all, or it is gone."""
         assert self._journals is not None
+        since_s: float | None = None
         while not self.left.wait(timeout=0.5):
-            if self._leaving and self._journals.done:
+            if not self._journals.done:
+                since_s = None
+                if time.monotonic() - self._heard > SILENCE_S:
+                    self._give_up(f"the master is silent; the journal is kept in {self.journal_dir}")
+            elif self._leaving:
                 self.left.set()
-            elif time.monotonic() - self._heard > SILENCE_S:
-                self._give_up(f"the master is silent; the journal is kept in {self.journal_dir}")
+            elif since_s is None:
+                since_s = time.monotonic()
+            elif time.monotonic() - max(since_s, self._heard) > FAREWELL_S:
+                self.left.set()
 
     def _report(self) -> NoReturn:
         while True:

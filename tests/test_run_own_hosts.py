@@ -141,7 +141,7 @@ def test_a_worker_without_keys_leaves_in_order(tmp_path):
     assert code == 0, output
     assert "local-02 left in order" in output or "local-01 left in order" in output
     users = active_users(folder)
-    assert users[-8:-3] == [10] * 5
+    assert all(abs(count - 10) <= 0.5 for count in users[-8:-3]), users
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["text"] for event in events if event["kind"] == "worker_left"] == ["in order"] * 2
     assert all(Journal(path).state.complete for path in (folder / "journals").iterdir())

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from socket import AF_INET, getaddrinfo
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+import gevent
 import zmq.green as zmq
 from gevent.event import Event
 from locust.exception import RPCError, RPCReceiveError
@@ -29,6 +31,7 @@ LARGEST_MESSAGE: Final = 8 * 1024 * 1024
 HANDSHAKE_MS: Final = 10_000
 HEARTBEAT_MS: Final = 2_000
 SILENCE_MS: Final = 6_000
+CONNECT_MS: Final = 5_000
 RECONNECT_MS: Final = 2_000
 """The longest pause between two attempts to reach the master."""
 FAILURES: Final = 5
@@ -107,6 +110,12 @@ class Server:
         """Send to the connection that the worker has spoken by last, welcome or not."""
         self._send(msg, self._speaking)
 
+    def await_leaving(self, seconds: float) -> None:
+        """Return when no worker is connected, at the latest after so many seconds: what is unsent at a close is lost."""
+        deadline = monotonic() + seconds
+        while self._descriptors and monotonic() < deadline:
+            gevent.sleep(0.02)
+
     def close(self, linger: int | None = None) -> None:  # noqa: ARG002 as Locust calls it
         if self.socket.closed:
             return
@@ -171,6 +180,8 @@ class Client:
         # What cannot be sent now is not queued: the journal's file is the buffer, and old heartbeats are no use.
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS)
+        # The kernel waits longer with each try: after a cut of minutes a connection begun in it would take another.
+        self.socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
         self._watching = monitor.watch(self.socket, self._happened)
         self.socket.connect(f"tcp://{_bracketed(host)}:{port}")
 

@@ -105,7 +105,7 @@ class _Sections:
         rules = read("rules", self._rules)
         prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
-        stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout"))
+        stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout", 0))
         join_timeout = read("join_timeout", lambda node: values.duration(node, "join_timeout"))
         allow_hosts = read("allow_hosts", self._allow_hosts)
         tolerate = read("tolerate", self._tolerate)

@@ -161,8 +161,8 @@ class Values:
         )
         return None
 
-    def duration(self, node: Node, key: str) -> int | None:
-        """Microseconds, at least one."""
+    def duration(self, node: Node, key: str, least_us: int = 1) -> int | None:
+        """Microseconds, at least `least_us`."""
         value = _plain(node)
         if not isinstance(node, Scalar) or not isinstance(value, str):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -181,7 +181,7 @@ class Values:
             message = f"{quoted(key)} must be a duration, not {described(node)}"
             self.wrong(node, message, "write a number and a unit, such as 250ms, 30s, 2m or 1h30m")
             return None
-        if 0 < microseconds <= MAX_DURATION_US and len(value) <= _MAX_DURATION_TEXT:
+        if least_us <= microseconds <= MAX_DURATION_US and len(value) <= _MAX_DURATION_TEXT:
             return microseconds
         self.wrong(node, f"{quoted(key)} must be longer than 0 and at most a year, not {described(node)}")
         return None
