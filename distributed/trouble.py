@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from distributed.limits import limits_us
 from distributed.placement import seats
-from loadproof.verdict.evidence import Evidence
+from loadproof.verdict.evidence import SECOND_US, Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import broken_aborts, judge_rules
@@ -66,7 +66,9 @@ class Trouble:
         begun = time.monotonic()
         if begun < self._abort_at or not self._reported_us:
             return None
-        broken = broken_aborts(self._plan, self._evidence, self._facts(min(self._reporting())), now_us)
+        # Of a second that is not over nobody knows how its window ends.
+        known_us = min(self._reporting()) // SECOND_US * SECOND_US
+        broken = broken_aborts(self._plan, self._evidence, self._facts(known_us), now_us)
         ended = time.monotonic()
         self._abort_at = ended + max(ABORT_EVERY_S, PAUSES * (ended - begun))
         return broken[0] if broken else None

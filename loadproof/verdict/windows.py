@@ -136,7 +136,10 @@ class _Windows:
             if len(seconds) < self._length:
                 continue
             following = inside[index + 1].start if index + 1 < len(inside) else last + 1
-            stop = seconds.stop if series.is_throughput else max(seconds.stop, following)
+            # What came in after the end of a run that goes on is of seconds that are not known yet.
+            is_known = not case.facts.goes_on or index + 1 < len(inside)
+            extends = is_known and not series.is_throughput
+            stop = max(seconds.stop, following) if extends else seconds.stop
             self.stretches.append((seconds, range(seconds.start, stop)))
 
     def holds(self, bound: Bound) -> bool | None:
