@@ -20,6 +20,8 @@ WHY_CHARACTERS: Final = 500
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=9_999)]
+"""More processes than one worker has in a run; for each before it a worker looks whether it left a journal."""
 
 HELLO: Final = "client_ready"
 """Worker -> master. Locust's own word, so that a stock worker is understood and refused."""
@@ -88,7 +90,7 @@ class Welcome(msgspec.Struct):
     """The sender of this Hello is in, and hears from the master by this connection from now on."""
 
     connection: Count
-    epoch: Count
+    epoch: Epoch
     """Of its journal: how many processes of this name were let in before."""
 
 
