@@ -284,7 +284,8 @@ def _limits(
             continue
         bounds = rule.limit if isinstance(rule.limit, tuple) else (rule.limit,)
         for bound in bounds:
-            found.setdefault((rule.statistic, bound), (rule, bound))
+            if bound is not None:
+                found.setdefault((rule.statistic, bound), (rule, bound))
     return list(found.values())[:LIMIT_LINES]
 
 

@@ -52,7 +52,7 @@ def unlike(run: Mapping[str, str], baseline: Mapping[str, str], name: str) -> li
             continue
         here, there = run[what] or "none", baseline[what] or "none"
         values = f": {here} against {there}" if max(len(here), len(there)) <= _SHOWN else ""
-        sentences.append(f"the {what} of {name} was another{values}")
+        sentences.append(f"{name} differs in its {what}{values}")
     return sentences
 
 

@@ -24,7 +24,10 @@ _WIDEST_INTERVAL: Final = 3
 
 def rule_bar(rule: RuleResult) -> Markup:
     """An SVG; empty where there is no value to draw. Its numbers stand in the same row, so it is hidden from readers."""
-    limits = rule.limit if isinstance(rule.limit, tuple) else (rule.limit,)
+    limit = rule.limit
+    if limit is None:
+        return Markup("")
+    limits = limit if isinstance(limit, tuple) else (limit,)
     goals = goal_bounds(rule)
     known = [abs(number) for number in (*limits, *goals) if math.isfinite(number)]
     if rule.value is None or not known:
@@ -40,7 +43,7 @@ def rule_bar(rule: RuleResult) -> Markup:
         return round(min(max(number, 0.0), largest) * scale, 1) if math.isfinite(number) else WIDTH - 8.0
 
     parts = [
-        f'<rect class="kept" x="{x}" y="2" width="{width}" height="14"/>' for x, width in _kept(rule, at)
+        f'<rect class="kept" x="{x}" y="2" width="{width}" height="14"/>' for x, width in _kept(rule.operator, limit, at)
     ]
     parts.append(f'<rect class="value" x="0" y="6" width="{max(at(rule.value), 1.0)}" height="6"/>')
     if math.isinf(rule.value):
@@ -48,7 +51,7 @@ def rule_bar(rule: RuleResult) -> Markup:
     if rule.confidence is not None:
         parts.append(f'<path class="interval" d="M{at(low)} 9H{at(high)}M{at(low)} 5v8M{at(high)} 5v8"/>')
     parts += [f'<path class="goal" d="M{at(goal)} 2v14"/>' for goal in goals]
-    parts += [f'<path class="limit" d="M{at(limit)} 0v18"/>' for limit in limits if math.isfinite(limit)]
+    parts += [f'<path class="limit" d="M{at(bound)} 0v18"/>' for bound in limits if math.isfinite(bound)]
     inner = "".join(parts)
     return Markup(  # noqa: S704 made of numbers alone
         f'<svg class="bar" viewBox="-1 0 {WIDTH + 2} {HEIGHT}" width="{WIDTH + 2}" height="{HEIGHT}" '
@@ -73,11 +76,13 @@ def goal_bounds(rule: RuleResult) -> tuple[float, ...]:
             return ()
 
 
-def _kept(rule: RuleResult, at: Callable[[float], float]) -> list[tuple[float, float]]:
+def _kept(
+    operator: str, limit: float | tuple[float, float], at: Callable[[float], float]
+) -> list[tuple[float, float]]:
     """(x, width) of where the limit is kept."""
-    if isinstance(rule.limit, tuple):
-        low, high = rule.limit
+    if isinstance(limit, tuple):
+        low, high = limit
         return [(at(low), round(at(high) - at(low), 1))]
-    if rule.operator in {"<=", "<"}:
-        return [(0.0, at(rule.limit))]
-    return [(at(rule.limit), round(WIDTH - at(rule.limit), 1))]
+    if operator in {"<=", "<"}:
+        return [(0.0, at(limit))]
+    return [(at(limit), round(WIDTH - at(limit), 1))]
