@@ -5,9 +5,7 @@ Memory is bounded by the number of series and seconds, never by the number of in
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
@@ -15,40 +13,32 @@ from analyzer.heat import HeatFold
 from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
-from loadproof.measure.histogram import Histogram
+from analyzer.seconds import MergedSecond, Source, in_bulk, one_by_one
 from loadproof.measure.interval import ErrorKey, Interval, Outcome, Series, SeriesKey, Timed
-from loadproof.measure.merge import add_into
+from loadproof.measure.merge import add_into, added
 from loadproof.plan.arrivals import volume_before
 from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import OTHER, Evidence, RegionSeries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from loadproof.measure.histogram import Histogram
     from loadproof.plan.model import Plan
 
 _SECOND_US: Final = 1_000_000
-
-
-@dataclass(frozen=True)
-class Source:
-    """One journal that counts: who wrote it, and its intervals in order of time."""
-
-    worker: str
-    region: str
-    intervals: Iterable[Interval]
 
 
 @dataclass
 class Health:
     """How one worker fared, beside what the judge keeps of it."""
 
+    pacer_lag: Histogram
+    receive_lag: Histogram
+    user_wait: Histogram
     users_max: int = 0
     cpu_us: int = 0
     length_us: int = 0
-    pacer_lag: Histogram = field(default_factory=Histogram)
-    receive_lag: Histogram = field(default_factory=Histogram)
-    user_wait: Histogram = field(default_factory=Histogram)
     stamped: int = 0
     unstamped: int = 0
 
@@ -79,24 +69,36 @@ class Fold:
         """When each error, or exception that left a task, was first and last seen; keys as in the evidence."""
 
     def read(self, sources: Iterable[Source]) -> None:
-        """Read all journals to their ends; call it once."""
-        for second, seen in _by_second(sources):
+        """Read all journals to their ends, interval by interval; call it once."""
+        self._read(one_by_one(sources))
+
+    def read_in_bulk(self, sources: Iterable[Source]) -> None:
+        """As `read`, several times as fast; after a DoubtError only a new Fold can read them, one by one."""
+        self._read(in_bulk(sources, self.evidence.limits_us, self.evidence.takes))
+
+    def _read(self, seconds: Iterable[MergedSecond]) -> None:
+        for one in seconds:
+            second = one.second
             for missing in range(self.timeline[-1].second + 1 if self.timeline else min(0, second), second):
                 self._close_second(missing, [], {})
-            merged: dict[RegionSeries, Series] = {}
-            for source, interval in seen:
-                self.evidence.add(source.worker, source.region, interval)
+            for source, interval, ended in one.parts:
+                self.evidence.add(source.worker, source.region, interval, ended)
                 self._see_errors(second, interval)
-                self.health.setdefault(source.worker, Health()).add(interval)
+                self._see_worker(source.worker, interval)
                 for timed, histogram in interval.durations.items():
                     add_into(self.durations, {(timed.timed, timed.name): histogram})
-                regional = {
-                    RegionSeries(source.region, key): series for key, series in interval.series.items()
-                }
-                add_into(merged, regional)
-            for (region, key), series in sorted(merged.items(), key=itemgetter(0)):
+            for (region, key), series in sorted(one.series.items(), key=itemgetter(0)):
+                if one.apart:
+                    self.evidence.add_series(region, key, series, second)
                 self._add_row(second, region, key, series)
-            self._close_second(second, [interval for _, interval in seen], merged)
+            self._close_second(second, [interval for _, interval, _ in one.parts], one.series)
+
+    def _see_worker(self, worker: str, interval: Interval) -> None:
+        health = self.health.get(worker)
+        if health is None:
+            lags = (interval.pacer_lag, interval.receive_lag, interval.user_wait)
+            health = self.health[worker] = Health(*(lag.nothing() for lag in lags))
+        health.add(interval)
 
     def _see_errors(self, second: int, interval: Interval) -> None:
         places: list[ErrorKey | str] = [
@@ -136,11 +138,9 @@ class Fold:
         self, second: int, intervals: Sequence[Interval], merged: dict[RegionSeries, Series]
     ) -> None:
         counts = dict.fromkeys(Outcome, 0)
-        ok = Histogram()
         for where, series in merged.items():
             counts[where.series.outcome] += series.histogram.count
-            if where.series.outcome is Outcome.OK:
-                ok += series.histogram
+        ok = added(series.histogram for where, series in merged.items() if where.series.outcome is Outcome.OK)
         self.heat.add(second, ok)
         p50, p95, p99 = quantiles(ok, P50, P95, P99) if ok.count else (None, None, None)
         start = second * _SECOND_US
@@ -178,28 +178,13 @@ def _starts(intervals: Sequence[Interval]) -> tuple[int, int]:
 
 def _p99(histograms: Iterable[Histogram]) -> int | None:
     """Over all of them together; None where they hold nothing."""
-    merged = Histogram()
-    for histogram in histograms:
-        merged += histogram
+    merged = added(histograms)
     return quantiles(merged, P99)[0] if merged.count else None
 
 
 def _planned_starts(plan: Plan, start_us: int) -> float:
     """The integral of the rate over one second: no whole number where the next start is due later."""
     return volume_before(plan.load, start_us + _SECOND_US) - volume_before(plan.load, start_us)
-
-
-def _by_second(sources: Iterable[Source]) -> Iterator[tuple[int, list[tuple[Source, Interval]]]]:
-    """Seconds in ascending order with all their intervals; of each journal only one more is in memory."""
-    streams = [_numbered(number, source) for number, source in enumerate(sources)]
-    merged = heapq.merge(*streams, key=itemgetter(0, 1))
-    for second, entries in groupby(merged, key=itemgetter(0)):
-        yield second, [(source, interval) for _, _, source, interval in entries]
-
-
-def _numbered(number: int, source: Source) -> Iterator[tuple[int, int, Source, Interval]]:
-    for interval in source.intervals:
-        yield interval.second, number, source, interval
 
 
 def _active_users(interval: Interval) -> float:

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.fold import Source
 from analyzer.manifest import AbsenceNote, Manifest, StopNote, read_manifest
+from analyzer.seconds import Source
 from analyzer.side_files import Samples, read_events, read_samples
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyzer.model import Event
+    from loadproof.measure.codec import PackedInterval
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
     from loadproof.verdict.rule import Rule
@@ -51,18 +52,28 @@ class JournalFile:
 
     def intervals(self, until_us: int) -> Iterator[Interval]:
         """Those that count. One that lies outside the run ends them: a table of seconds must not grow to it."""
-        if self.journal is None or self.refused is not None:
-            return
-        for interval in self.journal.intervals():
-            first, last = interval.start_us, interval.start_us + interval.length_us
-            if (
-                not (-_SLACK_US <= first <= last <= until_us)
-                or abs(interval.second * 1_000_000 - first) > _SLACK_US
-            ):
-                self.refused = f"second {interval.second} lies outside the run"
-                return
-            self.read += 1
-            yield interval
+        if self.journal is not None and self.refused is None:
+            for interval in self.journal.intervals():
+                if not self._counts(interval, until_us):
+                    return
+                yield interval
+
+    def packed(self, until_us: int) -> Iterator[PackedInterval]:
+        """The same, yet to be unpacked."""
+        if self.journal is not None and self.refused is None:
+            for packed in self.journal.packed():
+                if not self._counts(packed.interval, until_us):
+                    return
+                yield packed
+
+    def _counts(self, interval: Interval, until_us: int) -> bool:
+        first, last = interval.start_us, interval.start_us + interval.length_us
+        is_in_run = -_SLACK_US <= first <= last <= until_us
+        if not is_in_run or abs(interval.second * 1_000_000 - first) > _SLACK_US:
+            self.refused = f"second {interval.second} lies outside the run"
+            return False
+        self.read += 1
+        return True
 
     def found(self) -> Epoch:
         """What the judge must know of it, once its intervals were read to the end."""
@@ -132,7 +143,10 @@ class RunFolder:
         """The journals, to be read once."""
         length = self.manifest.run_length_us if self.manifest else None
         until_us = max(length or 0, self.plan.duration_us) + _SLACK_US
-        return [Source(one.worker, one.region, one.intervals(until_us)) for one in self.journals]
+        return [
+            Source(one.worker, one.region, one.intervals(until_us), one.packed(until_us))
+            for one in self.journals
+        ]
 
     @property
     def limits_us(self) -> tuple[int, ...]:

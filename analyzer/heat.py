@@ -6,6 +6,7 @@ two modes, few enough to draw. Columns are of one length, so that memory does no
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from analyzer.model import LatencyMap
@@ -23,26 +24,31 @@ class HeatFold:
 
     def __init__(self, planned_seconds: int) -> None:
         self.step = max(1, -(-planned_seconds // COLUMNS))
-        self._columns: dict[int, dict[int, int]] = {}
-        self._buckets: dict[int, int] = {}
+        self._columns: dict[int, Histogram] = {}
 
     def add(self, second: int, ok: Histogram) -> None:
         """The ok requests that ended in one second."""
         if not ok.count:
             return
-        column = self._columns.setdefault(max(0, second) // self.step, {})
-        buckets = self._buckets
-        for index, count in ok.counts.items():
-            bucket = buckets.get(index)
-            if bucket is None:
-                bucket = buckets[index] = bucket_of(highest_equivalent(index))
-            column[bucket] = column.get(bucket, 0) + count
+        column = self._columns.setdefault(max(0, second) // self.step, ok.nothing())
+        column += ok
 
     def finish(self) -> LatencyMap:
-        columns = tuple(
-            (number, tuple(sorted(column.items()))) for number, column in sorted(self._columns.items())
-        )
+        columns = tuple((number, _coarse(column)) for number, column in sorted(self._columns.items()))
         return LatencyMap(self.step, columns)
+
+
+def _coarse(histogram: Histogram) -> tuple[tuple[int, int], ...]:
+    counts: dict[int, int] = {}
+    for index, count in histogram.counts.items():
+        bucket = _coarse_bucket(index)
+        counts[bucket] = counts.get(bucket, 0) + count
+    return tuple(sorted(counts.items()))
+
+
+@cache
+def _coarse_bucket(index: int) -> int:
+    return bucket_of(highest_equivalent(index))
 
 
 def bucket_of(us: int) -> int:

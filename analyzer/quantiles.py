@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.model import Latency
-from loadproof.measure.histogram import Histogram, highest_equivalent
+
+if TYPE_CHECKING:
+    from loadproof.measure.histogram import Histogram
 
 P50: Final = Fraction(1, 2)
 P90: Final = Fraction(9, 10)
@@ -16,16 +18,9 @@ P99_9: Final = Fraction(999, 1000)
 
 
 def quantiles(histogram: Histogram, *asked: Fraction) -> tuple[int, ...]:
-    """The same as `histogram.quantile` of each, for ascending quantiles of a histogram that is not empty."""
+    """Those of a histogram that is not empty, for ascending quantiles."""
     assert histogram.max is not None
-    ranks = [max(1, -(-histogram.count * q.numerator // q.denominator)) for q in asked]
-    found: list[int] = []
-    seen = 0
-    for index in sorted(histogram.counts):
-        seen += histogram.counts[index]
-        while len(found) < len(ranks) and seen >= ranks[len(found)]:
-            found.append(min(highest_equivalent(index), histogram.max))
-    return tuple(found)
+    return histogram.quantiles(*asked)
 
 
 def latency(histogram: Histogram) -> Latency | None:

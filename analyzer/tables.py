@@ -19,8 +19,8 @@ from analyzer.model import (
 )
 from analyzer.quantiles import latency
 from analyzer.wording import endpoint_text
-from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import CheckCounts, Outcome
+from loadproof.measure.merge import added
 from loadproof.verdict.evidence import SECOND_US, Metric
 from loadproof.verdict.rates import PEAK_SECONDS, completed
 from loadproof.verdict.selection import Requests, Selection
@@ -28,6 +28,7 @@ from loadproof.verdict.selection import Requests, Selection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from loadproof.measure.histogram import Histogram
     from loadproof.measure.interval import ErrorKey
     from loadproof.verdict.case import Case
     from loadproof.verdict.evidence import Evidence, RegionSeries, Tally
@@ -50,10 +51,9 @@ class Tables:
         ended, dropped = requests.ended, sum(requests.dropped.values())
         length_us = self.case.timeline.length_us(selection.phases)
         taken = {key: tally for key, tally in self.evidence.totals.items() if selection.takes(key)}
-        first_byte = Histogram()
-        for key, tally in taken.items():
-            if key.series.outcome is Outcome.OK:
-                first_byte += _first_byte(tally)
+        first_byte = added(
+            _first_byte(tally) for key, tally in taken.items() if key.series.outcome is Outcome.OK
+        )
         return Totals(
             requests=ended,
             ok=ok.count,

@@ -12,11 +12,12 @@ from made_runs import RUN_REGIONS, make_interval, make_requests, make_run, run_p
 from reporting import passing
 
 from analyzer.charts import WIDE, users
-from analyzer.fold import Fold, Source
+from analyzer.fold import Fold
 from analyzer.folder import open_run
 from analyzer.heat import COLUMNS, HeatFold, bucket_from_us, bucket_of
 from analyzer.model import ArrivalTotals
 from analyzer.quantiles import latency, quantiles
+from analyzer.seconds import Source
 from analyzer.tables import Tables
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import ArrivalKey, Arrivals, DurationKey, Interval, Outcome, Timed

@@ -7,8 +7,9 @@ from judging import NAME, SCENARIO, Run, open_phase, plan_of
 from reporting import passing
 
 from analyzer import charts, report_html, results_json
-from analyzer.fold import Fold, Source
+from analyzer.fold import Fold
 from analyzer.offered import offered
+from analyzer.seconds import Source
 from analyzer.tables import Tables
 from loadproof.measure.interval import ArrivalKey, Arrivals, Outcome
 from loadproof.verdict.case import Case

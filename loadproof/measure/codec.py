@@ -6,6 +6,8 @@ decoded with `surrogateescape`), which the strings of MessagePack cannot carry.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -19,6 +21,7 @@ from loadproof.measure.interval import (
     CheckCounts,
     CheckKey,
     DurationKey,
+    Ended,
     Endpoint,
     ErrorKey,
     Evidence,
@@ -31,7 +34,7 @@ from loadproof.measure.interval import (
     Series,
     SeriesKey,
 )
-from loadproof.measure.packing import pack, unpack
+from loadproof.measure.packing import pack, packed_count, unpack
 from loadproof.measure.wire import (
     FORMAT_VERSION,
     OUTCOMES,
@@ -59,6 +62,19 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
+@dataclass(frozen=True, slots=True)
+class PackedInterval:
+    """An interval whose latencies and lags are yet to be unpacked and checked; `interval` has none of them."""
+
+    interval: Interval
+    keys: tuple[SeriesKey, ...]
+    series: list[WireSeries]
+    """In the order of the keys."""
+    lags: tuple[bytes, bytes, bytes]
+    """Of the pacer, of the receipt, and the waits for users."""
+    ended: Ended
+
+
 def encode(record: Header | Interval | Fin) -> bytes:
     """The payload of one record; JournalError for values that no payload can hold.
 
@@ -83,10 +99,19 @@ def decode(payload: bytes, limits_us: Sequence[int] = ()) -> Header | Interval |
 
     `limits_us` are those of the journal's header, against which the series of an interval count.
     """
+    return _decode(payload, lambda wire: _read_interval(wire, limits_us))
+
+
+def decode_packed(payload: bytes, limits_us: Sequence[int] = ()) -> Header | PackedInterval | Fin:
+    """As `decode`, but for the latencies and lags of an interval, which stay as they are."""
+    return _decode(payload, lambda wire: _read_packed(wire, limits_us))
+
+
+def _decode(payload: bytes, read: Callable[[WireInterval], _V]) -> Header | _V | Fin:
     kind, body = payload[:1], memoryview(payload)[1:]
     try:
         if kind == INTERVAL:
-            return _read_interval(_INTERVALS.decode(body), limits_us)
+            return read(_INTERVALS.decode(body))
         if kind == HEADER:
             return _read_header(_HEADERS.decode(body))
         if kind == FIN:
@@ -196,12 +221,49 @@ def _write_interval(interval: Interval) -> WireInterval:
 
 
 def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
+    texts = [_text(raw) for raw in wire.texts]
+    series = _unique([_read_series(one, texts, limits_us) for one in wire.series])
+    interval = _read_rest(wire, texts, sum(one.histogram.count for one in series.values()))
+    interval.series = series
+    interval.pacer_lag = unpack(wire.pacer_lag)
+    interval.receive_lag = unpack(wire.receive_lag)
+    interval.user_wait = unpack(wire.user_wait)
+    return interval
+
+
+def _read_packed(wire: WireInterval, limits_us: Sequence[int]) -> PackedInterval:
+    texts = _texts(tuple(wire.texts))
+    keys = _keys(texts, tuple([(o.scenario, o.method, o.name, o.outcome, o.phase) for o in wire.series]))
+    for one in wire.series:
+        _check_limits(one, limits_us)
+    ended = Ended.of(
+        (key.outcome, packed_count(one.histogram)) for key, one in zip(keys, wire.series, strict=True)
+    )
+    lags = (wire.pacer_lag, wire.receive_lag, wire.user_wait)
+    return PackedInterval(_read_rest(wire, texts, sum(ended)), keys, wire.series, lags, ended)
+
+
+@lru_cache(maxsize=1_024)
+def _texts(raw: tuple[bytes, ...]) -> tuple[str, ...]:
+    """A worker's intervals hold the same texts second after second."""
+    return tuple(map(_text, raw))
+
+
+@lru_cache(maxsize=1_024)
+def _keys(texts: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> tuple[SeriesKey, ...]:
+    keys = tuple(
+        SeriesKey(texts[scenario], texts[method], texts[name], OUTCOMES[outcome], texts[phase])
+        for scenario, method, name, outcome, phase in rows
+    )
+    _unique([(key, None) for key in keys])
+    return keys
+
+
+def _read_rest(wire: WireInterval, texts: Sequence[str], ended: int) -> Interval:
+    """All but the latencies and lags."""
     first, last = wire.first_done_us, wire.last_done_us
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
         raise JournalError(f"its first answer at {first} and its last at {last} contradict each other")
-    texts = [_text(raw) for raw in wire.texts]
-    series = _unique([_read_series(one, texts, limits_us) for one in wire.series])
-    ended = sum(one.histogram.count for one in series.values())
     if wire.stamped + wire.unstamped > ended:
         raise JournalError(
             f"it tells the clock of {wire.stamped} and {wire.unstamped} requests, and only {ended} ended"
@@ -223,7 +285,6 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
         oldest_us=wire.oldest_us,
         first_done_us=first,
         last_done_us=last,
-        series=series,
         exchanges=table(wire.exchanges, 2, Endpoint, Exchanges),
         checks=table(wire.checks, 3, CheckKey, CheckCounts),
         metrics=table(wire.metrics, 3, MetricKey, _read_summary),
@@ -235,9 +296,6 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
             Evidence(texts[scenario], texts[check], at_us, texts[detail])
             for scenario, check, at_us, detail in wire.evidence
         ],
-        pacer_lag=unpack(wire.pacer_lag),
-        receive_lag=unpack(wire.receive_lag),
-        user_wait=unpack(wire.user_wait),
         arrivals=table(wire.arrivals, 2, ArrivalKey, Arrivals),
         durations=_unique([_read_duration(one, texts) for one in wire.durations]),
         stamped=wire.stamped,
@@ -250,10 +308,7 @@ def _read_interval(wire: WireInterval, limits_us: Sequence[int]) -> Interval:
 
 def _read_series(wire: WireSeries, texts: list[str], limits_us: Sequence[int]) -> tuple[SeriesKey, Series]:
     histogram = unpack(wire.histogram)
-    if len(wire.over) != len(limits_us):
-        raise JournalError(
-            f"a series counts over {len(wire.over)} limits, and the header has {len(limits_us)}"
-        )
+    _check_limits(wire, limits_us)
     ceiling = histogram.count
     for limit, over in zip(limits_us, wire.over, strict=True):
         fewest_within, most_within = histogram.count_at_most(limit)
@@ -264,6 +319,13 @@ def _read_series(wire: WireSeries, texts: list[str], limits_us: Sequence[int]) -
     key = SeriesKey(scenario, method, name, OUTCOMES[wire.outcome], phase)
     first_byte = None if wire.first_byte is None else _read_first_byte(unpack(wire.first_byte), histogram)
     return key, Series(histogram, wire.over, wire.bytes_received, wire.bytes_sent, first_byte)
+
+
+def _check_limits(wire: WireSeries, limits_us: Sequence[int]) -> None:
+    if len(wire.over) != len(limits_us):
+        raise JournalError(
+            f"a series counts over {len(wire.over)} limits, and the header has {len(limits_us)}"
+        )
 
 
 def _read_first_byte(first_byte: Histogram, whole: Histogram) -> Histogram:
@@ -287,7 +349,7 @@ def _exact(histogram: Histogram) -> tuple[int, int, int]:
     return histogram.total, histogram.min or 0, histogram.max or 0
 
 
-def _read_duration(wire: WireDuration, texts: list[str]) -> tuple[DurationKey, Histogram]:
+def _read_duration(wire: WireDuration, texts: Sequence[str]) -> tuple[DurationKey, Histogram]:
     scenario, name, phase = (texts[at] for at in (wire.scenario, wire.name, wire.phase))
     return DurationKey(scenario, TIMED[wire.timed], name, phase), unpack(wire.histogram)
 

@@ -8,7 +8,6 @@ of its bucket differ by less than 1/1024 of the value, so by under 0.1 %.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
 from typing import Final, Self
 
 SUB_BUCKET_BITS: Final = 10
@@ -52,6 +51,10 @@ class Histogram:
         self.total = 0
         self.min: int | None = None
         self.max: int | None = None
+
+    def nothing(self) -> Self:
+        """An empty one of the same kind, to add others of it to."""
+        return type(self)()
 
     def record(self, us: int, n: int = 1) -> None:
         """Add `n` values of `us` microseconds; ValueError for a negative value or less than one of it."""
@@ -127,14 +130,22 @@ class Histogram:
         exact = Fraction(repr(q)) if isinstance(q, float) else Fraction(q)
         if not 0 <= exact <= 1:
             raise ValueError(f"a quantile lies between 0 and 1: not {q}")
+        return next(iter(self.quantiles(exact)), None)
+
+    def quantiles(self, *asked: Fraction) -> tuple[int, ...]:
+        """`quantile` of each of ascending ones in one pass; nothing when empty."""
         if self.max is None:
-            return None
-        missing = max(1, ceil(exact * self.count))
+            return ()
+        ranks = [max(1, -(-self.count * q.numerator // q.denominator)) for q in asked]
+        found: list[int] = []
+        seen = 0
         for index in sorted(self.counts):
-            missing -= self.counts[index]
-            if missing <= 0:
-                return min(highest_equivalent(index), self.max)
-        raise AssertionError("the buckets hold fewer values than were counted")
+            seen += self.counts[index]
+            while len(found) < len(ranks) and seen >= ranks[len(found)]:
+                found.append(min(highest_equivalent(index), self.max))
+            if len(found) == len(ranks):
+                break
+        return tuple(found)
 
     def count_at_most(self, us: int) -> tuple[int, int]:
         """A lower and an upper bound of how many values are at most `us`.
@@ -146,10 +157,13 @@ class Histogram:
         if us >= self.max:
             return self.count, self.count
         last = bucket_index(us)
-        below = sum(n for index, n in self.counts.items() if index < last)
-        inside = self.counts.get(last, 0)
+        below, inside = self._below(last)
         if us == highest_equivalent(last):
             return below + inside, below + inside
         surely = int(self.min >= lowest_equivalent(last))
         surely_not = int(self.max <= highest_equivalent(last))
         return below + surely, below + inside - surely_not
+
+    def _below(self, bucket: int) -> tuple[int, int]:
+        """How many values lie in buckets before this one, and how many in it."""
+        return sum(n for index, n in self.counts.items() if index < bucket), self.counts.get(bucket, 0)

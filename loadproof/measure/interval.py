@@ -9,9 +9,12 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from loadproof.measure.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Outcome(StrEnum):
@@ -201,6 +204,27 @@ class Evidence:
     detail: str
 
 
+class Ended(NamedTuple):
+    """How many requests ended, and how."""
+
+    ok: int
+    failed: int
+    """With timeouts."""
+    unfinished: int
+
+    @classmethod
+    def of(cls, counts: Iterable[tuple[Outcome, int]]) -> Self:
+        ok = failed = unfinished = 0
+        for outcome, count in counts:
+            if outcome is Outcome.OK:
+                ok += count
+            elif outcome is Outcome.UNFINISHED:
+                unfinished += count
+            else:
+                failed += count
+        return cls(ok, failed, unfinished)
+
+
 @dataclass
 class Interval:
     """One second of one worker; `second` is the index k of [k, k+1) on the run clock."""
@@ -251,6 +275,9 @@ class Interval:
     """Time that the worker's cgroup was throttled; None without a cgroup quota."""
     steal_us: int | None = None
     """Time that the hypervisor took from the machine, over all processors."""
+
+    def ended(self) -> Ended:
+        return Ended.of((key.outcome, series.histogram.count) for key, series in self.series.items())
 
 
 @dataclass(frozen=True)

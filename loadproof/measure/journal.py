@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from loadproof.errors import JournalError
-from loadproof.measure.codec import encode
+from loadproof.measure.codec import PackedInterval, encode
 from loadproof.measure.interval import Fin, Header, Interval
 from loadproof.measure.record import MAGIC, Chain, frame, magic_damage, whole_records
 from loadproof.measure.wire import FORMAT_VERSION
@@ -32,8 +32,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+_Found = TypeVar("_Found", bound=Header | Interval | PackedInterval | Fin)
 
 
 def journal_name(worker: str, epoch: int) -> str:
@@ -227,23 +229,27 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._state: JournalState | None = None
-        first = next(self._walk(), None)
+        first = next(self._walk(Chain.check), None)
         self.header = first if isinstance(first, Header) else None
 
     @property
     def state(self) -> JournalState:
         """The findings of the last full pass over `intervals`; makes that pass if there was none."""
         if self._state is None:
-            for _ in self._walk():
+            for _ in self._walk(Chain.check):
                 pass
         assert self._state is not None
         return self._state
 
     def intervals(self) -> Iterator[Interval]:
         """All intervals before the first damage, one at a time from the file."""
-        return (found for found in self._walk() if isinstance(found, Interval))
+        return (found for found in self._walk(Chain.check) if isinstance(found, Interval))
 
-    def _walk(self) -> Iterator[Header | Interval | Fin]:
+    def packed(self) -> Iterator[PackedInterval]:
+        """The same, but for the latencies and lags, which nobody has looked at: no damage in them is found."""
+        return (found for found in self._walk(Chain.check_packed) if isinstance(found, PackedInterval))
+
+    def _walk(self, check: Callable[[Chain, bytes], _Found]) -> Iterator[_Found]:
         chain = Chain()
         damage = None
         try:
@@ -251,7 +257,7 @@ class Journal:
                 damage = magic_damage(file.read(len(MAGIC)))
                 try:
                     for record in whole_records(file) if damage is None else ():
-                        found = chain.check(record)
+                        found = check(chain, record)
                         chain.extend(record, found)
                         yield found
                 except JournalError as error:

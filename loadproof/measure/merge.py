@@ -9,7 +9,7 @@ from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Arrivals, CheckCounts, Exchanges, MetricSummary, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
 _K = TypeVar("_K", bound="Hashable")
 _V = TypeVar("_V", int, Series, CheckCounts, MetricSummary, Exchanges, Arrivals, Histogram)
@@ -26,3 +26,13 @@ def add_into(totals: dict[_K, _V], parts: Mapping[_K, _V]) -> None:
             totals[key] += part
         else:
             totals[key] = copy(part)
+
+
+def added(histograms: Iterable[Histogram]) -> Histogram:
+    """Their sum, of the kind of the first; they stay as they are."""
+    merged: Histogram | None = None
+    for histogram in histograms:
+        if merged is None:
+            merged = histogram.nothing()
+        merged += histogram
+    return Histogram() if merged is None else merged

@@ -48,6 +48,17 @@ def pack(histogram: Histogram) -> bytes:
     return bytes(packed)
 
 
+def packed_count(packed: bytes) -> int:
+    """How many values a packed histogram says it holds; the rest of it is not looked at."""
+    number = shift = 0
+    for byte in packed[: _LARGEST_SHIFT // 7 + 1]:
+        number |= (byte & 0x7F) << shift
+        if byte <= 0x7F:
+            break
+        shift += 7
+    return number
+
+
 def unpack(packed: bytes) -> Histogram:
     """The histogram that `pack` took; JournalError for bytes that no histogram packs to."""
     histogram = Histogram()

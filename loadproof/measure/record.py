@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from zlib import crc32
 
 from loadproof.errors import JournalError
-from loadproof.measure.codec import HEADER, decode
-from loadproof.measure.interval import Fin, Header, Interval, Outcome
+from loadproof.measure.codec import HEADER, PackedInterval, decode, decode_packed
+from loadproof.measure.interval import Ended, Fin, Header, Interval
 from loadproof.measure.wire import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
+
+_Interval = TypeVar("_Interval", Interval, PackedInterval)
 
 MAGIC: Final = b"\x89LPJ\r\n\x1a" + bytes([FORMAT_VERSION])
 """The first bytes of a journal; as in PNG, a transfer that changed line ends or cut a bit shows in them."""
@@ -98,15 +100,26 @@ class Chain:
 
     def check(self, record: bytes) -> Header | Interval | Fin:
         """The record decoded, if it is the rightful next; else JournalError. Changes nothing."""
+        return self._check(record, decode)
+
+    def check_packed(self, record: bytes) -> Header | PackedInterval | Fin:
+        """As `check`, but for the latencies and lags of an interval, which nobody has looked at."""
+        return self._check(record, decode_packed)
+
+    def _check(
+        self, record: bytes, decode: Callable[[bytes, Sequence[int]], Header | _Interval | Fin]
+    ) -> Header | _Interval | Fin:
         payload = unframe(record)
         if self.fin is not None:
             raise JournalError("it follows the FIN, which is the last")
         if payload.startswith(HEADER) != (self.header is None):
             raise JournalError("a journal begins with one header, and it is the only one")
         found = decode(payload, self.header.limits_us if self.header else ())
-        if isinstance(found, Interval) and self.last_second is not None and found.second <= self.last_second:
-            raise JournalError(f"its second {found.second} follows second {self.last_second}")
-        if isinstance(found, Fin):
+        if isinstance(found, Interval | PackedInterval):
+            second = found.second if isinstance(found, Interval) else found.interval.second
+            if self.last_second is not None and second <= self.last_second:
+                raise JournalError(f"its second {second} follows second {self.last_second}")
+        elif isinstance(found, Fin):
             sums = self.fin_of(self.started, self.ok, self.failed, self.unfinished)
             if found.sha256 != sums.sha256:
                 raise JournalError("the FIN's SHA-256 is not that of the bytes before it")
@@ -116,26 +129,24 @@ class Chain:
                     raise JournalError(f"the FIN tells of {told} {total}, and the intervals sum to {summed}")
         return found
 
-    def extend(self, record: bytes, found: Header | Interval | Fin) -> None:
-        """Take a record that `check` has let pass."""
+    def extend(self, record: bytes, found: Header | Interval | PackedInterval | Fin) -> None:
+        """Take a record that `check` or `check_packed` has let pass."""
         if isinstance(found, Header):
             self.header = found
         elif isinstance(found, Fin):
             self.fin = found
+        elif isinstance(found, PackedInterval):
+            self._add(found.interval, found.ended)
         else:
-            self._add(found)
+            self._add(found, found.ended())
         self.size += len(record)
         self._sha256.update(record)
 
-    def _add(self, interval: Interval) -> None:
+    def _add(self, interval: Interval, ended: Ended) -> None:
         self.intervals += 1
         self.last_second = interval.second
         self.last_us = interval.start_us + interval.length_us
         self.started += interval.started
-        for key, series in interval.series.items():
-            if key.outcome is Outcome.OK:
-                self.ok += series.histogram.count
-            elif key.outcome is Outcome.UNFINISHED:
-                self.unfinished += series.histogram.count
-            else:
-                self.failed += series.histogram.count
+        self.ok += ended.ok
+        self.failed += ended.failed
+        self.unfinished += ended.unfinished

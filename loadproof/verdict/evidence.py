@@ -34,8 +34,8 @@ from loadproof.plan.profile import phase_at
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadproof.measure.interval import Ended, Series
     from loadproof.measure.interval import Evidence as CheckSample
-    from loadproof.measure.interval import Series
     from loadproof.plan.model import Plan
 
 SECOND_US: Final = 1_000_000
@@ -278,12 +278,18 @@ class Evidence:
         self.samples: dict[str, list[tuple[str, CheckSample]]] = {}
         """Check -> the first failed ones that arrived, with their worker; at most `SAMPLES_PER_CHECK`."""
 
-    def add(self, worker: str, region: str, interval: Interval) -> None:
-        """Fold one interval in; it stays as it is. JournalError if it counts against other limits."""
+    def takes(self, interval: Interval) -> bool:
+        """Tables are dense in seconds: an interval from a time when no run was would fill the memory."""
         end_us = max((interval.second + 1) * SECOND_US, interval.start_us + interval.length_us)
         latest_us = self.plan.duration_us + self.stop_timeout_us + LATEST_AFTER_DRAIN_US
-        if min(interval.second, interval.start_us) < 0 or end_us > latest_us:
-            # Tables are dense in seconds: a time from nowhere would fill the memory.
+        return min(interval.second, interval.start_us) >= 0 and end_us <= latest_us
+
+    def add(self, worker: str, region: str, interval: Interval, ended: Ended | None = None) -> None:
+        """Fold one interval in; it stays as it is. JournalError if it counts against other limits.
+
+        Without its series it comes with how many requests `ended` in them, and they by `add_series`.
+        """
+        if not self.takes(interval):
             self.outside[worker] = self.outside.get(worker, 0) + 1
             return
         for key, series in interval.series.items():
@@ -292,8 +298,8 @@ class Evidence:
                     f"second {interval.second} of {worker} counts against {len(series.over)} limits, the run has "
                     f"{len(self.limits_us)}: the journal belongs to another plan"
                 )
-            self._add_series(RegionSeries(region, key), series, interval.second)
-        self._add_worker(worker, region, interval)
+            self.add_series(region, key, series, interval.second)
+        self._add_worker(worker, region, interval, interval.ended() if ended is None else ended)
         self._add_flow(region, interval)
         self._add_arrivals(region, interval)
         for scenario, user_us in interval.user_us.items():
@@ -331,9 +337,11 @@ class Evidence:
         """Those that sent an interval."""
         return frozenset(self.flow)
 
-    def _add_series(self, key: RegionSeries, series: Series, second: int) -> None:
+    def add_series(self, region: str, series_key: SeriesKey, series: Series, second: int) -> None:
+        """Fold in what one worker of a region, or all of them, saw of one series in a second."""
+        key = RegionSeries(region, series_key)
         histogram = series.histogram
-        match key.series.outcome:
+        match series_key.outcome:
             case Outcome.OK:
                 errors = 0
             case Outcome.UNFINISHED:
@@ -343,12 +351,12 @@ class Evidence:
                 errors = histogram.count
         tally = self.totals.get(key)
         if tally is None:
-            tally = self.totals[key] = Tally(Histogram(), [0] * len(self.limits_us))
+            tally = self.totals[key] = Tally(histogram.nothing(), [0] * len(self.limits_us))
             self.seconds[key] = Seconds(OVER + len(self.limits_us))
-        if series.first_byte is not None or tally.first_byte is not None:
-            first_byte = copy(tally.histogram if tally.first_byte is None else tally.first_byte)
-            first_byte += histogram if series.first_byte is None else series.first_byte
-            tally.first_byte = first_byte
+        if series.first_byte is not None and tally.first_byte is None:
+            tally.first_byte = copy(tally.histogram)
+        if tally.first_byte is not None:
+            tally.first_byte += histogram if series.first_byte is None else series.first_byte
         tally.histogram += histogram
         tally.over = [have + more for have, more in zip(tally.over, series.over, strict=True)]
         tally.errors += errors
@@ -356,17 +364,12 @@ class Evidence:
         tally.bytes_sent += series.bytes_sent
         self.seconds[key].add(second, (histogram.count, histogram.total, errors, *series.over))
 
-    def _add_worker(self, worker: str, region: str, interval: Interval) -> None:
+    def _add_worker(self, worker: str, region: str, interval: Interval, ended: Ended) -> None:
         known = self.workers.setdefault(worker, Worker(region))
         known.started += interval.started
-        for key, series in interval.series.items():
-            count = series.histogram.count
-            if key.outcome is Outcome.OK:
-                known.ok += count
-            elif key.outcome is Outcome.UNFINISHED:
-                known.unfinished += count
-            else:
-                known.failed += count
+        known.ok += ended.ok
+        known.failed += ended.failed
+        known.unfinished += ended.unfinished
         known.seconds.append(
             WorkerSecond(
                 interval.second,
@@ -381,11 +384,13 @@ class Evidence:
         )
         phase = phase_at(self.plan.load, interval.second * SECOND_US)
         place = (region, None if phase is None else phase.name)
-        pacer, receive = self.lags.setdefault(place, (Histogram(), Histogram()))
+        if place not in self.lags:
+            self.lags[place] = (interval.pacer_lag.nothing(), interval.receive_lag.nothing())
+        pacer, receive = self.lags[place]
         pacer += interval.pacer_lag
         receive += interval.receive_lag
         if interval.user_wait.count:
-            waits = self.user_waits.setdefault(place, Histogram())
+            waits = self.user_waits.setdefault(place, interval.user_wait.nothing())
             waits += interval.user_wait
 
     def _add_arrivals(self, region: str, interval: Interval) -> None:

@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Outcome
+from loadproof.measure.merge import added
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from loadproof.measure.histogram import Histogram
     from loadproof.verdict.evidence import Evidence, RegionSeries
     from loadproof.verdict.rule import Rule
     from loadproof.verdict.timeline import Timeline
@@ -102,10 +103,7 @@ class Requests:
         return found
 
     def histogram(self, outcomes: Iterable[Outcome]) -> Histogram:
-        merged = Histogram()
-        for key in self._of(outcomes):
-            merged += self._evidence.totals[key].histogram
-        return merged
+        return added(self._evidence.totals[key].histogram for key in self._of(outcomes))
 
     def over(self, outcomes: Iterable[Outcome], us: int) -> tuple[int, int]:
         """The least and the most requests that can have taken longer; equal where the journals counted."""
