@@ -43,7 +43,8 @@ def rule_bar(rule: RuleResult) -> Markup:
         return round(min(max(number, 0.0), largest) * scale, 1) if math.isfinite(number) else WIDTH - 8.0
 
     parts = [
-        f'<rect class="kept" x="{x}" y="2" width="{width}" height="14"/>' for x, width in _kept(rule.operator, limit, at)
+        f'<rect class="kept" x="{x}" y="2" width="{width}" height="14"/>'
+        for x, width in _kept(rule.operator, limit, at)
     ]
     parts.append(f'<rect class="value" x="0" y="6" width="{max(at(rule.value), 1.0)}" height="6"/>')
     if math.isinf(rule.value):
