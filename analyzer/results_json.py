@@ -40,7 +40,7 @@ def document(report: Report) -> dict[str, Any]:
             for reason in report.reasons
         ],
         "hints": list(report.hints),
-        "rules": [_rule(rule) for rule in report.rules],
+        "rules": [rule_document(rule) for rule in report.rules],
         "judged_phases": list(report.judged_phases),
         "offered": {
             "by_scenario": _shares(report.offered.scenarios),
@@ -78,7 +78,7 @@ def document(report: Report) -> dict[str, Any]:
                 "timed": row.timed.value,
                 "name": row.name,
                 "count": row.count,
-                "duration_ms": _latency(row.latency),
+                "duration_ms": latency_document(row.latency),
             }
             for row in report.durations
         ],
@@ -140,7 +140,7 @@ def milliseconds(microseconds: float | None) -> float | None:
     return round(microseconds / 1_000, 3)
 
 
-def _rule(rule: RuleResult) -> dict[str, Any]:
+def rule_document(rule: RuleResult) -> dict[str, Any]:
     number = milliseconds if rule.unit == "us" else real
     bounds = rule.limit if isinstance(rule.limit, tuple) else None
     return {
@@ -211,12 +211,12 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "error_ratio": real(totals.error_ratio),
         "bytes_received": totals.bytes_received,
         "bytes_sent": totals.bytes_sent,
-        "latency_ms": _latency(totals.latency),
-        "first_byte_ms": _latency(totals.first_byte),
+        "latency_ms": latency_document(totals.latency),
+        "first_byte_ms": latency_document(totals.first_byte),
     }
 
 
-def _latency(latency: Latency | None) -> dict[str, float | None]:
+def latency_document(latency: Latency | None) -> dict[str, float | None]:
     names = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
     return {name: None if latency is None else milliseconds(getattr(latency, f"{name}_us")) for name in names}
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loadproof.cli import options  # noqa: TC001 typer reads the annotations when the verb is registered
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from analyzer.model import Report
+
+
+class Format(StrEnum):
+    """Other forms of a report; see docs/reports.md."""
+
+    ACGS = "acgs"
+    AZORA = "azora"
+    CODEPAL = "codepal"
+    WRITING = "writing"
+    HLOG = "hlog"
+    OPENMETRICS = "openmetrics"
 
 
 def report(
@@ -19,6 +36,10 @@ def report(
     json_output: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
+    form: Annotated[
+        list[Format] | None,
+        typer.Option("--format", help="Write this form, too, into a folder of its name; may repeat."),
+    ] = None,
 ) -> int:
     """Judge a run folder and write its reports; the exit code is the verdict's."""
     import sys
@@ -27,6 +48,7 @@ def report(
     from rich.text import Text
 
     from analyzer.digests import keep_digests
+    from analyzer.formats.exports import export
     from analyzer.report import analyse
     from analyzer.text import Style, lines
     from analyzer.writer import write, write_charts
@@ -42,6 +64,11 @@ def report(
     except RunFolderError as error:
         # The verdict stands without pictures: whoever waits for its exit code gets it.
         print(f"loadproof: warning: there are no charts: {error}", file=sys.stderr)
+    for name in form or ():
+        for path in export(analysed, run, name.value):
+            if not quiet:
+                print(f"loadproof: wrote {path}", file=sys.stderr)
+    _tell_github(analysed, sys.stderr if json_output else sys.stdout)
     if json_output:
         sys.stdout.write((run / "results.json").read_text(encoding="utf-8"))
     else:
@@ -63,3 +90,23 @@ def report(
         Verdict.FAIL: ExitCode.FAIL,
         Verdict.INVALID: ExitCode.INVALID,
     }[analysed.verdict]
+
+
+def _tell_github(analysed: Report, stream: TextIO) -> None:
+    """In a GitHub Actions job: annotations of the step, and the summary that the job's page shows."""
+    import os
+    import sys
+
+    from analyzer.github import annotations, job_summary
+
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in annotations(analysed):
+        print(line, file=stream)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            with Path(summary).open("ab") as file:
+                file.write(job_summary(analysed))
+        except OSError as error:
+            print(f"loadproof: warning: no job summary: {summary}: {error.strerror}", file=sys.stderr)
