@@ -121,7 +121,7 @@ def test_a_question_that_cannot_be_answered_is_refused_before_the_load(tmp_path,
 
     assert (gone.returncode, none.returncode) == (2, 2)
     assert "does not answer: Connection refused; start it, or name another with --prometheus" in gone.stderr
-    assert "no Prometheus" in none.stderr
+    assert "promql(...) needs a Prometheus to ask" in none.stderr
     assert not list(tmp_path.glob("reports/*"))
 
 
