@@ -224,7 +224,8 @@ class Cluster:
 
     def events(self, kind=None):
         """Of the run so far; `utc_s` is the wall clock in seconds."""
-        lines = (self.run / "events.jsonl").read_text().splitlines()
+        file = self.run / "events.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
         events = [json.loads(line) for line in lines if line.endswith("}")]
         for event in events:
             event["utc_s"] = _utc_s(event["utc"])
