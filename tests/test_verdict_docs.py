@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import ExitCode, RuleSyntaxError
+from loadproof.plan.overrides import Overrides
+from loadproof.plan.reader import read_plan
+from loadproof.plan.writer import dump_plan
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.intervals import least_samples
 from loadproof.verdict.result import Verdict
@@ -34,6 +37,27 @@ def test_every_mistake_is_refused_as_shown(line):
 
     with pytest.raises(RuleSyntaxError, match=re.escape(message)):
         parse_rule(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    re.findall(r"^```yaml\n(.*?)^```", RULES, flags=re.MULTILINE | re.DOTALL),
+    ids=["prometheus", "abort"],
+)
+def test_every_part_of_a_plan_is_one(tmp_path, text):
+    """What the manual writes in YAML can be laid over a plan, is written back as the same plan, and its rules are read."""
+    base = "name: a\nsuite: governance\nload: [{phase: steady, duration: 1m, users: 1}]\n"
+    (tmp_path / "plan.yaml").write_text(base)
+    (tmp_path / "part.yaml").write_text(text)
+    overlay = Overrides(config_file=tmp_path / "part.yaml")
+    plan = read_plan(tmp_path / "plan.yaml", overlay, {"PROMETHEUS_TOKEN": "x" * 8})
+    (tmp_path / "plan.yaml").write_text(dump_plan(plan))
+    again = read_plan(tmp_path / "plan.yaml", Overrides(), {})
+
+    assert plan.prometheus is not None or [rule.delay_us for rule in plan.rules] == [30_000_000, 0]
+    assert again.prometheus == plan.prometheus
+    assert [str(parse_rule(rule.text)) for rule in again.rules] == [rule.text for rule in plan.rules]
+    assert all(rule.abort for rule in again.rules)
 
 
 def test_the_manual_names_every_statistic_and_label():
