@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -19,6 +20,7 @@ from locust.runners import MasterRunner, WorkerNode
 from distributed import locust_statistics, locustfile_messages, messages
 from distributed.absences import Absences
 from distributed.arrivals import period_of
+from distributed.cluster_log import ClusterLog
 from distributed.lease import lease_clock_ns
 from distributed.live import LiveTotals
 from distributed.membership import Change, Membership
@@ -26,7 +28,7 @@ from distributed.replication import Receiver, sync_failure
 from distributed.shares import Shares
 from loadproof.errors import JournalError, RunFolderError
 from loadproof.measure.interval import Fin, Interval
-from loadproof.measure.journal import journal_name, read_records
+from loadproof.measure.journal import Journal, journal_name, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from distributed.clock import RunClock
+    from distributed.cluster_log import Remembered
     from distributed.membership import Placement
     from distributed.placement import Seat
     from distributed.run_folder import RunFolder
@@ -107,6 +110,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             if plan.scenarios is None
             else Shares(plan, plan.scenarios, {})
         )
+        self._log = ClusterLog(folder.path)
         self.membership = Membership(len(self._shares.pieces), self._shares.deal)
         self.absences = Absences()
         """Workers whose load was given to others while they were silent."""
@@ -212,8 +216,34 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.update_state("running")
         for admitted in self.admitted.values():
             admitted.joined_us = max(0, clock.now_us())
+        self._log.began(clock.start_ns)
         self.membership.begun = True
         self._tick()
+
+    def take_up(self, run: str, clock: RunClock, remembered: Remembered) -> None:
+        """Go on with a run whose master died: its workers may load what it had placed on them, for one lease."""
+        self.clock = clock
+        self._run = run
+        locustfile_messages.tell_start(self)
+        self.update_state("running")
+        for each in remembered.epochs:
+            path = self.folder.journals / journal_name(each.worker, each.epoch)
+            receiver = Receiver(path, each.worker, each.epoch, go_on=True)
+            # Nobody was heard of lately: whoever has such a worker's name must wait until its lease is over.
+            admitted = Admitted(
+                self.seats[each.worker], each.epoch, each.life, receiver, -math.inf, each.joined_us
+            )
+            admitted.lost = each.lost
+            self.admitted[each.worker] = admitted
+            self.epochs.append(admitted)
+            for interval in Journal(path).intervals():
+                self._fold(admitted.seat, interval)
+        for worker, admitted in self.admitted.items():
+            if not admitted.settled:
+                self.clients[worker] = WorkerNode(worker)
+                revision = remembered.revisions.get(worker, 0)
+                self.membership.adopt(admitted.seat, revision, remembered.held(worker), lease_clock_ns())
+        self.membership.begun = True
 
     def _keep_placed(self) -> NoReturn:
         while True:
@@ -242,6 +272,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _send_placement(self, placement: Placement) -> None:
         assert self.clock is not None
+        self._log.placing(placement)
         names = self._shares.scenarios
         index = {name: position for position, name in enumerate(names)}
         carried = self._shares.carried(placement.pieces)
@@ -330,6 +361,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         cause = admitted.gave_up or admitted.unwritten
         why = f"{why}: {cause}" if cause else why
         admitted.lost = why
+        self._log.lost(worker, admitted.epoch, why)
         admitted.left_us = None if self.clock is None else self.clock.now_us()
         self.membership.finish(worker)
         self.live.forget(worker)
@@ -374,6 +406,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self.folder.event(None, "note", note)
         for admitted in self.epochs:
             admitted.receiver.copy.close()
+        self._log.close()
         self.server.await_leaving(FAREWELL_S)
         self.greenlet.kill(block=False)
         self.server.close(linger=0)
@@ -432,6 +465,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         admitted = Admitted(self.seats[worker], epoch, hello.life, receiver, time.monotonic())
         now_us = None if self.clock is None else max(0, self.clock.now_us())
         admitted.joined_us = now_us
+        self._log.admitted(worker, epoch, hello.life, now_us)
         self.admitted[worker] = admitted
         self.epochs.append(admitted)
         self.clients[worker] = WorkerNode(worker)
@@ -482,13 +516,10 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
             admitted.unwritten = None
         self._send(messages.RECEIVED, answer, client_id)
         if isinstance(record, Interval):
-            locust_statistics.fold(self.environment.stats, record)
-            self.live.add(admitted.seat.worker, record)
+            self._fold(admitted.seat, record)
             node = self.clients.get(client_id)
             if node is not None:
                 node.user_classes_count = dict(record.users)
-            if self.on_interval is not None:
-                self.on_interval(admitted.seat, record)
         elif isinstance(record, Fin):
             admitted.left_us = None if self.clock is None else self.clock.now_us()
             if admitted is self.admitted[client_id]:
@@ -496,6 +527,12 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 self.live.forget(client_id)
             self.folder.event(admitted.left_us, "worker_left", "in order", client_id)
             self.changed.set()
+
+    def _fold(self, seat: Seat, interval: Interval) -> None:
+        locust_statistics.fold(self.environment.stats, interval)
+        self.live.add(seat.worker, interval)
+        if self.on_interval is not None:
+            self.on_interval(seat, interval)
 
     def _epoch(self, worker: str, epoch: int) -> Admitted | None:
         """Whose journal a record belongs to: the worker's own, or one that a process before it has left behind."""

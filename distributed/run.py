@@ -17,6 +17,7 @@ from locust.exception import RPCError
 
 from distributed import target_service
 from distributed.clock import RunClock
+from distributed.cluster_log import read_cluster_log
 from distributed.hosts import is_loopback
 from distributed.limits import join_timeout_us, limits_us
 from distributed.link.keys import Shared, make_keys, master_text, worker_text
@@ -27,7 +28,7 @@ from distributed.placement import seats
 from distributed.preflight import preflight
 from distributed.processes import Child, start_child, tail
 from distributed.prometheus import Sampler
-from distributed.run_folder import RunFolder, conditions, utc_now, utc_text
+from distributed.run_folder import RunFolder, conditions, read_events, utc_now, utc_text
 from distributed.trouble import Trouble
 from distributed.watch import Stop, Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
@@ -78,6 +79,8 @@ class Options:
     """Said to the user before the start; kept as events."""
     listen: Listen | None = None
     """None starts the workers here, beside the master."""
+    go_on: Path | None = None
+    """The folder of a run whose master died, to go on with."""
 
 
 @dataclass
@@ -97,7 +100,11 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
     Raises UsageError before any load if the target does not answer or the reports folder cannot be written.
     """
     raise_file_limit()
-    folder = RunFolder(options.reports, plan.name, utc_now())
+    folder = (
+        RunFolder(options.reports, plan.name, utc_now())
+        if options.go_on is None
+        else RunFolder.again(options.go_on)
+    )
     run = _Run(plan, suite, options, show, folder)
     log = _Log(folder.log, encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s master %(levelname)s %(name)s: %(message)s"))
@@ -133,7 +140,8 @@ class _Run:
         self.options = options
         self.show = show
         self.folder = folder
-        self.run = f"{folder.path.name}-{time.time_ns() % 0xFFFF:04x}"
+        self.remembered = None if options.go_on is None else read_cluster_log(options.go_on)
+        self.run = folder.manifest.get("run", f"{folder.path.name}-{time.time_ns() % 0xFFFF:04x}")
         self.stop = Stop()
         self.workers: dict[str, Child] = {}
         self.target: Child | None = None
@@ -153,9 +161,81 @@ class _Run:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         ]
         url = self._reach_target()
+        if self.remembered is None:
+            self._write_beginning(url)
+        planned = seats(plan.regions)
+        listen = self.options.listen
+        keys, of_workers = make_keys(seat.worker for seat in planned)
+        if listen is not None and listen.keys is not None:
+            keys = listen.keys.only(seat.worker for seat in planned)
+        server = _serve("127.0.0.1", 0, keys) if listen is None else _serve(listen.host, listen.port, keys)
+        use(server)
+        folder.write_manifest(key_fingerprints=keys.fingerprints)
+        if listen is not None and listen.keys is None:
+            self.shared = Shared(server.port, of_workers)
+        environment = make_environment(plan, self.suite.classes, url)
+        master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
+            Master,
+            plan,
+            Orders(self.run, dump_plan(plan), url if plan.target == EMBEDDED else None),
+            self.suite,
+            planned,
+            folder,
+        )
+        environment.events.init.fire(environment=environment, runner=master, web_ui=None)
+        master.on_quit = self._locustfile_ends
+        master.on_interval = self.trouble.add
+        clock = self._take_up() if self.remembered is not None else self._begin(planned, url, of_workers)
+        if clock is not None:
+            watch = self.watch = Watch(
+                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
+            )
+            if self.remembered is not None:
+                watch.remember(read_events(folder.path))
+            sampler = gevent.spawn(watch.sample, self._processes(url))
+            if not self.options.smoke:
+                self.prometheus.start(clock, watch.unwritable)
+            watch.until_settled()
+            self.prometheus.stop()
+            master.tell_stopping()
+            sampler.kill()
+        return self._close(clock or RunClock(time.monotonic_ns()), url)
+
+    def _begin(
+        self, planned: Sequence[Seat], url: str, of_workers: Mapping[str, WorkerKeys]
+    ) -> RunClock | None:
+        """Wait for the workers and place the load; None if the run was stopped before."""
+        master, plan, listen = self.master, self.plan, self.options.listen
+        assert master is not None
+        if listen is None:
+            self._start_workers(url, of_workers)
+            patience_us = plan.join_timeout_us
+            self._wait_for_workers(planned, JOIN_S if patience_us is None else patience_us / 1e6)
+        else:
+            listen.say(
+                f"waiting for {len(planned)} worker{'s'[: len(planned) != 1]} at {listen.host}:{master.port}"
+            )
+            self._wait_for_workers(planned, join_timeout_us(plan) / 1e6, listen.say)
+        if self.stop.by is not None:
+            return None
+        clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
+        master.begin_load(self.run, clock)
+        return clock
+
+    def _take_up(self) -> RunClock:
+        """Go on where the master of this run folder was killed."""
+        assert self.master is not None
+        assert self.remembered is not None
+        clock = RunClock(self.remembered.start_ns)
+        self.master.take_up(self.run, clock, self.remembered)
+        self.folder.event(clock.now_us(), "master_back", "the master was started anew, and goes on")
+        return clock
+
+    def _write_beginning(self, url: str) -> None:
+        """What is known before the load; UsageError if the target does not answer as it must."""
+        plan, folder = self.plan, self.folder
         health = preflight(url, self.suite.expected_health(plan.scenarios))
         folder.plan.write_text(dump_plan(plan), encoding="utf-8")
-        planned = seats(plan.regions)
         notes = () if self.options.smoke else self.prometheus.check()
         for note in (*self.options.notes, *health.notes, *notes):
             folder.event(None, "note", note)
@@ -178,7 +258,7 @@ class _Run:
             limits_us=list(limits_us(plan)),
             plan_sha256=plan_digest(folder.plan),
             suite_sha256=self.suite.sha256,
-            workers=[{"worker": seat.worker, "region": seat.region} for seat in planned],
+            workers=[{"worker": seat.worker, "region": seat.region} for seat in seats(plan.regions)],
             epochs=[],
             stop=None,
             target_counts=None,
@@ -186,50 +266,6 @@ class _Run:
             locust_counted=None,
             closed=False,
         )
-        listen = self.options.listen
-        keys, of_workers = make_keys(seat.worker for seat in planned)
-        if listen is not None and listen.keys is not None:
-            keys = listen.keys.only(seat.worker for seat in planned)
-        server = _serve("127.0.0.1", 0, keys) if listen is None else _serve(listen.host, listen.port, keys)
-        use(server)
-        folder.write_manifest(key_fingerprints=keys.fingerprints)
-        if listen is not None and listen.keys is None:
-            self.shared = Shared(server.port, of_workers)
-        environment = make_environment(plan, self.suite.classes, url)
-        master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
-            Master,
-            plan,
-            Orders(self.run, dump_plan(plan), url if plan.target == EMBEDDED else None),
-            self.suite,
-            planned,
-            folder,
-        )
-        environment.events.init.fire(environment=environment, runner=master, web_ui=None)
-        master.on_interval = self.trouble.add
-        master.on_quit = self._locustfile_ends
-        if listen is None:
-            self._start_workers(url, of_workers)
-            patience_us = plan.join_timeout_us
-            self._wait_for_workers(planned, JOIN_S if patience_us is None else patience_us / 1e6)
-        else:
-            listen.say(
-                f"waiting for {len(planned)} worker{'s'[: len(planned) != 1]} at {listen.host}:{server.port}"
-            )
-            self._wait_for_workers(planned, join_timeout_us(plan) / 1e6, listen.say)
-        clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
-        if self.stop.by is None:
-            master.begin_load(self.run, clock)
-            watch = self.watch = Watch(
-                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
-            )
-            sampler = gevent.spawn(watch.sample, self._processes(url))
-            if not self.options.smoke:
-                self.prometheus.start(clock, watch.unwritable)
-            watch.until_settled()
-            self.prometheus.stop()
-            master.tell_stopping()
-            sampler.kill()
-        return self._close(clock, url)
 
     def clear(self) -> None:
         """Leave nothing behind: processes, sockets, signal handlers, the workers' own journals if copied."""
@@ -248,7 +284,7 @@ class _Run:
         if self.complete:
             shutil.rmtree(self.folder.worker_journals, ignore_errors=True)
         self.folder.close()
-        if self.master is None:
+        if self.master is None and self.remembered is None:
             # Nothing was run: an empty run folder would only be in the way.
             shutil.rmtree(self.folder.path, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from loadproof.errors import RunFolderError
+from loadproof.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,20 +32,44 @@ class RunFolder:
         stamp = now.strftime("%Y%m%dT%H%M%SZ")
         try:
             reports.mkdir(parents=True, exist_ok=True)
-            self.path = _create(reports, f"{name}-{stamp}")
-            self.journals = self.path / "journals"
-            self.worker_journals = self.path / "worker-journals"
-            self.journals.mkdir()
-            self.worker_journals.mkdir()
-            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
-            self._samples = (self.path / "samples.jsonl").open("a", encoding="utf-8")
+            path = _create(reports, f"{name}-{stamp}")
+            (path / "journals").mkdir()
+            (path / "worker-journals").mkdir()
         except OSError as error:
             raise RunFolderError(
                 f"cannot write the run folder below {reports}: {error.strerror}; "
                 "make it writable or name another with --reports"
             ) from error
+        self._open(path, {"schema_version": SCHEMA_VERSION})
+
+    @classmethod
+    def again(cls, path: Path) -> RunFolder:
+        """That of a run whose master died; UsageError when there is none to go on with."""
+        folder = cls.__new__(cls)
+        try:
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} is no run folder that can be gone on with: manifest.json: {error}"
+            ) from error
+        if manifest.get("closed"):
+            raise UsageError(f"the run of {path} is over: `loadproof report {path}` shows it")
+        folder._open(path, manifest)  # noqa: SLF001 its own
+        return folder
+
+    def _open(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.journals = path / "journals"
+        self.worker_journals = path / "worker-journals"
+        try:
+            _end_line(path / "events.jsonl")
+            _end_line(path / "samples.jsonl")
+            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+            self._samples = (self.path / "samples.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"cannot write the run folder {path}: {error.strerror}") from error
         self.log = self.path / "run.log"
-        self.manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        self.manifest = manifest
         self.on_sample: Callable[[int, str, float], None] | None = None
 
     @property
@@ -95,6 +119,25 @@ class RunFolder:
             f"{self.path} cannot be written: {error.strerror}; free space there: what the workers measured is kept "
             f"in {self.worker_journals}"
         )
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All events of a run folder so far."""
+    try:
+        return [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path / 'events.jsonl'} cannot be read: {error}; use `loadproof recover`"
+        ) from error
+
+
+def _end_line(path: Path) -> None:
+    """Cut off half a line that a killed master has left."""
+    if path.is_file():
+        whole = path.read_bytes()
+        kept = whole.rfind(b"\n") + 1
+        if kept < len(whole):
+            os.truncate(path, kept)
 
 
 def utc_now() -> datetime.datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
@@ -17,7 +17,7 @@ from loadproof.errors import RunFolderError
 from loadproof.plan.profile import phase_at, users_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from distributed.clock import RunClock
     from distributed.master import Master
@@ -70,13 +70,35 @@ class Watch:
         self._trouble = trouble
         self._show_view = show
         self._showing = True
+        self._phase: str | None = None
         self.quorum_lost = Absences()
         self._unwritable: RunFolderError | None = None
+
+    def remember(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Know what the master of this run, that was killed, has noted."""
+        for event in events:
+            at_us, who, text = event["at_us"], event["who"], event["text"]
+            at_us = self._clock.now_us() if at_us is None else at_us
+            match event["kind"]:
+                case "phase":
+                    self._phase = who
+                case "worker_away":
+                    self._master.absences.begin(who, at_us, text)
+                case "worker_back":
+                    self._master.absences.end(who, at_us)
+                case "quorum_lost":
+                    self.quorum_lost.begin(who, at_us, text)
+                case "quorum_back":
+                    self.quorum_lost.end(who, at_us)
+                case "stop" | "abort" as kind:
+                    self._stop.by = "abort" if kind == "abort" else text.partition(":")[0]
+                    self._stop.rule, self._stop.why = (who if kind == "abort" else None), text
+                    self._stop.at_ns = self._clock.start_ns + at_us * 1_000
+                    self._stop.asked.set()
 
     def until_settled(self) -> None:
         """Return when every journal has ended or is lost; RunFolderError when the run folder takes no more."""
         master, clock = self._master, self._clock
-        phase: str | None = None
         patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
         while self._goes_on(asked_us):
@@ -84,9 +106,9 @@ class Watch:
                 raise self._unwritable
             now = clock.now_us()
             current = phase_at(self._plan.load, now) if now >= 0 else None
-            if current is not None and current.name != phase and asked_us is None:
-                phase = current.name
-                self._folder.event(now, "phase", f"phase {phase} begins", phase)
+            if current is not None and current.name != self._phase and asked_us is None:
+                self._phase = current.name
+                self._folder.event(now, "phase", f"phase {current.name} begins", current.name)
             if asked_us is None and now >= self._plan.duration_us:
                 asked_us = now
                 self._folder.event(now, "drain", "the plan is over; users finish what they have begun")

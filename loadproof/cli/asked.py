@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
+from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.units import format_count
 from loadproof.verdict.grammar import parse_rule
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from distributed.suite import Suite
     from loadproof.plan.flows import Flow
     from loadproof.plan.model import Plan, RuleText
-    from loadproof.plan.overrides import Overrides
     from loadproof.verdict.rule import Rule
 
 
@@ -48,6 +48,13 @@ def ask(plan: str | None, locustfile: Path | None, overrides: Overrides) -> Aske
         return fit(load_plan(resolve(plan), overrides))
     assert locustfile is not None
     return _bare(locustfile, overrides)
+
+
+def again(folder: Path) -> Asked:
+    """What a run folder says was asked for; the environment has had its say then."""
+    if not (folder / "plan.yaml").is_file():
+        raise UsageError(f"{folder} is no run folder: it lacks plan.yaml")
+    return fit(load_plan(folder / "plan.yaml", Overrides(), environ={}))
 
 
 def _bare(locustfile: Path, overrides: Overrides) -> Asked:

@@ -50,6 +50,7 @@ def conduct(
     *,
     baselines: tuple[str, ...] = (),
     unlike: bool = False,
+    go_on: Path | None = None,
     reports: Path,
     charts: Path,
     smoke: bool,
@@ -91,6 +92,7 @@ def conduct(
                 log_level="INFO" if verbose else "WARNING",
                 notes=notes,
                 listen=listen,
+                go_on=go_on,
             ),
             panel.show,
         )

@@ -23,6 +23,10 @@ def master(
     port: Annotated[
         int, typer.Option(min=0, max=65535, envvar="LOCUST_MASTER_BIND_PORT", help="Port to listen at.")
     ] = options.MASTER_PORT,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with the run of this folder, whose master died."),
+    ] = None,
     join_timeout: Annotated[
         str | None, typer.Option(help="How long to wait for workers, in place of the plan's word.")
     ] = None,
@@ -58,10 +62,11 @@ def master(
     from distributed.hosts import is_loopback
     from distributed.link.keys import read_master_keys
     from distributed.run import Listen
-    from loadproof.cli.asked import ask
+    from loadproof.cli.asked import again, ask
     from loadproof.cli.conducted import conduct, overrides
     from loadproof.errors import UsageError
     from loadproof.plan.model import EMBEDDED
+    from loadproof.plan.overrides import Overrides
 
     if keys is None and not is_loopback(bind):
         raise UsageError(
@@ -90,7 +95,18 @@ def master(
     if json_output:
         # A locustfile prints what it likes, and standard output is for the results alone.
         sys.stdout = sys.stderr
-    asked = ask(plan, locustfile, changes)
+    if resume is None:
+        asked = ask(plan, locustfile, changes)
+    elif plan is not None or locustfile is not None or changes != Overrides():
+        raise UsageError(
+            "--resume goes on with a run as it began: leave out the plan and all that changes it"
+        )
+    elif keys is None:
+        raise UsageError(
+            "--resume needs the key set of the run: without its keys no worker trusts this master"
+        )
+    else:
+        asked = again(resume)
     if asked.plan.target == EMBEDDED and not is_loopback(bind):
         raise UsageError(
             "the embedded target listens on this machine only, and workers would come from others: "
@@ -105,6 +121,7 @@ def master(
         asked,
         (),
         Listen(bind, port, of_master, say),
+        go_on=resume,
         reports=reports,
         charts=charts,
         smoke=False,
