@@ -47,7 +47,7 @@ def marks(report: Report, end_s: int) -> list[tuple[float, str]]:
         for event in report.events
         if event.kind in _LABELS and event.at_us is not None
     ]
-    if report.stop is not None:
+    if report.stop is not None and not any(event.kind == "abort" for event in report.events):
         found.append((report.stop.at_us / 1_000_000, f"stopped: {report.stop.by}"))
     return sorted((at, label) for at, label in found if 0 <= at <= end_s)[:SHOWN]
 

@@ -133,7 +133,7 @@ def test_csv_files_are_tables(render, report):
     rows = list(csv.reader(io.StringIO(rendered)))
 
     assert len({len(row) for row in rows}) == 1
-    assert len(rendered.splitlines()) == len(rows) > 1
+    assert len(rendered.splitlines()) == len(rows) > (report != "empty")
     assert all(int(row[rows[0].index("requests")]) > 0 for row in rows[1:])
 
 

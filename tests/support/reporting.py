@@ -46,6 +46,8 @@ HOSTILE = (
     "quote \" ' & amp; ]]> {{ 7*7 }}",
     "non\ufffecharacter",
     "x" * 300,
+    "::error::planted %0A &lt;",
+    "\u05e9\u05dc\u05d5\u05dd/\u0645\u0631\u062d\u0628\u0627",
 )
 """What a target or a user class may call things."""
 
@@ -738,7 +740,7 @@ def hostile() -> Report:
         judged_phases=(load[1].name,),
         by_scenario=tuple(Group(text, totals(100)) for text in HOSTILE),
         by_region=tuple(Group(text, totals(100)) for text in HOSTILE[:3]),
-        by_name=tuple(Group(f"GET {text}", totals(100)) for text in HOSTILE),
+        by_name=tuple(Group(f"GET {text}", totals(100)) for text in (*HOSTILE, "y" * 10_240)),
         by_phase=tuple(Group(phase.name, totals(100)) for phase in load),
         series=tuple(
             SeriesRow(text, text, text, text, Outcome.OK, text, 10, latency(9_000), 1, 2, latency(7_000))
@@ -772,4 +774,117 @@ def hostile() -> Report:
     )
 
 
-REPORTS = {"pass": passing, "warn": warning, "fail": failing, "invalid": invalid, "hostile": hostile}
+def aborted() -> Report:
+    """A run that its abort rule ended at 0:32, after the target broke at 0:25."""
+    base = failing()
+    rule = "error_ratio <= 10% for 5s"
+    why = "error ratio was 20 % from second 27 to 31"
+    fired = replace(base.rules[1], rule=rule, limit=0.1, value=0.2, reason=why, abort=True, confidence=None)
+    seconds = tuple(row for row in base.timeline if row.second < 33)
+    return replace(
+        base,
+        reasons=(
+            Reason(Verdict.FAIL, "abort", f"the abort rule {rule} ended the run after 32 s: {why}"),
+            Reason(Verdict.FAIL, "rule", f"{rule}: {why}"),
+            Reason(Verdict.INVALID, "stopped", "the run was stopped after 32 s of 40 s"),
+        ),
+        rules=(base.rules[0], fired, *base.rules[2:]),
+        advice=("Begin with the most frequent error: HTTP 503 at POST /policies/:id.",),
+        timeline=seconds,
+        stop=Stop("abort", why, 32_000_000, rule),
+        events=(
+            *base.events[:-1],
+            Event(32_000_000, "2024-01-02T03:04:37Z", "abort", rule, why),
+            Event(32_000_100, "2024-01-02T03:04:37Z", "drain", None, "users stop, requests drain"),
+        ),
+        manifest={**base.manifest, "run_length_us": 33_000_000},
+    )
+
+
+def empty() -> Report:
+    """A run of which nothing is left: no journal, no event, a manifest of nothing but its name."""
+    base = passing()
+    nothing = Totals(0, 0, 0, 0, 0, None, None, None, None, 0, 0, None)
+    rules_ = tuple(
+        replace(
+            rule,
+            value=None,
+            margin=None,
+            samples=None,
+            confidence=None,
+            verdict=RuleVerdict.NO_DATA,
+            reason="no request was measured",
+        )
+        for rule in base.rules[:4]
+    )
+    return replace(
+        base,
+        verdict=Verdict.INVALID,
+        reasons=(Reason(Verdict.INVALID, "no_evidence", "no journal holds a second of this run"),),
+        rules=rules_,
+        advice=("Look at run.log: no worker got as far as its first second.",),
+        totals=nothing,
+        by_scenario=(),
+        by_region=(),
+        by_name=(),
+        by_phase=(),
+        series=(),
+        timeline=(),
+        metric_rows=MetricRows(),
+        checks=(),
+        metrics=(),
+        books=Books(
+            *(0, 0, 0, 0, 0, 0, 0, None, False, (), None, 80, 0, 2, 0, 2),
+            gaps=(Gap("eu-west-1-01", "eu-west-1", 1, 0, "its journal is missing"),),
+            differences=(),
+        ),
+        workers=(),
+        epochs=(),
+        generator=Generator(None, None, None, None, None, 0, 0, 25_000.0),
+        resources=(),
+        events=(),
+        durations=(),
+        manifest={},
+    )
+
+
+def huge() -> Report:
+    """A failing run of 1,000 endpoints, 200 rules, 120 workers and 2,000 events."""
+    base = failing()
+    names = tuple(f"GET /endpoints/{number:04}" for number in range(1_000))
+    p95 = base.rules[0]
+    return replace(
+        base,
+        rules=tuple(
+            replace(p95, rule=f"p95{{name={name}}} <= 250ms", selector={"name": name}) for name in names[:200]
+        ),
+        by_name=tuple(
+            Group(name, totals(100 + number, number % 3, p50_us=1_000 + 37 * number % 9_001))
+            for number, name in enumerate(names)
+        ),
+        series=tuple(replace(base.series[0], name=name) for name in names),
+        metric_rows=MetricRows.of(
+            MetricRow(number // 25, "eu-west-1", "User", "GET", name, "ok", "steady", 4, 1.5, 1, 2, 3, 4, 5)
+            for number, name in enumerate(names)
+        ),
+        errors=tuple(ErrorTotals("User", "GET", name, "HTTP 500", 3, 1, 2) for name in names),
+        books=replace(base.books, endpoints=tuple(EndpointBook(name, 100, 0, 100) for name in names)),
+        workers=tuple(replace(base.workers[0], worker=f"eu-west-1-{number:03}") for number in range(120)),
+        epochs=tuple(replace(base.epochs[0], worker=f"eu-west-1-{number:03}") for number in range(120)),
+        events=tuple(
+            Event(20_000 * number, "2024-01-02T03:04:05Z", "worker_lost", f"eu-west-1-{number:04}", "gone")
+            for number in range(2_000)
+        ),
+    )
+
+
+REPORTS = {
+    "pass": passing,
+    "warn": warning,
+    "fail": failing,
+    "invalid": invalid,
+    "aborted": aborted,
+    "empty": empty,
+    "huge": huge,
+    "hostile": hostile,
+}

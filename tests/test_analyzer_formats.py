@@ -1,0 +1,273 @@
+"""The other forms of a report: the source systems' names and keys, HdrHistogram's log, OpenMetrics."""
+
+import csv
+import io
+import json
+import subprocess
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from made_runs import make_requests, make_run
+from reporting import REPORTS, failing, hostile, passing, timeline
+
+from analyzer.formats import acgs, azora, codepal, writing
+from analyzer.formats.exports import FORMATS, export
+from analyzer.model import Event
+from analyzer.report import analyse
+from loadproof.errors import RunFolderError
+from loadproof.measure.histogram import bucket_index
+from loadproof.measure.interval import Outcome
+from loadproof.plan.model import Phase
+from loadproof.verdict.result import RuleVerdict, Verdict
+
+
+@pytest.fixture(scope="module")
+def requests():
+    return make_requests(fail_from=25)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, requests):
+    return make_run(tmp_path_factory.mktemp("runs") / "run", requests)
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return analyse(run)
+
+
+def test_azoras_result_has_its_keys_and_no_others():
+    """The keys of requirement A26, exactly; survivalRate is successful over total."""
+    [(name, content)] = azora.files(failing()).items()
+    found = json.loads(content)
+
+    assert name == "stress-tests/results/stress-test-2024-01-02T03-04-05-000Z.json"
+    assert list(found) == [
+        *("timestamp", "testSuite", "duration", "totalRequests", "successfulRequests", "failedRequests"),
+        *("averageResponseTime", "peakConcurrentUsers", "survivalRate", "resilienceResults", "resourceUsage"),
+    ]
+    assert found["successfulRequests"] + found["failedRequests"] == found["totalRequests"]
+    assert found["survivalRate"] == pytest.approx(found["successfulRequests"] / found["totalRequests"])
+    assert (found["duration"], found["averageResponseTime"]) == (40_200.0, 15.0)
+    assert found["peakConcurrentUsers"] == 100
+
+
+def test_azoras_resilience_is_what_worked_during_each_fault():
+    """A fault's window has its own counts, and recovery is the time to the first second without a failure."""
+    events = (
+        Event(25_000_000, "", "fault_begins", "database-down", ""),
+        Event(30_000_000, "", "fault_ends", "database-down", ""),
+    )
+    rows = [row if row.second < 33 else timeline()[row.second] for row in timeline(fail_from=25)]
+    report = replace(failing(), events=events, timeline=tuple(rows))
+    [window] = azora.document(report)["resilienceResults"]
+    during = [row for row in rows if 25 <= row.second < 30]
+
+    assert window["scenario"] == "database-down"
+    assert window["successfulRequests"] == sum(row.ok for row in during)
+    assert window["functionality"] == pytest.approx(
+        sum(row.ok for row in during) / sum(row.ok + row.failed for row in during)
+    )
+    assert window["recoveryTime"] == 3_000.0
+
+
+def components_run(**changes):
+    """A run of 50 s whose phases are the five components."""
+    phases = tuple(
+        Phase(name=name.replace("_", "-"), duration_us=10_000_000, users_from=20, users_to=20)
+        for name in writing.COMPONENTS
+    )
+    report = passing(steady_s=40)
+    rows = [
+        replace(row, phase=phases[row.second // 10].name, users=20.0, ok=100, failed=0)
+        for row in report.timeline
+    ]
+    plan = report.plan.model_copy(update={"load": phases, "name": "heavy-load"})
+    return replace(report, name="heavy-load", plan=plan, timeline=tuple(rows), **changes)
+
+
+def test_the_writing_flows_reports_have_their_names_and_parts():
+    """Requirements B20 to B22: two files whose names the artifact's glob matches, five components, four parts."""
+    found = writing.files(components_run())
+    document = json.loads(found["ai_writing_flow_v2_heavy_load_stress_report.json"])
+    text = found["ai_writing_flow_v2_heavy_load_stress_report.txt"].decode()
+
+    assert len(found) == 2
+    assert list(document["component_results"]) == [
+        *("concurrent_load", "memory_pressure", "cpu_saturation", "capacity_limits", "recovery")
+    ]
+    assert {"metrics", "component_results", "statistics", "system_info", "configuration"} <= set(document)
+    for line in (
+        "Generated: 2024-01-02T03:04:05+00:00",
+        "Duration: 40.2 s",
+        "System: 2 CPUs, 22.4GB RAM",
+        "EXECUTIVE SUMMARY",
+        "Overall Success Rate: 100 %",
+        "Components Passed: 5/5",
+        "Total Operations: ",
+        "COMPONENT RESULTS",
+        "concurrent_load: PASSED (success rate 100 %)",
+        "capacity_limits: PASSED (Max Capacity 20 concurrent operations)",
+        "recovery: PASSED (Recovery Rate 100 %)",
+        "RECOMMENDATIONS",
+        "- ",
+    ):
+        assert any(one.startswith(line) for one in text.splitlines()), line
+
+
+def test_a_component_fails_by_the_rules_that_judge_its_phase():
+    """A broken rule on one phase fails that component alone; one on all phases fails all; none of them, all pass."""
+    base = passing().rules[1]
+    broken = replace(base, verdict=RuleVerdict.FAIL)
+    own = replace(broken, selector={"phase": "memory-pressure"})
+
+    def words(rule, **changes):
+        return [one.word for one in writing.components(components_run(rules=(base, rule), **changes))]
+
+    assert words(own) == ["PASSED", "FAILED", "PASSED", "PASSED", "PASSED"]
+    assert words(broken) == ["FAILED"] * 5
+    assert words(base, verdict=Verdict.INVALID) == ["FAILED"] * 5
+    assert {one.word for one in writing.components(passing())} == {"NOT RUN"}
+
+
+def test_a_plan_named_like_a_component_is_that_component():
+    """`cpu-saturation` run alone is judged as a whole, by its verdict."""
+    found = {one.name: one.word for one in writing.components(replace(failing(), name="cpu-saturation"))}
+
+    assert found.pop("cpu_saturation") == "FAILED"
+    assert set(found.values()) == {"NOT RUN"}
+
+
+def test_capacity_is_the_most_users_that_were_served():
+    """Seconds in which more than three in ten requests failed do not count as capacity."""
+    report = components_run()
+    rows = [
+        replace(
+            row,
+            users=float(10 + row.second),
+            ok=100 if row.second < 35 else 60,
+            failed=0 if row.second < 35 else 40,
+        )
+        for row in report.timeline
+    ]
+    found = {one.name: one.capacity for one in writing.components(replace(report, timeline=tuple(rows)))}
+
+    assert found["capacity_limits"] == 44
+
+
+def test_codepals_files_have_their_names():
+    """Requirements D53 to D57."""
+    assert set(codepal.files(failing())) == {
+        "elasticity-stress-test-results.json",
+        "elasticity-stress-test-metrics.csv",
+        "elasticity-stress-test-summary.html",
+        "summary.md",
+        "metrics-summary.json",
+    }
+
+
+def test_codepals_checklist_answers_ten_questions():
+    """Requirement D58: each of ten items has an answer, and what nothing measures says so."""
+    found = codepal.metrics_summary(failing())["checklist"]
+    text = codepal.summary(failing()).decode()
+
+    assert len(found) == 10
+    assert "P95 36 ms, P99 60 ms" in found[0]["answer"]
+    assert "NO DATA" in found[6]["answer"]
+    assert all(item["question"] in text for item in found)
+
+
+def test_codepals_time_series_is_a_row_a_second():
+    """A table that spreadsheets read: a byte order mark, a row a second, its own time and numbers."""
+    raw = codepal.time_series(failing())
+    rows = list(csv.DictReader(io.StringIO(raw.removeprefix(b"\xef\xbb\xbf").decode())))
+    second = failing().timeline[30]
+
+    assert raw.startswith(b"\xef\xbb\xbf")
+    assert [int(row["second"]) for row in rows] == list(range(40))
+    assert rows[30]["timestamp"] == "2024-01-02T03:04:35.000Z"
+    assert (int(rows[30]["ok_per_s"]), int(rows[30]["errors_per_s"])) == (second.ok, second.failed)
+    assert float(rows[30]["p99_ms"]) == second.p99_us / 1000
+
+
+def test_acgs_has_its_five_kinds_of_files():
+    """Requirements C49 to C53: HTML, CSV raw data, JSON analysis, Markdown summary, PNG charts."""
+    found = acgs.files(failing())
+    analysis = json.loads(found["reports/load_test_analysis.json"])
+
+    assert {name.rpartition(".")[2] for name in found} == {"html", "csv", "json", "md", "png"}
+    assert all(content.startswith(b"\x89PNG") for name, content in found.items() if name.endswith(".png"))
+    assert analysis["response_time_ms"]["p95"] == 36.0
+    assert analysis["constitutional_compliance"]["hash_consistency"]["failed"] == 1
+    assert [rule["verdict"] for rule in analysis["threshold_evaluation"]][:2] == ["FAIL", "FAIL"]
+
+
+@pytest.mark.parametrize("make", [hostile, REPORTS["invalid"], REPORTS["empty"]])
+@pytest.mark.parametrize("files", [azora.files, writing.files, codepal.files])
+def test_every_report_can_take_every_form(files, make):
+    """A hostile, a torn and an empty run break no form: JSON is JSON, and text moves no cursor."""
+    for name, content in files(make()).items():
+        if name.endswith(".json"):
+            json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        text = content.decode().removeprefix("\ufeff")
+        assert not set("\x00\x07\x1b\u202e\u2066") & set(text)
+
+
+def test_an_hlog_holds_every_request_once(tmp_path, run, report, requests):
+    """HdrHistogram's own decoder finds, per outcome and bucket, exactly the requests that were made."""
+    [path] = export(report, run, "hlog")
+    found = Counter()
+    lines = path.read_text().splitlines()
+    for line in (one for one in lines if one.startswith("Tag=")):
+        tag, start, length, largest, encoded = line.removeprefix("Tag=").split(",")
+        histogram = HdrHistogram.decode(encoded)
+        for item in histogram.get_recorded_iterator():
+            found[tag, float(start), bucket_index(item.value_iterated_to)] += item.count_at_value_iterated_to
+        assert float(length) == 1.0
+        # Two of an HdrHistogram's numbers are of buckets; ours is exact.
+        assert histogram.get_max_value() / 1_000 == pytest.approx(float(largest), rel=0.001)
+    raw = Counter((one.outcome.value, float(one.second), bucket_index(one.us)) for one in requests)
+
+    assert found == raw
+    assert lines[1] == "#[Histogram log format version 1.3]"
+    assert lines[2].startswith("#[StartTime: 1704164645.000 (seconds since epoch), Tue Jan 02 03:04:05")
+
+
+def test_prometheus_takes_the_openmetrics_export(tmp_path, run, report, requests):
+    """promtool makes blocks of the file, and finds in them as many requests of each outcome as there were."""
+    [path] = export(report, run, "openmetrics")
+    blocks = tmp_path / "blocks"
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(path), str(blocks)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    # The dump wants to see a database that was once written to.
+    (blocks / "wal").mkdir()
+    dumped = subprocess.run(
+        ["promtool", "tsdb", "dump", str(blocks)], capture_output=True, text=True, check=True
+    ).stdout
+    counts = {}
+    for line in dumped.splitlines():
+        if 'loadproof_request_duration_seconds_count"' in line:
+            labels, value, _ = line.rsplit(" ", 2)
+            counts[labels] = max(counts.get(labels, 0.0), float(value))
+    for outcome in (Outcome.OK, Outcome.FAILED):
+        own = sum(value for labels, value in counts.items() if f'outcome="{outcome}"' in labels)
+        assert own == sum(one.outcome is outcome for one in requests)
+    assert path.read_text().endswith("# EOF\n")
+
+
+def test_a_run_without_a_clock_has_no_openmetrics(tmp_path, run, report):
+    """Without any time of its beginning, the export is refused with a message and nothing is written."""
+    lost = replace(report, events=(), manifest={})
+
+    with pytest.raises(RunFolderError, match="when the run began"):
+        export(lost, tmp_path, "openmetrics")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_form_is_written_into_a_folder_of_its_name(tmp_path, report, run):
+    """Nothing is written outside the folder of the form."""
+    for name in FORMATS:
+        assert all(path.is_relative_to(run / name) for path in export(report, run, name))
