@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import RUN_REGIONS, make_interval, make_requests, make_run, run_plan
+from msgspec import msgpack
 from reporting import passing
 
 from analyzer.charts import WIDE, users
@@ -17,10 +18,14 @@ from analyzer.folder import open_run
 from analyzer.heat import COLUMNS, HeatFold, bucket_from_us, bucket_of
 from analyzer.model import ArrivalTotals
 from analyzer.quantiles import latency, quantiles
+from analyzer.report import read_run
 from analyzer.seconds import Source
 from analyzer.tables import Tables
+from loadproof.measure.codec import INTERVAL
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import ArrivalKey, Arrivals, DurationKey, Interval, Outcome, Timed
+from loadproof.measure.journal import read_records
+from loadproof.measure.record import MAGIC, frame
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import RunFacts
 from loadproof.verdict.selection import Selection
@@ -316,3 +321,53 @@ def test_arrivals_waits_and_durations_add_up_over_workers_scenarios_and_phases()
         201,
     )
     assert [health.user_wait.total for health in fold.health.values()] == [200, 400]
+
+
+def folds_of(path):
+    """The folder read one by one, and in bulk."""
+    folds = []
+    for how in (Fold.read, Fold.read_in_bulk):
+        folder = open_run(path)
+        fold = Fold(folder.plan, folder.limits_us)
+        how(fold, folder.sources())
+        folds.append((folder.facts(), fold))
+    return folds
+
+
+def test_reading_in_bulk_is_reading_one_by_one(tmp_path, requests):
+    """Evidence, timeline, rows, heat map and workers are the same, whichever way the journals are read."""
+    (facts, one), (bulk_facts, bulk) = folds_of(make_run(tmp_path / "run", requests))
+
+    assert bulk_facts == facts
+    assert bulk.timeline == one.timeline
+    assert list(bulk.rows.finish()) == list(one.rows.finish())
+    assert bulk.heat.finish() == one.heat.finish()
+    assert bulk.health == one.health
+    assert bulk.durations == one.durations
+    assert bulk.error_seconds == one.error_seconds
+    for name in ("totals", "checks", "workers", "lags", "user_us", "flow", "exchanges", "errors"):
+        assert getattr(bulk.evidence, name) == getattr(one.evidence, name), name
+    for key, seconds in one.evidence.seconds.items():
+        assert list(bulk.evidence.seconds[key].items()) == list(seconds.items())
+
+
+def test_a_histogram_that_contradicts_itself_ends_its_journal(tmp_path, requests):
+    """A record with a sound checksum and an impossible histogram: the report has all before it, and says where."""
+    run = make_run(tmp_path / "run", requests)
+    path = run / "journals" / f"{RUN_REGIONS[0]}-01-1.journal"
+    records = list(read_records(path))
+    fields = msgpack.decode(records[20][9:])
+    histogram = bytearray(fields[10][0][5])
+    histogram[-1] += 1
+    fields[10][0][5] = bytes(histogram)
+    records[20] = frame(INTERVAL + msgpack.encode(fields))
+    path.write_bytes(MAGIC + b"".join(records))
+    folder, fold = read_run(run)
+    epochs = {epoch.worker: epoch for epoch in folder.facts().epochs}
+    damaged = epochs[f"{RUN_REGIONS[0]}-01"]
+
+    assert (damaged.intervals, damaged.complete) == (19, False)
+    assert "in record 20: a histogram counted" in damaged.damage
+    assert epochs[f"{RUN_REGIONS[1]}-01"].complete
+    read = [one for one in requests if one.second < 19 or one.region != RUN_REGIONS[0]]
+    assert sum(tally.histogram.count for tally in fold.evidence.totals.values()) == len(read)
