@@ -225,3 +225,48 @@ def test_a_user_that_is_let_go_while_it_is_made_never_runs(crew):
     assert Slow.made == 1
     assert recorder.active_users == {}
     assert users.drain(1)
+
+
+def test_slots_that_are_placed_elsewhere_end_at_once_and_others_stay(crew):
+    """A new placement stops what is no longer its own, brings what is new, and touches nobody else."""
+    users, recorder = crew(Steady, (phase(30, 6, 6),), (0, 1, 2))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.2)
+    stay = {index: users._running[index] for index in (1, 2)}
+    users.place([Slot(index, "Steady") for index in (1, 2, 4, 5, 9)])
+
+    assert recorder.active_users == {"Steady": 2}
+    gevent.sleep(0.2)
+    assert sorted(users._running) == [1, 2, 4, 5]
+    assert all(users._running[index] is user for index, user in stay.items())
+
+
+def test_a_placement_that_comes_while_users_wait_to_return_brings_nobody_twice(crew):
+    """Users that failed to start keep their pause, those that were placed elsewhere never come."""
+    users, recorder = crew(Broken, (phase(30, 3, 3),), (0, 1, 2))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.2)
+    users.place([Slot(1, "Broken")])
+    failed = recorder.totals.failed
+    gevent.sleep(1.2)
+
+    assert list(users._asked) == [1]
+    assert recorder.totals.failed == failed + 1
+
+
+def test_who_is_parked_has_no_users_until_it_goes_on(crew):
+    """Parking ends all users, and the plan brings none before `resume`; then it brings as many as it wants now."""
+    users, recorder = crew(Steady, (phase(30, 4, 4),), (0, 1, 2, 3))
+    gevent.spawn(users.follow_plan)
+    gevent.sleep(0.2)
+    users.park()
+    assert recorder.active_users == {}
+    gevent.sleep(0.2)
+    assert len(users.group) == 0
+    users.place([Slot(0, "Steady"), Slot(3, "Steady"), Slot(8, "Steady")])
+    gevent.sleep(0.1)
+    assert recorder.active_users == {}
+    users.resume()
+    gevent.sleep(0.2)
+
+    assert recorder.active_users == {"Steady": 2}

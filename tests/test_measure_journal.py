@@ -419,3 +419,18 @@ def test_sums_of_chain_are_by_outcome():
     assert chain.fin_of(4, 3, 1, 0) == Fin(1, 4, 3, 1, 0, chain.fin_of(0, 0, 0, 0).sha256)
     assert (chain.started, chain.ok, chain.failed, chain.unfinished) == (4, 3, 1, 0)
     assert chain.header.limits_us == LIMITS_US
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_copy_is_gone_on_with_from_wherever_it_was_cut(tmp_path, records, part):
+    """A master that was killed has left any number of bytes: the copy ends as if nothing had happened."""
+    whole_bytes = MAGIC + b"".join(records)
+    path = tmp_path / "copy.journal"
+    for size in range(part, len(whole_bytes) + 1, 4):
+        path.write_bytes(whole_bytes[:size])
+        copy = JournalCopy(path, go_on=True)
+        assert copy.records == sum(end <= size for end in starts_of(records)[1:])
+        for record in records[copy.records :]:
+            copy.append_record(record)
+        copy.close()
+        assert path.read_bytes() == whole_bytes
