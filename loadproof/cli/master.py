@@ -21,7 +21,13 @@ def master(
         str, typer.Option(metavar="HOST", envvar="LOCUST_MASTER_BIND_HOST", help="Address to listen at.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, envvar="LOCUST_MASTER_BIND_PORT", help="Port to listen at.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar=["LOCUST_MASTER_BIND_PORT", "LOCUST_MASTER_PORT"],
+            help="Port to listen at.",
+        ),
     ] = options.MASTER_PORT,
     resume: Annotated[
         Path | None,

@@ -64,5 +64,7 @@ NoAnalysis = Annotated[bool, typer.Option("--no-analysis", help="Leave the repor
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", help="Load a host that is neither loopback nor in `allow_hosts`.")
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to the run's log.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", envvar="ARTILLERY_DEBUG", help="Log more to the run's log.")
+]
 MASTER_PORT: Final = 5557

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,9 @@ def worker(
     master: Annotated[
         str,
         typer.Option(
-            metavar="HOST[:PORT]", envvar="LOCUST_MASTER_NODE_HOST", help="Where the master listens."
+            metavar="HOST[:PORT]",
+            envvar=["LOCUST_MASTER_NODE_HOST", "LOCUST_MASTER_HOST"],
+            help="Where the master listens; without a port LOCUST_MASTER_NODE_PORT, LOCUST_MASTER_PORT or 5557.",
         ),
     ] = "127.0.0.1",
     key: Annotated[
@@ -74,7 +77,16 @@ def _place(text: str) -> tuple[str, int]:
     match = re.fullmatch(
         r"\[([0-9A-Fa-f:.%\w]+)\](?::(\d{1,5}))?|([^:\s]+)(?::(\d{1,5}))?|([0-9A-Fa-f:]+)", text
     )
-    port = int((match[2] or match[4] or options.MASTER_PORT) if match else 0)
-    if match is None or not 0 < port < 65536:
+    if match is None:
         raise UsageError(f"--master {text}: write a host and perhaps a port, such as 10.0.0.5:5557")
+    told = f"--master {text}"
+    number = match[2] or match[4]
+    for name in ("LOCUST_MASTER_NODE_PORT", "LOCUST_MASTER_PORT"):
+        if number is None and (number := os.environ.get(name) or None) is not None:
+            told = f"{name}={number}"
+    port = (
+        int(number or options.MASTER_PORT) if number is None or (number.isascii() and number.isdigit()) else 0
+    )
+    if not 0 < port < 65536:
+        raise UsageError(f"{told}: a port is a number from 1 to 65535, such as 5557")
     return match[1] or match[3] or match[5], port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from loadproof.errors import Mistake, PlanError
 from loadproof.plan.core_schema import resolved
@@ -21,6 +21,7 @@ from loadproof.plan.scaling import (
 )
 from loadproof.plan.sections import MAX_WORKERS
 from loadproof.plan.values import Values
+from loadproof.plan.variables import variable
 from loadproof.units import format_count
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
     from loadproof.plan.node import Place
     from loadproof.plan.overrides import Overrides
-
-USERS: Final = "LOADPROOF_USERS"
-DURATION: Final = "LOADPROOF_DURATION"
+    from loadproof.plan.variables import Variable
 
 _By = TypeVar("_By")
 
@@ -39,13 +38,17 @@ _By = TypeVar("_By")
 class Changes:
     """The flags and variables that change a plan as a whole; their own mistakes are found at once."""
 
-    def __init__(self, overrides: Overrides, environ: Mapping[str, str], mistakes: list[Mistake]) -> None:
+    def __init__(
+        self, overrides: Overrides, environ: Mapping[str, str], mistakes: list[Mistake], suite: str | None
+    ) -> None:
         self.regions = overrides.region or None
         values = Values(mistakes)
-        self.users_place, users = _flag_or_variable("--users", overrides.users, USERS, environ, overrides)
+        self.users_place, users = _flag_or_variable(
+            "--users", overrides.users, variable("users", suite, environ), overrides
+        )
         self.users = values.integer(users, "users", 1, MAX_USERS) if users else None
         self.duration_place, duration = _flag_or_variable(
-            "--duration", overrides.duration, DURATION, environ, overrides
+            "--duration", overrides.duration, variable("duration", suite, environ), overrides
         )
         self.duration_us = values.duration(duration, "duration") if duration else None
         self.spawn_rate = overrides.spawn_rate
@@ -95,19 +98,17 @@ class Changes:
 def _flag_or_variable(
     flag: str,
     given: str | int | None,
-    variable: str,
-    environ: Mapping[str, str],
+    named: Variable | None,
     overrides: Overrides,
 ) -> tuple[str, Scalar | None]:
     """A flag's value, else the variable's, unless `--set` (a flag too) sets the same part of the load."""
     if given is not None:
         place = f"{flag} {given}"
         return place, Scalar(given, str(given), place)
-    text = environ.get(variable)
-    if not text or any(_sets(setting, flag.removeprefix("--")) for setting in overrides.set):
-        return variable, None
-    place = f"{variable}={text}"
-    return place, Scalar(resolved(text), text, place)
+    if named is None or any(_sets(setting, flag.removeprefix("--")) for setting in overrides.set):
+        return flag, None
+    place = f"{named.name}={named.text}"
+    return place, Scalar(resolved(named.text), named.text, place)
 
 
 def _sets(setting: str, key: str) -> bool:

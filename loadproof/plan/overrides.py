@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from loadproof.plan import acgs
+from loadproof.plan.core_schema import resolved
 from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Node, Scalar, Sequence, did_you_mean, mistake_at, quoted
 from loadproof.plan.overlay import merged, substituted, with_setting
 from loadproof.plan.sections import KEYS
 from loadproof.plan.values import Values
+from loadproof.plan.variables import suite_of, variable
 
 if TYPE_CHECKING:
     import collections.abc
     from pathlib import Path
 
     from loadproof.errors import Mistake
-
-TARGET: Final = "LOADPROOF_TARGET"
-PROMETHEUS: Final = "LOADPROOF_PROMETHEUS"
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ def changed_tree(
     mistakes: list[Mistake],
 ) -> Mapping:
     """The tree after, in this order: overlay, overlay file, environment, `--set`, other flags."""
+    suite = suite_of(root)
     tree = _without_overlays(root, overrides.env, mistakes)
     if overrides.config_file is not None:
-        over = read_document(overrides.config_file, mistakes)
+        over: Node | None = read_document(overrides.config_file, mistakes)
+        if over is not None and acgs.is_acgs(over):
+            over = _of_acgs(over, tree, suite, mistakes)
         if over is not None:
             tree = _overlaid(tree, over, f"the overlay {overrides.config_file}", mistakes)
-    if environ.get(TARGET):
-        tree = _with(tree, "target", Scalar(environ[TARGET], environ[TARGET], TARGET))
-    if environ.get(PROMETHEUS):
-        tree = _with_prometheus(tree, Scalar(environ[PROMETHEUS], environ[PROMETHEUS], PROMETHEUS))
+    tree = _with_variables(tree, suite, environ, mistakes)
     for setting in overrides.set:
         tree = with_setting(tree, setting, mistakes)
     # A flow knows names of its own: their reader tells those from variables.
@@ -88,6 +88,32 @@ def changed_tree(
         if isinstance(own, Sequence):
             added = tuple(Scalar(rule, rule, f"--rule {rule!r}") for rule in overrides.rules)
             tree = _with(tree, "rules", Sequence(own.items + added, own.place))
+    return tree
+
+
+def _of_acgs(over: Node, tree: Mapping, suite: str | None, mistakes: list[Mistake]) -> Mapping | None:
+    if suite == acgs.SUITE:
+        return acgs.overlay_of(over, tree, Values(mistakes))
+    message = f"a configuration of ACGS belongs to plans of the suite `{acgs.SUITE}`"
+    mistakes.append(mistake_at(over.place, message, "write an overlay in the plan's own keys"))
+    return None
+
+
+def _with_variables(
+    tree: Mapping, suite: str | None, environ: collections.abc.Mapping[str, str], mistakes: list[Mistake]
+) -> Mapping:
+    def scalar(key: str) -> Scalar | None:
+        found = variable(key, suite, environ)
+        return None if found is None else Scalar(resolved(found.text), found.text, found.name)
+
+    if (target := scalar("target")) is not None:
+        tree = _with(tree, "target", Scalar(target.text, target.text, target.place))
+    if (url := scalar("prometheus")) is not None:
+        tree = _with_prometheus(tree, Scalar(url.text, url.text, url.place))
+    if (rate := scalar("rate")) is not None:
+        tree = acgs.with_rate(tree, rate, Values(mistakes))
+    if (compliance := scalar("compliance")) is not None:
+        tree = acgs.with_compliance(tree, compliance, Values(mistakes))
     return tree
 
 

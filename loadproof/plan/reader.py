@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadproof.errors import Mistake, PlanError, Position
+from loadproof.plan.acgs import is_acgs
 from loadproof.plan.changes import Changes
 from loadproof.plan.document import read_document
 from loadproof.plan.node import Entry, Mapping, Place, Scalar, Sequence, described, mistake_at, moved, quoted
@@ -15,6 +16,7 @@ from loadproof.plan.overrides import NO_OVERRIDES, Overrides, changed_tree
 from loadproof.plan.prometheus import token_variable
 from loadproof.plan.sections import read_sections
 from loadproof.plan.values import PlanPath, Values
+from loadproof.plan.variables import suite_of
 
 if TYPE_CHECKING:
     import collections.abc
@@ -60,6 +62,10 @@ def load_plan(
     """As `read_plan`, with places; `environ` None means the process's own environment."""
     mistakes: list[Mistake] = []
     root = read_document(source, mistakes)
+    if root is not None and is_acgs(root):
+        message = "this is a configuration of ACGS, not a plan"
+        hint = f"lay it over one: --config-file {source}, with a plan such as enterprise"
+        raise PlanError([mistake_at(root.place, message, hint)])
     if root is not None and not isinstance(root, Mapping):
         message = f"a plan is a mapping with name, suite, load and so on, not {described(root)}"
         mistakes.append(mistake_at(root.place, message))
@@ -112,7 +118,7 @@ def _loaded(
     mistakes: list[Mistake],
 ) -> LoadedPlan:
     environ = os.environ if environ is None else environ
-    changes = Changes(overrides, environ, mistakes)
+    changes = Changes(overrides, environ, mistakes, None if root is None else suite_of(root))
     if root is None:
         raise PlanError(_in_order(mistakes))
     tree = changed_tree(root, overrides, environ, mistakes)
