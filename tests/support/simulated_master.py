@@ -88,9 +88,8 @@ class Master:
         if self.dead:
             return
         for worker, current in self.current.items():
-            if current is connection:
-                if self.time.now_ns - self.heard.get(worker, 0) < HEARD_LATELY_NS:
-                    self.membership.close(worker, self.time.now_ns)
+            if current is connection and self.time.now_ns - self.heard.get(worker, 0) < HEARD_LATELY_NS:
+                self.membership.close(worker, self.time.now_ns)
 
     def hear_hello(self, connection, process):
         worker = process.seat.worker

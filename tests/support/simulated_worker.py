@@ -20,6 +20,7 @@ PACE_US = 1_000_000
 RESEND_S = 2.0
 LOOK_S = 0.1
 RECONNECT_S = (0.1, 2.0)
+"""Pause before the first attempt to reach the master again, and the longest; it doubles, as ZeroMQ does it."""
 METHOD, NAME = "GET", "/work"
 
 
@@ -46,6 +47,7 @@ class Process:
         self.epoch = None
         self.connection = None
         self.welcome = False
+        self.pause_s = RECONNECT_S[0]
         self.heard_ns = self.time.now_ns
         self.journal = None
         self.waiting = []
@@ -118,10 +120,13 @@ class Process:
             return
         self.connection = Connection(self.path, self, master)
         self.welcome = False
+        self.pause_s = RECONNECT_S[0]
         self.say("hello")
 
     def _reconnect(self):
-        self.time.after(self.chance.uniform(*RECONNECT_S), self.connect)
+        pause_s = self.pause_s + self.chance.random() * RECONNECT_S[0]
+        self.pause_s = min(2 * self.pause_s, RECONNECT_S[1])
+        self.time.after(pause_s, self.connect)
 
     def say(self, what, *args):
         """Lost if there is no connection: nothing is queued."""
@@ -242,9 +247,7 @@ class Process:
             FORMAT_VERSION, self.cluster.run, seat.worker, seat.region, self.epoch, self.cluster.limits_us
         )
         earlier = [self.home / journal_name(seat.worker, epoch) for epoch in range(self.epoch)]
-        self.senders = {
-            epoch: Sender.of(path, epoch) for epoch, path in enumerate(earlier) if path.is_file()
-        }
+        self.senders = {epoch: Sender.of(path, epoch) for epoch, path in enumerate(earlier) if path.is_file()}
         self.journal = JournalWriter(self.file, header)
         self.sender = self.senders[self.epoch] = Sender(self.file, self.epoch)
         self.sender.wrote(self.journal.header_record)

@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 from random import Random
 
 from judging import phase, plan_of
-from membering import WEIGHTS, regions_of
+from membering import regions_of
 from simulated_link import Path
 from simulated_master import Master, Written
 from simulated_target import Target, Truth
@@ -24,6 +24,7 @@ from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 
 RULES = ("p95 <= 250ms", "error_ratio <= 1%", "check(correct) >= 100%")
+SCENARIOS = {"Reader": 2.0, "Writer": 1.0}
 STOP_TIMEOUT_US = 10_000_000
 JOIN_S = 5.0
 """How long workers have to join before run time 0."""
@@ -32,9 +33,9 @@ AFTER_DRAIN_S = 20.0
 
 
 @cache
-def plan_for_run(seconds=60, users=24, workers=4, ramp_s=0, rules=RULES, max_users=None):
-    """A closed plan over as many regions as workers, up to four; a ramp is warm-up."""
-    regions = min(workers, 4)
+def plan_for_run(seconds=60, users=24, workers=4, regions=None, ramp_s=0, rules=RULES, torn_epochs=0):
+    """A closed plan over as many regions as workers, unless told otherwise, at most four; a ramp is warm-up."""
+    regions = regions or min(workers, 4)
     load = [phase(seconds=seconds, users=users)]
     if ramp_s:
         load.insert(0, phase("ramp", ramp_s, 0, users, warmup=True))
@@ -42,10 +43,11 @@ def plan_for_run(seconds=60, users=24, workers=4, ramp_s=0, rules=RULES, max_use
         *rules,
         load=load,
         regions=regions_of(
-            *[(workers // regions + (number < workers % regions), None, max_users) for number in range(regions)]
+            *[(workers // regions + (number < workers % regions), None, None) for number in range(regions)]
         ),
-        scenarios=WEIGHTS,
+        scenarios=SCENARIOS,
         stop_timeout_us=STOP_TIMEOUT_US,
+        torn_epochs=torn_epochs,
     )
 
 
