@@ -173,6 +173,7 @@ class Client:
         self.changed = Event()
         """Set when either changes."""
         self._failures = 0
+        self._warned = False
         self.socket = _socket(zmq.Context.instance(), zmq.DEALER, host)
         self.socket.setsockopt(zmq.CURVE_SERVERKEY, keys.master)
         self.socket.setsockopt(zmq.CURVE_SECRETKEY, keys.own.secret)
@@ -227,6 +228,9 @@ class Client:
         # Who was let in once keeps trying: its journal is worth more than an early end.
         if self.connections == 0:
             self.refusal = f"{self.place}: {why}"
+        elif not self._warned:
+            self._warned = True
+            logger.warning("%s: %s; trying on", self.place, why)
 
 
 def use(socket: Server | Client) -> None:
