@@ -11,6 +11,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer.windows import fault_windows
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,6 +41,7 @@ def document(report: Report) -> dict[str, Any]:
             {"verdict": reason.verdict.value, "code": reason.code, "text": reason.text}
             for reason in report.reasons
         ],
+        "advice": list(report.advice),
         "hints": list(report.hints),
         "rules": [rule_document(rule) for rule in report.rules],
         "judged_phases": list(report.judged_phases),
@@ -103,8 +106,34 @@ def document(report: Report) -> dict[str, Any]:
             "user_wait_ms_p99": milliseconds(report.generator.user_wait_p99_us),
             "clock": {"kernel": report.generator.stamped, "own": report.generator.unstamped},
         },
-        # Plans have no faults yet to inject.
-        "faults": [],
+        "stop": None
+        if report.stop is None
+        else {
+            "by": report.stop.by,
+            "why": report.stop.why,
+            "at_ms": milliseconds(report.stop.at_us),
+            "rule": report.stop.rule,
+        },
+        "absences": [
+            {
+                "worker": away.who,
+                "from_ms": milliseconds(away.from_us),
+                "until_ms": milliseconds(away.until_us),
+                "why": away.why,
+            }
+            for away in report.absences
+        ],
+        "faults": [
+            {
+                "name": window.name,
+                "from_s": real(window.from_s),
+                "to_s": real(window.to_s),
+                "requests": window.during.requests,
+                "ok_ratio": real(window.during.success),
+                "recovery_s": real(window.recovery_s),
+            }
+            for window in fault_windows(report)
+        ],
         "guards": [
             {"at_ms": milliseconds(stop.at_us), "why": stop.why}
             for stop in (report.stop,)
@@ -159,6 +188,7 @@ def rule_document(rule: RuleResult) -> dict[str, Any]:
         "reason": rule.reason,
         "optional": rule.optional,
         "implied": rule.implied,
+        "abort": rule.abort,
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from analyzer.formats.windows import fault_windows
 from analyzer.results_json import milliseconds, real
 from analyzer.run_clock import iso, run_began, run_length_us
+from analyzer.windows import fault_windows
 
 if TYPE_CHECKING:
     from analyzer.model import Report

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer import report_html
 from analyzer.escape import csv_cell, markdown_code, markdown_text
-from analyzer.formats.windows import fault_windows, stretch
 from analyzer.results_json import latency_document, milliseconds, real, rule_document
 from analyzer.run_clock import iso, run_began, run_length_us
+from analyzer.windows import fault_windows, stretch
 from analyzer.wording import limit_text, resource_text, value_text
 from loadproof.units import ABSENT, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.result import RuleVerdict

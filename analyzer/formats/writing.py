@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.escape import shown
-from analyzer.formats.windows import Stretch, stretch
 from analyzer.results_json import milliseconds, real
 from analyzer.run_clock import iso, run_began, run_length_us
+from analyzer.windows import Stretch, stretch
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.result import RuleVerdict, Verdict
 
