@@ -9,10 +9,26 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 SWITCH = "switch"
+PROBE = """
+import socket, sys, time
+
+probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+probe.settimeout(float(sys.argv[2]))
+probe.connect((sys.argv[1], 9))
+begin = time.monotonic()
+probe.send(b"?")
+try:
+    probe.recv(1)
+except ConnectionRefusedError:
+    print(time.monotonic() - begin)
+except TimeoutError:
+    pass
+"""
 _networks = itertools.count(1)
 
 
@@ -68,6 +84,12 @@ class Network:
             if frozenset((one, other)) in self.cuts:
                 self.cuts.remove(frozenset((one, other)))
                 self.let_pass(one, other)
+
+    def round_trip_s(self, one, other, patience_s=1.0):
+        """How long the answer of another host takes, which is that nobody listens there; None if there is none."""
+        asked = self.command(one, sys.executable, "-c", PROBE, self.address[other], patience_s)
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        return float(said) if said else None
 
     def others(self, one):
         return [host for host in self.hosts if host != one]
