@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.conditions import unlike
 from analyzer.wording import change_text, value_text
-from loadproof.units import format_count
+from loadproof.units import format_count, format_duration
 from loadproof.verdict.compared import Compared, ComparedEndpoint, Comparison, Word
 from loadproof.verdict.difference import (
     Difference,
@@ -20,6 +20,7 @@ from loadproof.verdict.difference import (
     noise,
     stated_noise,
 )
+from loadproof.verdict.generator import LAG_FLOOR_US
 from loadproof.verdict.rule import Unit
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _pair(told: Told, others: Sequence[Told | None]) -> _Pair:
     relative = told.unit != Unit.RATIO
     estimates = [made for other in known if (made := other.estimate()) is not None]
     values = [other.value for other in known if other.value is not None]
-    stated = as_difference(stated_noise(told.statistic), relative=relative)
+    largest = max([stated_noise(told.statistic), _lag_share([told, *known])])
+    stated = as_difference(largest, relative=relative)
     row = Compared(
         told.what,
         told.unit,
@@ -113,7 +115,7 @@ def _pair(told: Told, others: Sequence[Told | None]) -> _Pair:
         sum(values) / len(values) if values and len(values) == len(known) else None,
         None,
         None,
-        stated_noise(told.statistic),
+        largest,
         None,
         Word.CANNOT_TELL,
         "",
@@ -123,6 +125,10 @@ def _pair(told: Told, others: Sequence[Told | None]) -> _Pair:
         missing = "no baseline has any such request" if not known else None
         why = told.why or missing or next((other.why for other in known if other.why), "a baseline lacks it")
         return _Pair(told, replace(row, reason=f"{_side(told, known)}{why}"))
+    late = [one.lag for one in (told, *known) if one.lag > max(LAG_FLOOR_US, (one.value or 0) / 10)]
+    if late:
+        why = f"the generator itself was late by {format_duration(max(late))} at this percentile"
+        return _Pair(told, replace(row, reason=f"{why}: too busy a machine to tell"))
     baseline = mean_of(estimates)
     beyond = noise(stated, [one.value for one in estimates])
     found = difference(mine, baseline, beyond)
@@ -134,6 +140,17 @@ def _pair(told: Told, others: Sequence[Told | None]) -> _Pair:
         noise=as_change(beyond, relative=relative),
     )
     return _Pair(told, row, beyond, found)
+
+
+def _lag_share(sides: Sequence[Told]) -> float:
+    """How much of the latency the generator's own lag is, of run and baselines together; 0 for other statistics.
+
+    A machine that lets timers run late makes whatever else runs on it late too.
+    """
+    run, *others = sides
+    smallest = min((one.value for one in sides if one.value), default=0)
+    lag = run.lag + sum(one.lag for one in others) / max(1, len(others))
+    return lag / smallest if smallest else 0.0
 
 
 def _side(told: Told, known: Sequence[Told]) -> str:

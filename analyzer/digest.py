@@ -58,6 +58,8 @@ class Told(msgspec.Struct, frozen=True):
     """Of the judged phases, which the interval was made of."""
     why: str | None = None
     """Why there is no interval, in a clause."""
+    lag: float = 0.0
+    """Of a latency: how late the generator itself was at the same percentile, in microseconds."""
 
     def estimate(self) -> Estimate | None:
         """None without a finite value or an interval; a bound that is not known lies infinitely far."""
@@ -124,7 +126,18 @@ class Digester:
             None if interval is None or why else (_finite(interval[0]), _finite(interval[1])),
             seconds,
             why,
+            self._lag_us(rule.statistic.quantile) if rule.statistic.is_latency else 0.0,
         )
+
+    def _lag_us(self, quantile: Fraction | None) -> float:
+        """How late timers ran and how late answers were seen, in the judged phases; of a mean both means."""
+        pacer, receive = Histogram(), Histogram()
+        for (_, phase), (timers, answers) in self.case.evidence.lags.items():
+            if phase in self.phases:
+                pacer += timers
+                receive += answers
+        parts = [lag.mean if quantile is None else lag.quantile(quantile) for lag in (pacer, receive)]
+        return float(sum(part or 0 for part in parts))
 
     def _rate_interval(
         self, selection: Selection, seconds: int
@@ -156,13 +169,14 @@ class Digester:
             if histogram.count
         }
         beyond = endpoints_beyond(sources, self.phases, at)
+        lags = [self._lag_us(q) for q in QUANTILES.values()]
         texts = Counter(endpoint_text(*endpoint) for endpoint in latencies)
         told = []
         for endpoint, histogram in sorted(latencies.items()):
             text = endpoint_text(*endpoint)
             name = text if texts[text] == 1 else f"{endpoint.method} {endpoint.name}"
             selection = Selection(self.phases, name=endpoint.name, method=endpoint.method)
-            rows = _quantiles(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))))
+            rows = _quantiles(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))), lags)
             requests = self.case.requests(selection).ended
             told.append(EndpointTold(name, requests, (*rows, self._errors(selection))))
         return tuple(told)
@@ -180,7 +194,7 @@ class Digester:
         return Told("error_ratio", "error_ratio", Unit.RATIO.value, total / n, interval, len(counts))
 
 
-def _quantiles(histogram: Histogram, beyond: Beyond) -> Iterable[Told]:
+def _quantiles(histogram: Histogram, beyond: Beyond, lags: Sequence[float]) -> Iterable[Told]:
     """Each with its interval: that of the share beyond it, read back as latencies (Woodruff, JASA 47, 1952).
 
     Rules take exact binomial ranks instead, which for the few samples that alike seconds leave reach out to the
@@ -201,7 +215,7 @@ def _quantiles(histogram: Histogram, beyond: Beyond) -> Iterable[Told]:
             least, most = share_interval(sum(over), histogram.count, effect)
             low = _at_share(histogram, 1 - most)
             high = _at_share(histogram, 1 - least) if least > 0 else None
-            yield Told(name, name, unit, float(value), (low, high), len(counts))
+            yield Told(name, name, unit, float(value), (low, high), len(counts), None, lags[index])
 
 
 def _at_share(histogram: Histogram, share: float) -> float | None:
