@@ -9,7 +9,7 @@ from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of,
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
 from loadproof.plan.model import Region
 from loadproof.verdict.case import Case
-from loadproof.verdict.facts import Epoch, Sample, Stop
+from loadproof.verdict.facts import Absence, Epoch, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import RuleVerdict, Verdict
@@ -169,6 +169,70 @@ def test_a_worker_that_never_came_is_named():
     assert alone.verdict is Verdict.INVALID
     assert taken_over.verdict is Verdict.WARN
     assert reason(taken_over, "worker_missing").text == "eu-west-1-02 never came: never joined"
+
+
+def pair(share):
+    """Two workers of a region; the second ends after 8 of 20 seconds, and the first has `share` times its users then."""
+    workers = (("eu-west-1-01", "eu-west-1"), ("eu-west-1-02", "eu-west-1"))
+    run = Run(plan_of(LIMIT), workers=workers).steadily([FAST] * 20)
+
+    def leave(worker, second, interval):
+        if second >= 8:
+            factor = share if worker.endswith("01") else 0
+            interval.user_us = {name: factor * us for name, us in interval.user_us.items()}
+
+    return run.change(leave)
+
+
+def left_after(run, seconds):
+    """The journal of the second worker ends in order after so many seconds."""
+    run.evidence()
+    ends = {"eu-west-1-01": run.seconds, "eu-west-1-02": seconds}
+    run.facts["epochs"] = tuple(
+        Epoch(worker, "eu-west-1", 0, len(run.intervals[worker]), complete=True, last_us=end * SECOND)
+        for worker, end in ends.items()
+    )
+    return run.judge()
+
+
+def test_a_worker_that_left_in_order_is_a_warning_if_others_took_its_load():
+    """It is named with its time; where nobody took the load, that makes the run INVALID."""
+    taken_over, lost = left_after(pair(2), 8), left_after(pair(1), 8)
+
+    assert taken_over.verdict is Verdict.WARN
+    text = reason(taken_over, "worker_left").text
+    assert text == "eu-west-1-02 left in order after 8 s, and others carried its load"
+    assert lost.verdict is Verdict.INVALID
+
+
+def test_a_worker_that_ends_with_the_plan_has_not_left():
+    """Clocks of two workers need not agree to the millisecond."""
+    run = pair(2)
+
+    assert "worker_left" not in codes(left_after(run, run.seconds - 1))
+
+
+def test_a_worker_that_was_away_is_a_warning():
+    """With the times and the reason."""
+    run = run_of(LIMIT)
+    run.facts["absences"] = (Absence("local-01", 5 * SECOND, 9 * SECOND, "its lease has lapsed"),)
+    judgement = run.judge()
+
+    assert judgement.verdict is Verdict.WARN
+    assert reason(judgement, "worker_away").text == (
+        "local-01 was not heard of from 5 s to 9 s (its lease has lapsed), and others carried its load"
+    )
+
+
+@pytest.mark.parametrize(("until", "says"), [(9 * SECOND, "from 5 s to 9 s"), (None, "from 5 s to the end")])
+def test_a_quorum_that_was_lost_is_invalid(until, says):
+    """However short, and however whole the load."""
+    run = run_of(LIMIT)
+    run.facts["quorum_lost"] = (Absence("local", 5 * SECOND, until),)
+    judgement = run.judge()
+
+    assert judgement.verdict is Verdict.INVALID
+    assert reason(judgement, "quorum_lost").text == f"region local had fewer workers than its quorum {says}"
 
 
 @pytest.mark.parametrize("which", ["pacer_lag", "receive_lag"])
