@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.chart_style import BLUE, FAINT, GREEN, ORANGE, RED, SKY
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
 LOG_SPREAD: Final = 30
 """A latency chart turns logarithmic when its largest value is this many times its smallest median."""
 LIMIT_LINES: Final = 4
+MOST_CHARTS: Final = 10
+"""Of one report."""
 FAR: Final = 20
 """A latency limit that is so many times the largest value is named and not drawn: it would press the lines flat."""
-WIDE: Final = Size(980, 250, points=600)
-NARROW: Final = Size(285, 210, points=250)
+
+WIDE: Final = Size(980, 190, points=1_800)
+"""Half an hour second by second: what zooming into a line can show."""
+NARROW: Final = Size(285, 190, points=250)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,11 @@ class Chart:
     name: str
     title: str
     spec: Callable[[Report, Size], Spec]
+    height: int = WIDE.height
+
+    def drawn(self, report: Report, size: Size) -> Spec:
+        """The spec at the chart's own height."""
+        return self.spec(report, replace(size, height=self.height))
 
 
 def throughput(report: Report, size: Size) -> Spec:
@@ -220,11 +231,11 @@ _SHARES: Final = {
 }
 CHARTS: Final = (
     Chart("throughput", "Throughput", throughput),
-    Chart("latency", "Latency", latency),
-    Chart("users", "Users", users),
+    Chart("latency", "Latency", latency, 230),
+    Chart("users", "Users", users, 150),
 )
-HEAT_MAP: Final = Chart("heatmap", "Latency heat map", heat_map)
-ERRORS: Final = Chart("errors", "Errors", errors)
+HEAT_MAP: Final = Chart("heatmap", "Latency heat map", heat_map, 270)
+ERRORS: Final = Chart("errors", "Errors", errors, 150)
 RESOURCES: Final = Chart("resources", "Resources", resources)
 WORKERS: Final = Chart("workers", "Workers", worker_stays)
 STARTS: Final = Chart("starts", "Starts", starts)
@@ -256,19 +267,23 @@ def _shares(report: Report) -> list[ResourceLine]:
 
 
 def to_svg(spec: Spec) -> str:
-    import vl_convert  # noqa: PLC0415 40 MB of renderer: only a report with charts pays for it
-
-    return str(vl_convert.vegalite_to_svg(spec, vl_version="5.21", allowed_base_urls=[]))
+    return _svg(json.dumps(spec))
 
 
 def to_png(spec: Spec) -> bytes:
+    """The same picture on white, two pixels for one."""
+    import vl_convert  # noqa: PLC0415 40 MB of renderer: only a report with charts pays for it
+
+    on_white = to_svg(spec).replace(">", '><rect width="100%" height="100%" fill="white"/>', 1)
+    return bytes(vl_convert.svg_to_png(on_white, scale=2))
+
+
+@lru_cache(maxsize=2 * MOST_CHARTS)
+def _svg(spec: str) -> str:
+    """Kept, as a page and its PNG charts are drawn from the same specs."""
     import vl_convert  # noqa: PLC0415 as above
 
-    return bytes(
-        vl_convert.vegalite_to_png(
-            {**spec, "background": "white"}, vl_version="5.21", scale=2, allowed_base_urls=[]
-        )
-    )
+    return str(vl_convert.vegalite_to_svg(spec, vl_version="5.21", allowed_base_urls=[]))
 
 
 def _limits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -29,17 +29,12 @@ from loadproof.verdict.result import RuleVerdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.layers import Size, Spec
+    from analyzer.layers import Spec
     from analyzer.model import Group, Report
 
 _ROWS: Final = 200
 """Rows of one table that the page shows; the rest is counted and stands in results.json and the CSV files."""
 _ENDPOINTS: Final = 1_000
-_HEIGHTS: Final = {"heatmap": 270, "latency": 230, "errors": 150, "users": 150, "resources": 180}
-"""Of the plotting area of wide charts, where it is not `_HEIGHT`."""
-_HEIGHT: Final = 190
-_POINTS: Final = 1_800
-"""Half an hour second by second: what zooming into a line can show."""
 _UNITS: Final = {"throughput": "/s", "errors": "/s", "starts": "/s", "users": " users", "resources": " %"}
 """What a readout writes behind a number; latencies and lags are milliseconds."""
 
@@ -61,8 +56,7 @@ def render(report: Report) -> bytes:
         return page(report, [])
     drawn = []
     for chart in charts.charts_of(report):
-        wide = chart.spec(report, _wide(chart.name))
-        narrow = chart.spec(report, replace(charts.NARROW, height=min(_wide(chart.name).height, 210)))
+        wide, narrow = chart.drawn(report, charts.WIDE), chart.drawn(report, charts.NARROW)
         drawn.append(
             Picture(
                 chart.name,
@@ -98,10 +92,6 @@ def page(report: Report, drawn: Sequence[Picture]) -> bytes:
         command=" ".join(str(word) for word in command) if isinstance(command, list) else None,
     )
     return text.encode()
-
-
-def _wide(name: str) -> Size:
-    return replace(charts.WIDE, height=_HEIGHTS.get(name, _HEIGHT), points=_POINTS)
 
 
 def _slowest_first(group: Group) -> tuple[bool, int, str]:

@@ -12,6 +12,8 @@ from analyzer.whole_file import put
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from analyzer.drawing import Drawing
+    from analyzer.layers import Spec
     from analyzer.model import Report
 
 Renderer = Callable[["Report"], bytes | Iterable[bytes]]
@@ -42,11 +44,18 @@ def write(report: Report, folder: Path, charts_dir: Path | None) -> list[Path]:
     return written
 
 
-def write_charts(report: Report, place: Path) -> list[Path]:
-    """The PNG charts of a report, none where it has no timeline; RunFolderError as in `write`."""
+def write_charts(report: Report, place: Path, drawing: Drawing | None = None) -> list[Path]:
+    """The PNG charts of a report, none where it has no timeline; RunFolderError as in `write`.
+
+    With a drawing that has begun with `chart_specs`, they are its.
+    """
+    specs = chart_specs(report)
+    pictures = map(charts.to_png, specs.values()) if drawing is None else drawing.pictures()
+    return [put(place / f"{name}.png", picture) for name, picture in zip(specs, pictures, strict=True)]
+
+
+def chart_specs(report: Report) -> dict[str, Spec]:
+    """The PNG charts by name, yet to be drawn."""
     if not report.timeline:
-        return []
-    return [
-        put(place / f"{chart.name}.png", charts.to_png(chart.spec(report, charts.WIDE)))
-        for chart in charts.charts_of(report)
-    ]
+        return {}
+    return {chart.name: chart.drawn(report, charts.WIDE) for chart in charts.charts_of(report)}

@@ -21,7 +21,7 @@ def files(report: Report) -> dict[str, bytes]:
         "reports/load_test_raw_data.csv": metrics_csv.render(report),
         "reports/load_test_analysis.json": f"{text}\n".encode("ascii"),
         "reports/load_test_summary.md": summary_md.render(report),
-        **{f"charts/{chart.name}.png": charts.to_png(chart.spec(report, charts.WIDE)) for chart in pictures},
+        **{f"charts/{chart.name}.png": charts.to_png(chart.drawn(report, charts.WIDE)) for chart in pictures},
     }
 
 
