@@ -47,23 +47,28 @@ def report(
     from rich.console import Console
     from rich.text import Text
 
-    from analyzer.digests import keep_digests
-    from analyzer.formats.exports import export
-    from analyzer.report import analyse
-    from analyzer.text import Style, lines
-    from analyzer.writer import write, write_charts
-    from loadproof.errors import ExitCode, RunFolderError
-    from loadproof.verdict.result import Verdict
+    from analyzer.drawing import Drawing
 
-    if baseline:
-        keep_digests(run, baseline, tuple(rule or ()), unlike=unlike)
-    analysed = analyse(run, extra_rules=tuple(rule or ()))
-    write(analysed, run, None)
-    try:
-        write_charts(analysed, charts / run.name)
-    except RunFolderError as error:
-        # The verdict stands without pictures: whoever waits for its exit code gets it.
-        print(f"loadproof: warning: there are no charts: {error}", file=sys.stderr)
+    # Before the other imports, which take as long as the other process needs to get ready.
+    with Drawing() as drawing:
+        from analyzer.digests import keep_digests
+        from analyzer.formats.exports import export
+        from analyzer.report import analyse
+        from analyzer.text import Style, lines
+        from analyzer.writer import chart_specs, write, write_charts
+        from loadproof.errors import ExitCode, RunFolderError
+        from loadproof.verdict.result import Verdict
+
+        if baseline:
+            keep_digests(run, baseline, tuple(rule or ()), unlike=unlike)
+        analysed = analyse(run, extra_rules=tuple(rule or ()))
+        drawing.begin(list(chart_specs(analysed).values()))
+        write(analysed, run, None)
+        try:
+            write_charts(analysed, charts / run.name, drawing)
+        except RunFolderError as error:
+            # The verdict stands without pictures: whoever waits for its exit code gets it.
+            print(f"loadproof: warning: there are no charts: {error}", file=sys.stderr)
     for name in form or ():
         for path in export(analysed, run, name.value):
             if not quiet:
