@@ -46,6 +46,9 @@ def refused(done, *words):
         ("p95 <= 2s", "p95{regoin=east} <= 2s", ["plan.yaml:6:", "regoin", "did you mean"]),
         ("p95 <= 2s", "p95{region=eest} <= 2s", ["plan.yaml:6:", "eest"]),
         ("p95 <= 2s", "check(hash) >= 100%", ["plan.yaml:6:", "hash", "hash_consistency"]),
+        ("p95 <= 2s", "resource(target.cpuu) <= 80%", ["plan.yaml:6:", "did you mean 'target.cpu'?"]),
+        ("p95 <= 2s", "promql(up) >= 1", ["plan.yaml:6:", "needs a Prometheus to ask", "--prometheus URL"]),
+        ("p95 <= 2s", "promql(sum(up) >= 1", ["plan.yaml:6:11", "is never closed"]),
     ],
 )
 def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, words):

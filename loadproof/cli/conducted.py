@@ -7,13 +7,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from distributed.hosts import is_loopback
 from distributed.run import Options, needs_permission, run_plan
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
-from loadproof.plan.model import RATE_PERIOD_S
+from loadproof.plan.model import EMBEDDED, RATE_PERIOD_S
 from loadproof.plan.overrides import Overrides
 from loadproof.units import format_count, format_duration, format_rate
 
@@ -70,6 +72,8 @@ def conduct(
         raise UsageError(
             f"{host} is not this machine: if you may load it, say --yes or add it to the plan's `allow_hosts`"
         )
+    if not smoke:
+        notes = (*notes, *_unsampled(asked, workers_here=listen is None))
     baselines = _alike(asked, baselines, reports, unlike=unlike)
     try:
         charts.mkdir(parents=True, exist_ok=True)
@@ -125,6 +129,25 @@ def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool)
         told = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
         raise UsageError(f"the baselines are not alike:\n{told}\nsay --unlike to compare them all the same")
     return tuple(map(str, folders))
+
+
+def _unsampled(asked: Asked, *, workers_here: bool) -> list[str]:
+    """What rules need of machines that nobody here can look into."""
+    prometheus = asked.plan.prometheus
+    known = prometheus.resources if prometheus is not None else {}
+    target = asked.plan.target
+    here = {
+        "generator": workers_here,
+        "target": target == EMBEDDED or is_loopback(urlsplit(target).hostname or ""),
+    }
+    return [
+        f"{rule} will have no data, and the run be INVALID: the {who} is not on this machine; let a Prometheus give "
+        "it (the plan's `prometheus: {resources: ...}`)"
+        for rule, text in zip(asked.rules, asked.plan.rules, strict=True)
+        if rule.statistic.name == "resource" and not text.optional and rule.statistic.argument not in known
+        for who in [str(rule.statistic.argument).partition(".")[0]]
+        if not here.get(who, True)
+    ]
 
 
 def _headline(asked: Asked) -> str:

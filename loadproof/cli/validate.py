@@ -93,6 +93,8 @@ def explanation(asked: Asked) -> list[str]:
         f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}{_held(one)}"
         for one in with_implied(plan, asked.rules)
     ]
+    if plan.prometheus is not None:
+        lines.append(f"  promql(...) asks {plan.prometheus.url} once a second")
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     return lines
