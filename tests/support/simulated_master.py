@@ -6,6 +6,7 @@ from simulated_link import DOWN, UP
 from simulated_time import ns
 
 from distributed.absences import Absences
+from distributed.cluster_log import ClusterLog, read_cluster_log
 from distributed.membership import Change, Membership
 from distributed.messages import Record
 from distributed.replication import Receiver
@@ -33,10 +34,8 @@ class Epoch:
 
 @dataclass
 class Written:
-    """What the master has on disk, beside the journals' copies."""
+    """What the master has on disk, beside the journals' copies and its log."""
 
-    placements: list = field(default_factory=list)
-    """(worker, revision, pieces) of every placement, before it was sent."""
     epochs: dict = field(default_factory=dict)
     """Worker -> its epochs."""
     absences: Absences = field(default_factory=Absences)
@@ -54,24 +53,24 @@ class Master:
         """Worker -> when it spoke last, less how long it had not heard us by then."""
         shares = cluster.shares
         self.membership = Membership(len(shares.pieces), shares.deal)
-        for epochs in written.epochs.values():
-            self._take_over(epochs)
-        # Who may be loading is known; the time that passes before it is, is the lease of each.
-        self.membership.begun = bool(written.placements)
+        if written.epochs:
+            self._take_up(read_cluster_log(cluster.folder))
+        self.log = ClusterLog(cluster.folder)
         self.tick()
 
-    def _take_over(self, epochs):
+    def begin(self):
+        self.log.began(0)
+        self.membership.begun = True
+
+    def _take_up(self, remembered):
         """After a restart: the copies as they are on disk, and whatever their workers may carry."""
-        holder, revisions = {}, {}
-        for worker, revision, pieces in self.written.placements:
-            revisions[worker] = max(revision, revisions.get(worker, 0))
-            holder.update(dict.fromkeys(pieces, worker))
-        for epoch in epochs:
-            if not epoch.finished and epoch.lost is None:
-                self._open(epoch)
-                worker = epoch.seat.worker
-                own = {piece for piece, one in holder.items() if one == worker}
-                self.membership.adopt(epoch.seat, revisions.get(worker, 0), own, self.time.now_ns)
+        for worker, epochs in self.written.epochs.items():
+            for epoch in epochs:
+                if not epoch.finished and epoch.lost is None:
+                    self._open(epoch)
+                    revision = remembered.revisions.get(worker, 0)
+                    self.membership.adopt(epoch.seat, revision, remembered.held(worker), self.time.now_ns)
+        self.membership.begun = True
 
     def _open(self, epoch):
         path = self.cluster.folder / journal_name(epoch.seat.worker, epoch.epoch)
@@ -101,10 +100,11 @@ class Master:
                 return
             for epoch in epochs:
                 if not epoch.finished and epoch.lost is None:
-                    epoch.lost = "it was replaced"
+                    self._lose(epoch, "it was replaced")
             known = Epoch(process.seat, len(epochs), process)
             self._open(known)
             epochs.append(known)
+            self.log.admitted(worker, known.epoch, str(id(process)), None)
             self.membership.join(process.seat, self.time.now_ns)
             self.cluster.note("join", worker)
         elif known.lost is not None:
@@ -183,7 +183,7 @@ class Master:
         placement = self.membership.latest(worker)
         if placement is None or not self.membership.begun:
             return
-        self.written.placements.append(placement)
+        self.log.placing(placement)
         connection = self.current.get(worker)
         if connection is not None:
             slots = self.cluster.shares.carried(placement.pieces).slots
@@ -197,13 +197,18 @@ class Master:
                 if process.journal is not None:
                     for record in read_records(process.file, epoch.receiver.expected):
                         epoch.receiver.receive(Record(epoch.epoch, epoch.receiver.expected, record))
-                epoch.lost = "its process was killed"
+                self._lose(epoch, "its process was killed")
                 self.membership.finish(worker)
                 self.move()
+
+    def _lose(self, epoch, why):
+        epoch.lost = why
+        self.log.lost(epoch.seat.worker, epoch.epoch, why)
 
     def kill(self):
         """SIGKILL: the kernel closes every connection."""
         self.dead = True
+        self.log.close()
         for epochs in self.written.epochs.values():
             for epoch in epochs:
                 epoch.receiver.copy.close()

@@ -109,7 +109,7 @@ class Cluster:
 
     def _begin(self):
         if self.master is not None:
-            self.master.membership.begun = True
+            self.master.begin()
 
     def note(self, what, who):
         self.events.append((self.time.now_ns, what, who))
@@ -175,6 +175,7 @@ class Cluster:
         while self.time.now_ns < self.end_ns + patience_ns and not self.settled:
             self.time.run(self.time.now_ns + ns(0.5))
         if self.master is not None:
+            self.master.log.close()
             for epochs in self.written.epochs.values():
                 for epoch in epochs:
                     epoch.receiver.copy.close()
