@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 USERS ?= 1000
 DURATION ?= 90s
 
-.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand lock clean
+.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand bench-master lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show these lines.
@@ -45,6 +45,9 @@ bench-enterprise: $(VENV)/.run  ## Measure what the enterprise plan holds, targe
 bench-hundred-thousand: $(VENV)/.run  ## Hold 100,000 users with a connection each (about 7 minutes, 8 GB).
 	@bench/packages
 	$(BIN)/python bench/hundred_thousand.py
+
+bench-master: $(VENV)/.run  ## Measure what a master costs with 200 workers, beside stock Locust's (about 20 minutes).
+	$(BIN)/python bench/master.py
 
 lock: $(VENV)/.test  ## Resolve the dependencies anew.
 	.ci/lock $(BIN)
