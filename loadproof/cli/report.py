@@ -51,8 +51,6 @@ def report(
 
     # Before the other imports, which take as long as the other process needs to get ready.
     with Drawing() as drawing:
-        from analyzer.digests import keep_digests
-        from analyzer.formats.exports import export
         from analyzer.report import analyse
         from analyzer.text import Style, lines
         from analyzer.writer import chart_specs, write, write_charts
@@ -60,6 +58,8 @@ def report(
         from loadproof.verdict.result import Verdict
 
         if baseline:
+            from analyzer.digests import keep_digests
+
             keep_digests(run, baseline, tuple(rule or ()), unlike=unlike)
         analysed = analyse(run, extra_rules=tuple(rule or ()))
         drawing.begin(list(chart_specs(analysed).values()))
@@ -70,6 +70,8 @@ def report(
             # The verdict stands without pictures: whoever waits for its exit code gets it.
             print(f"loadproof: warning: there are no charts: {error}", file=sys.stderr)
     for name in form or ():
+        from analyzer.formats.exports import export
+
         for path in export(analysed, run, name.value):
             if not quiet:
                 print(f"loadproof: wrote {path}", file=sys.stderr)
