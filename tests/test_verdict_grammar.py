@@ -1,5 +1,6 @@
 """The grammar of rules: what it reads, what it prints, and how it says no."""
 
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from loadproof.errors import RuleSyntaxError
 from loadproof.measure.interval import Outcome
+from loadproof.verdict import grammar
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.rule import (
     KINDS,
+    LABELS,
     QUANTILE,
     Bound,
     Operator,
@@ -58,6 +61,13 @@ def mistake(text):
         ("p95{name=POST /policies/:id} <= 2s over 10s", "p95{name=POST /policies/:id} <= 2s over 10s"),
         ('p95{name="/a/{id}, \\"b\\" \\\\"} <= 2s', 'p95{name="/a/{id}, \\"b\\" \\\\"} <= 2s'),
         ("stall{region=eu} <= 5s", "stall{region=eu} <= 5s"),
+        ("promql ( sum( rate(x{a='}'}[5m]) ) )>=5/s", "promql(sum( rate(x{a='}'}[5m]) )) >= 5/s"),
+        ('promql(x{a=~"\\")"} < bool 3){phase=b} <= -0.5', 'promql(x{a=~"\\")"} < bool 3){phase=b} <= -0.5'),
+        (
+            "promql(x{a=`\\`}) <= 250ms for 10s, goal < .1s",
+            "promql(x{a=`\\`}) <= 250ms for 10s, goal < 100ms",
+        ),
+        ("resource(target.cpu) <= 80% over 1m", "resource(target.cpu) <= 80% over 1m"),
     ],
 )
 def test_a_rule_reads_and_prints_canonically(text, canonical):
@@ -83,7 +93,6 @@ def test_a_rule_reads_and_prints_canonically(text, canonical):
         ("p100 <= 1s", 1, "no percentile between p50 and p99.99", "write max"),
         ("p99.999 <= 1s", 1, "no percentile between p50 and p99.99", "such as p95"),
         ("eror_ratio <= 1%", 1, "there is no statistic 'eror_ratio'", "did you mean error_ratio?"),
-        ("promql(avg(x)) >= 80%", 1, "promql(...) is not supported yet", "metric(NAME)"),
         ("error_ratio >= 0", 13, "no run could miss this limit", ""),
         ("error_ratio <= 100%", 13, "no run could miss this limit", ""),
         ("error_ratio < 0%", 13, "no run could reach this limit", ""),
@@ -119,6 +128,12 @@ def test_a_rule_reads_and_prints_canonically(text, canonical):
         ("error_ratio <= 1%, goal < 0%", 25, "no run could reach this goal", ""),
         ("p95 <= 2s and p99 <= 3s", 11, "one limit", "two rules"),
         ("p95 <= 2s !", 11, "'!' cannot stand here", ""),
+        ("promql <= 1", 8, "an expression in brackets", ""),
+        ("promql( ) <= 1", 8, "an expression is missing here", "promql(avg(up))"),
+        ("promql(sum(up) <= 1", 7, "the bracket ( is never closed", ""),
+        ("promql(up[5m)) <= 1", 13, "the bracket ) closes none", ""),
+        ('promql(up{a="b) <= 1', 13, 'the quote " is never closed', ""),
+        ("promql(up){region=eu} <= 1", 12, "promql knows no region", "it takes phase"),
     ],
 )
 def test_a_mistake_has_its_column_and_says_what_was_expected(text, column, message, hint):
@@ -133,7 +148,7 @@ def test_a_mistake_has_its_column_and_says_what_was_expected(text, column, messa
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {QUANTILE}))
 def test_every_statistic_is_read_and_refuses_a_wrong_unit(name):
     """Each statistic takes each of its units, and none but these."""
-    argument = "(x)" if name in {"check", "metric", "resource"} else ""
+    argument = "(x)" if name in NAMED else ""
     values = {
         Unit.DURATION: "2s",
         Unit.RATIO: "50%",
@@ -150,6 +165,20 @@ def test_every_statistic_is_read_and_refuses_a_wrong_unit(name):
             assert f"{name}{argument} takes" in str(mistake(text))
 
 
+NAMED = {"check", "metric", "resource", "promql"}
+expressions = (
+    st.recursive(
+        st.text("xyz_0 +,<=!~#", min_size=1, max_size=5)
+        | st.sampled_from(['"a)"', "'}'", "`\\`", '"\\")"', '"é{["']),
+        lambda inner: st.builds(
+            lambda parts, pair: pair[0] + "".join(parts) + pair[1],
+            st.lists(inner, max_size=3),
+            st.sampled_from(["()", "{}", "[]"]),
+        ),
+    )
+    .map(str.strip)
+    .filter(bool)
+)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
     lambda text: text.strip() == text
 )
@@ -161,12 +190,14 @@ def rules(draw):
     """Any rule that the grammar can express."""
     word = draw(st.sampled_from(sorted(KINDS)))
     kind = KINDS[word]
-    argument = draw(names) if word in {"check", "metric", "resource"} else None
+    argument = None
+    if word in NAMED:
+        argument = draw(expressions if word == "promql" else names)
     if word == QUANTILE:
         hundredths = draw(st.integers(5_000, 9_999))
         word = "p" + f"{hundredths / 100:.2f}".rstrip("0").rstrip(".")
     unit = draw(st.sampled_from(kind.units))
-    if argument is not None and argument.rpartition(".")[2] == "cpu":
+    if word == "resource" and argument.rpartition(".")[2] == "cpu":
         unit = Unit.RATIO
     labels = draw(st.lists(st.sampled_from(kind.labels), unique=True))
     selector = {
@@ -201,6 +232,105 @@ def test_what_is_printed_is_read_back(rule):
     """parse(print(rule)) is the rule, and print(parse(text)) is stable."""
     assert parse_rule(str(rule)) == rule
     assert str(parse_rule(str(rule))) == str(rule)
+
+
+SYNTAX = (
+    "expected",
+    "cannot stand here",
+    "there is no statistic",
+    "starts with a statistic",
+    "there is no label",
+    "is never closed",
+    "after the comma comes a goal",
+    "an expression in brackets",
+    "is missing here",
+)
+"""Mistakes that say: this is no sentence of the grammar. All others speak of one that means nothing."""
+TERMINALS = {
+    "quantile": ("p50", "p95", "p99.9", "p99.99"),
+    "duration": ("1s", "250ms", "1m30s", "10s", "2m"),
+    "number": ("0", "5", "0.25", "99.5"),
+    "bytes": ("MB", "GiB"),
+    "bare": ("steady", "eu-west-1", "POST /a/:id"),
+    "quoted": ("'it''s'".replace("''", ""), '"a, b}"', '"x\\"y)"'),
+    "expression": ("up", 'sum(rate(x{a=")"}[5m]))', "a < bool 2"),
+}
+
+
+def productions():
+    """The BNF of the module's docstring: name -> its right side, in tokens."""
+    found, name = {}, ""
+    for line in grammar.__doc__.splitlines():
+        begun = re.fullmatch(r"    (\w+) *= (.*)", line)
+        if begun is None and not (name and re.match(r"     +\|", line)):
+            name = ""
+            continue
+        if begun:
+            name = begun[1]
+        text = re.sub(r" {2,}\(.*", "", begun[2] if begun else line)
+        found[name] = found.get(name, "") + " " + text
+    return {name: re.findall(r'"[^"]*"|\w+|\.\.\.|[][{}()|]', text) for name, text in found.items()}
+
+
+PRODUCTIONS = productions()
+
+
+def sentence(draw, tokens):
+    """Words that the tokens of a right side can stand for."""
+    alternatives, depth = [[]], 0
+    for token in tokens:
+        depth += (token in "([{") - (token in ")]}")
+        if token == "|" and depth == 0:
+            alternatives.append([])
+        else:
+            alternatives[-1].append(token)
+    rest = draw(st.sampled_from(alternatives))
+    words = []
+    while rest:
+        token, *rest = rest
+        if token in "([{":
+            depth, length = 1, 0
+            while depth:
+                depth += (rest[length] in "([{") - (rest[length] in ")]}")
+                length += 1
+            inner, rest = rest[: length - 1], rest[length:]
+            times = {"(": 1, "[": draw(st.integers(0, 1)), "{": draw(st.integers(0, 2))}[token]
+            for _ in range(times):
+                words += sentence(draw, inner)
+        elif token.startswith('"'):
+            words.append(token.strip('"'))
+        elif token in TERMINALS:
+            words.append(draw(st.sampled_from(TERMINALS[token])))
+        else:
+            words += sentence(draw, PRODUCTIONS[token])
+    return words
+
+
+@given(st.data())
+def test_every_sentence_of_the_documented_grammar_is_one(data):
+    """What the BNF of the docstring derives is read, or refused for what it means, never for its form."""
+    text = " ".join(sentence(data.draw, PRODUCTIONS["rule"]))
+    said = ""
+    try:
+        rule = parse_rule(text)
+    except RuleSyntaxError as error:
+        rule, said = None, str(error)
+
+    assert not any(words in said for words in SYNTAX), (text, said)
+    assert rule is None or parse_rule(str(rule)) == rule
+
+
+def test_the_documented_grammar_names_all_there_is():
+    """Each statistic, label, operator and window that the code knows stands in the BNF, and no other."""
+    words = {
+        name: {token.strip('"') for token in tokens if token.startswith('"')}
+        for name, tokens in PRODUCTIONS.items()
+    }
+
+    assert words["plain"] | words["named"] | {"promql", QUANTILE} == set(KINDS)
+    assert words["label"] == set(LABELS)
+    assert words["operator"] == set(Operator)
+    assert words["window"] == set(WindowKind)
 
 
 @given(st.text(max_size=40) | st.text("p95<=>{}(),.% goalfrs\"'\\=1", max_size=30))

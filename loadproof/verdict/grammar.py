@@ -156,7 +156,7 @@ class _Reader:
             self.fail(f"what is added to the baseline of {statistic} is {wanted}", begin)
         if unit is Unit.DURATION and amount.denominator != 1:
             self.fail("a duration is a whole number of microseconds", begin)
-        is_share = unit is Unit.RATIO and own is not Unit.RATIO
+        is_share = amount == 0 or (unit is Unit.RATIO and own is not Unit.RATIO)
         if is_share and sign == -1 and amount >= 1:
             self.fail("no run could reach this limit", begin)
         return Relative(sign * amount, is_share)
@@ -400,6 +400,7 @@ class _Reader:
             ends = [value]
         else:
             unit, low = self.value(rule.statistic)
+            self.space()
             self.expect("..", "`..` and the upper end of the goal, or an operator before it")
             again, high = self.value(rule.statistic)
             if again is not unit or low > high:
