@@ -192,7 +192,11 @@ def foreground(report: Report, size: Size, end: int, *, names: bool = True) -> l
             {"name": "time_moments", "data": {"values": moments}, "mark": line, "encoding": {"x": x}}
         )
         if names:
-            layers += _texts("time_moment_names", _apart(moments, end, size), end, RUST, 35)
+            shown_ones = _apart(moments, end, size)
+            late = [one for one in shown_ones if _label_end_px(one, end, size) > size.width]
+            early = [one for one in shown_ones if one not in late]
+            layers += _texts("time_moment_names", early, end, RUST, 35)
+            layers += _texts("time_late_moment_names", late, end, RUST, 35, left_of=True)
     return layers
 
 
@@ -201,11 +205,15 @@ def _apart(moments: list[dict[str, Any]], end: int, size: Size) -> list[dict[str
     kept: list[dict[str, Any]] = []
     free_px = 0.0
     for moment in moments:
-        at_px = moment["t"] / end * size.width
-        if at_px >= free_px:
+        if moment["t"] / end * size.width >= free_px:
             kept.append(moment)
-            free_px = at_px + 6.5 * (len(moment["label"]) + 2)
+            free_px = _label_end_px(moment, end, size)
     return kept
+
+
+def _label_end_px(moment: dict[str, Any], end: int, size: Size) -> float:
+    """Where a label of its length ends if it begins at its moment."""
+    return float(moment["t"] / end * size.width + 6.5 * (len(moment["label"]) + 2))
 
 
 def _rects(name: str, values: list[dict[str, Any]], end: int, colour: str, opacity: float) -> list[Spec]:
@@ -223,11 +231,14 @@ def _rects(name: str, values: list[dict[str, Any]], end: int, colour: str, opaci
     ]
 
 
-def _texts(name: str, values: list[dict[str, Any]], end: int, colour: str, down: int) -> list[Spec]:
-    """Labels in one row, `down` pixels below the upper edge, on a halo of paper."""
+def _texts(
+    name: str, values: list[dict[str, Any]], end: int, colour: str, down: int, *, left_of: bool = False
+) -> list[Spec]:
+    """Labels in one row, `down` pixels below the upper edge, beside their moments, on a halo of paper."""
     if not values:
         return []
-    place = {"align": "left", "baseline": "top", "dx": 5, "dy": down, "fontSize": 11}
+    side = {"align": "right", "dx": -5} if left_of else {"align": "left", "dx": 5}
+    place = {**side, "baseline": "top", "dy": down, "fontSize": 11}
     encoding = {
         "x": {"field": "t", "type": "quantitative", "scale": {"domain": [0, end], "nice": False}},
         "y": {"value": 0},

@@ -31,7 +31,9 @@ def stays(report: Report) -> tuple[Stay, ...]:
     found: list[Stay] = []
     for epoch in report.epochs:
         begin = max(0.0, (epoch.joined_us or 0) / 1_000_000)
-        to = min(end, end if epoch.left_us is None else epoch.left_us / 1_000_000)
+        # Of a torn epoch nothing is known behind its last interval.
+        last = end if epoch.complete else begin + epoch.intervals
+        to = min(end, last if epoch.left_us is None else epoch.left_us / 1_000_000)
         if epoch.intervals == 0 or to <= begin:
             continue
         at = begin

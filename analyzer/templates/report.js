@@ -148,7 +148,9 @@
       if (!group.classList.contains("mark-text")) continue;
       for (const text of group.querySelectorAll("text")) {
         const place = /translate\(([-\d.e]+),\s*([-\d.e]+)\)/.exec(text.getAttribute("transform"));
-        texts.push({ text, x: Number(place[1]), y: Number(place[2]) });
+        // Five pixels beside its moment, on one side or the other.
+        const beside = text.getAttribute("text-anchor") === "end" ? -5 : 5;
+        texts.push({ text, x: Number(place[1]) - beside, y: Number(place[2]), beside });
       }
     }
     const shapes = moving.filter((group) => !group.classList.contains("mark-text"));
@@ -167,7 +169,7 @@
       const times = data.end / (view.to - view.from);
       const left = (-view.from / data.end) * width * times;
       for (const shape of shapes) shape.setAttribute("transform", `translate(${left} 0) scale(${times} 1)`);
-      for (const { text, x, y } of texts) text.setAttribute("transform", `translate(${x * times + left - (times - 1) * 5},${y})`);
+      for (const { text, x, y, beside } of texts) text.setAttribute("transform", `translate(${x * times + left + beside},${y})`);
       if (times === 1) {
         marks.replaceChildren(...drawn.marks);
         labels.replaceChildren(...drawn.labels);
@@ -184,7 +186,7 @@
       labels.replaceChildren(...places.map((second) => {
         const one = label.cloneNode(true);
         one.textContent = clock(second, true);
-        one.setAttribute("text-anchor", "middle");
+        one.setAttribute("text-anchor", at(second) > width - 15 ? "end" : "middle");
         one.setAttribute("transform", `translate(${at(second)},${y})`);
         return one;
       }));
