@@ -34,6 +34,6 @@ def made(folder, seed, *, rules=RULES, started="2024-01-02T03:04:05.000Z", **cha
     return run
 
 
-def change_manifest(run, **changes):
+def change_manifest(run, /, **changes):
     path = run / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
