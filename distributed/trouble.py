@@ -8,7 +8,9 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from distributed.limits import limits_us
+from distributed.merged_seconds import MergedSeconds
 from distributed.placement import seats
+from loadproof.errors import JournalError
 from loadproof.verdict.evidence import SECOND_US, Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
@@ -18,7 +20,7 @@ from loadproof.verdict.samples import sampled_name
 
 if TYPE_CHECKING:
     from distributed.placement import Seat
-    from loadproof.measure.interval import Interval
+    from loadproof.measure.interval import Interval, SeriesKey
     from loadproof.plan.model import Plan
     from loadproof.verdict.result import RuleResult
 
@@ -26,6 +28,10 @@ EVERY_S: Final = 3.0
 ABORT_EVERY_S: Final = 1.0
 SAMPLES: Final = 4 * 3_600
 """The latest of each resource or expression that a rule goes by: four hours of them."""
+MOST_WAITING: Final = 1_000
+"""Intervals that wait for the next look."""
+OTHERS: Final = ""
+"""In place of every name that no rule asks for."""
 SILENT_US: Final = 5_000_000
 PAUSES: Final = 50
 """A look is followed by a pause of at least so many times its length: it takes no more than 2 % of a core."""
@@ -41,6 +47,12 @@ class Trouble:
         self._plan = plan
         self._rules = [parse_rule(rule.text) for rule in plan.rules]
         self._evidence = Evidence(plan, limits_us(plan))
+        self._asked = {
+            label: {rule.selector[label] for rule in self._rules if label in rule.selector}
+            for label in ("scenario", "method", "name")
+        }
+        """Label of a series that rules may name -> the values that they do name."""
+        self._merged = MergedSeconds(self._told_apart)
         self._planned = tuple((seat.worker, seat.region) for seat in seats(plan.regions))
         self._next = time.monotonic() + EVERY_S
         self._lines: tuple[str, ...] = ()
@@ -51,11 +63,16 @@ class Trouble:
         self._abort_at = 0.0 if any(rule.abort for rule in plan.rules) else inf
 
     def add(self, seat: Seat, interval: Interval) -> None:
-        self._evidence.add(seat.worker, seat.region, interval)
-        if (worker := self._evidence.workers.get(seat.worker)) is not None:
-            # How fit a worker was in each second is no rule's matter, and would fill the memory in a long run.
-            worker.seconds.clear()
+        """JournalError, and nothing is taken, if it counts against other limits."""
+        limits = len(self._evidence.limits_us)
+        if any(len(series.over) != limits for series in interval.series.values()):
+            raise JournalError(
+                f"second {interval.second} of {seat.worker} does not count against {limits} limits"
+            )
+        self._merged.add(seat, interval)
         self._reported_us[seat.worker] = interval.start_us + interval.length_us
+        if self._merged.waiting >= MOST_WAITING:
+            self._take_merged()
 
     def sample(self, at_us: int, name: str, value: float) -> None:
         if name in self._samples:
@@ -66,6 +83,7 @@ class Trouble:
         begun = time.monotonic()
         if begun < self._abort_at or not self._reported_us:
             return None
+        self._take_merged()
         # Of a second that is not over nobody knows how its window ends.
         known_us = min(self._reporting()) // SECOND_US * SECOND_US
         broken = broken_aborts(self._plan, self._evidence, self._facts(known_us), now_us)
@@ -84,6 +102,19 @@ class Trouble:
             self._next = ended + max(EVERY_S, PAUSES * (ended - begun))
         return self._lines
 
+    def _take_merged(self) -> None:
+        for merged in self._merged.take():
+            for seat, interval in merged.intervals():
+                self._evidence.add(seat.worker, seat.region, interval)
+                if (worker := self._evidence.workers.get(seat.worker)) is not None:
+                    # How fit a worker was in each second is no rule's matter, and would fill the memory.
+                    worker.seconds.clear()
+
+    def _told_apart(self, key: SeriesKey) -> SeriesKey:
+        """The same key for all series that no rule can tell apart: each has a row a second in the memory."""
+        others = {label: OTHERS for label, asked in self._asked.items() if getattr(key, label) not in asked}
+        return key._replace(**others)
+
     def _reporting(self) -> list[int]:
         """How far each worker has reported; who has been silent is gone or cut off, and others carry its load."""
         latest = max(self._reported_us.values())
@@ -100,6 +131,7 @@ class Trouble:
         )
 
     def _judge(self, reported_us: int) -> tuple[str, ...]:
+        self._take_merged()
         judged = judge_rules(self._plan, self._rules, self._evidence, self._facts(reported_us))
         return tuple(
             f"{result.rule}: {result.reason}" for result in judged if result.verdict is RuleVerdict.FAIL

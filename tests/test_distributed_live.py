@@ -2,13 +2,21 @@
 
 import random
 
+import measuring
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from measuring import histogram_of, series_of
 
 from distributed import trouble as trouble_module
 from distributed.live import WINDOW, LiveTotals
+from distributed.merged_seconds import MergedSeconds
 from distributed.placement import Seat
 from distributed.trouble import Trouble
+from loadproof.errors import JournalError
+from loadproof.measure.codec import encode
 from loadproof.measure.interval import Interval, Outcome, SeriesKey
+from loadproof.measure.merge import add_into
 from loadproof.plan.reader import read_plan
 from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Stop
@@ -137,3 +145,98 @@ def test_looks_at_the_rules_leave_the_master_its_time(tmp_path, monkeypatch):
         trouble.lines()
 
     assert 2 <= len(looks) <= 500 * 0.02 + 1
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    told=st.lists(st.tuples(st.sampled_from(SEATS), measuring.intervals(LIMITS_US)), max_size=4),
+    cut=st.integers(0, 4),
+)
+def test_merged_seconds_hold_what_was_told(told, cut):
+    """Whenever they are taken, series, errors and lags sum to those of the intervals, which stay as they were."""
+    before = [(seat, encode(interval)) for seat, interval in told]
+    waiting = MergedSeconds()
+    taken = []
+    for number, (seat, interval) in enumerate(told):
+        waiting.add(seat, interval)
+        if number == cut:
+            taken += waiting.take()
+    taken += waiting.take()
+    merged = [each for one in taken for each in one.intervals()]
+
+    assert sums_of(merged) == sums_of(told)
+    assert waiting.waiting == 0
+    assert [(seat, encode(interval)) for seat, interval in told] == before
+
+
+def sums_of(told):
+    series, errors, lags, others = {}, {}, {}, []
+    for seat, interval in told:
+        place = (seat.region, interval.second)
+        add_into(series, {(*place, *key): one for key, one in interval.series.items()})
+        add_into(errors, interval.errors)
+        add_into(lags, {(*place, 0): interval.pacer_lag, (*place, 1): interval.receive_lag})
+        others.append((seat.worker, interval.second, interval.started, interval.users, interval.checks))
+    return series, errors, lags, sorted(others, key=repr)
+
+
+def test_what_is_judged_does_not_depend_on_merging(tmp_path):
+    """Evidence from merged seconds gives each rule's very result."""
+    plan = plan_in(tmp_path)
+    apart, together = Evidence(plan, LIMITS_US), Trouble(plan)
+    rng = random.Random(5)
+    for second in range(90):
+        for seat in SEATS:
+            interval = one_second(second, [rng.randint(1, 9_000) for _ in range(9)])
+            apart.add(seat.worker, seat.region, interval)
+            together.add(seat, interval)
+    together._judge(90_000_000)
+    rules = [parse_rule(rule.text) for rule in plan.rules]
+    facts = RunFacts(
+        "live", tuple((seat.worker, seat.region) for seat in SEATS), (), Stop("hand", "", 90_000_000)
+    )
+
+    assert judge_rules(plan, rules, together._evidence, facts) == judge_rules(plan, rules, apart, facts)
+
+
+def test_series_that_no_rule_tells_apart_are_one(tmp_path):
+    """A rule that names an endpoint sees that endpoint; of all others the memory holds one row a second."""
+    source = tmp_path / "named.yaml"
+    source.write_text(PLAN.replace("rules: [", 'rules: ["p95{name=/7} <= 2ms", '))
+    trouble = Trouble(read_plan(source, environ={}))
+    for second in range(60):
+        interval = one_second(second, [1_000] * 10)
+        (key,) = interval.series
+        for number in range(50):
+            slow = 9_000 if number == 7 else 1_000
+            interval.series[key._replace(name=f"/{number}")] = series_of([slow] * 10, LIMITS_US)
+        trouble.add(SEATS[0], interval)
+    lines = trouble._judge(60_000_000)
+
+    assert len(trouble._evidence.totals) == 2
+    assert [line for line in lines if line.startswith("p95{name=/7} <= 2ms: ")]
+    assert not [line for line in lines if line.startswith("p95 <= 2ms: ")]
+
+
+def test_what_lies_outside_the_run_takes_nothing_with_it(tmp_path):
+    """A worker whose second ends in a hundred years does not hide what the others saw in it."""
+    trouble = Trouble(plan_in(tmp_path))
+    odd = one_second(0, [1_000])
+    odd.length_us = 10**15
+    trouble.add(SEATS[0], odd)
+    trouble.add(SEATS[1], one_second(0, [9_000] * 10))
+    trouble._judge(1_000_000)
+
+    assert sum(tally.histogram.count for tally in trouble._evidence.totals.values()) == 11
+    assert trouble._evidence.outside == {SEATS[0].worker: 1}
+
+
+def test_an_interval_with_other_limits_is_refused_whole(tmp_path):
+    """It is named, and nothing of it is added up."""
+    trouble = Trouble(plan_in(tmp_path))
+    odd = one_second(0, [1_000])
+    odd.series[OK].over.append(0)
+    with pytest.raises(JournalError, match="does not count against 2 limits"):
+        trouble.add(SEATS[0], odd)
+
+    assert trouble._merged.take() == []
