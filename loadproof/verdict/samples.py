@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Final
@@ -42,7 +43,7 @@ class Readings:
     incomplete: str | None = None
     """What keeps them from showing that a limit was kept, in a clause."""
 
-    @property
+    @cached_property
     def by_second(self) -> dict[int, tuple[Fraction, int]]:
         """Second -> (sum, number)."""
         table: dict[int, tuple[Fraction, int]] = {}
@@ -57,6 +58,11 @@ def sampled_name(rule: Rule) -> str:
     return str(rule.statistic) if rule.statistic.name == PROMQL else str(rule.statistic.argument)
 
 
+def subject(rule: Rule) -> str:
+    """What a sentence after the rule's own text speaks of: an expression is too long to be said twice."""
+    return "it" if rule.statistic.name == PROMQL else str(rule.statistic)
+
+
 def readings_of(rule: Rule, case: Case) -> Readings:
     name = sampled_name(rule)
     samples = [sample for sample in case.facts.resources.get(name, ()) if isfinite(sample.value)]
@@ -69,7 +75,7 @@ def readings_of(rule: Rule, case: Case) -> Readings:
         if any(stretch.from_us <= sample.at_us <= stretch.to_us for stretch in stretches)
     )
     if not values:
-        return Readings((), nothing=f"{rule.statistic} was not sampled in the judged phases")
+        return Readings((), nothing=f"{subject(rule)} was not sampled in the judged phases")
     other_unit = _other_unit(rule, max(value for _, value in values))
     if other_unit is not None and rule.statistic.name != PROMQL:
         return Readings((), nothing=other_unit)
@@ -114,7 +120,9 @@ def measure_samples(rule: Rule, case: Case) -> Measured:
         return not (is_mean and case.timeline.is_cut) and not bound.holds(value)
 
     return Measured(
-        f"{what} {rule.statistic} is {shown(rule.unit, value)}",
+        f"its {what} value is {shown(rule.unit, value)}"
+        if rule.statistic.name == PROMQL
+        else f"{what} {rule.statistic} is {shown(rule.unit, value)}",
         float(value),
         len(numbers),
         lambda bound: bound.holds(value),
@@ -134,10 +142,10 @@ def _in_unit(unit: Unit, statistic: str, value: float) -> Fraction:
 def _why_never(rule: Rule, case: Case, name: str) -> str:
     failures = case.facts.unsampled.get(name, ())
     if failures:
-        return f"{rule.statistic} never had a value: {failures[-1].why}"
+        return f"{subject(rule)} never had a value: {failures[-1].why}"
     if rule.statistic.name == PROMQL:
         named = case.plan.prometheus is not None
-        return f"{rule.statistic} was never sampled" + ("" if named else ", as the plan names no Prometheus")
+        return f"{subject(rule)} was never sampled" + ("" if named else ", as the plan names no Prometheus")
     known = ", ".join(sorted(known for known in case.facts.resources if "(" not in known)) or "none"
     return f"{rule.statistic} was never sampled; sampled were: {known}"
 
@@ -185,7 +193,7 @@ def _gap_text(rule: Rule, case: Case, gaps: Sequence[Stretch]) -> str | None:
         why = f" ({during[0]})" if during else ""
         told.append(f"from {_moment(gap.from_us)} to {_moment(gap.to_us)}{why}")
     more = f" and {len(gaps) - GAPS_TOLD} times more" if len(gaps) > GAPS_TOLD else ""
-    return f"{rule.statistic} had no value during the run {', '.join(told)}{more}"
+    return f"{subject(rule)} had no value during the run {', '.join(told)}{more}"
 
 
 def _moment(at_us: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
-from math import ceil
+from math import ceil, lcm
 from typing import TYPE_CHECKING
 
 from loadproof.units import duration_text, format_count
@@ -19,7 +19,7 @@ from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.latencies import Counted, Latencies
 from loadproof.verdict.rates import active_user_us, completed
 from loadproof.verdict.rule import Bound, Rule, Unit, WindowKind
-from loadproof.verdict.samples import readings_of
+from loadproof.verdict.samples import readings_of, subject
 from loadproof.verdict.shares import errors_by_second, executed_checks
 from loadproof.verdict.stall import merged_flow
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.selection import Selection
 
-_Pair = tuple[int | Fraction, int]
+_Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -286,10 +286,11 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
 def _sampled_series(rule: Rule, case: Case) -> _Series:
     """Of a window the mean."""
     readings = readings_of(rule, case)
-    table: dict[int, _Pair] = dict(readings.by_second)
+    scale = lcm(*(total.denominator for total, _ in readings.by_second.values()))
+    table = {second: (int(total * scale), count) for second, (total, count) in readings.by_second.items()}
 
     def mean(cell: _Pair) -> Fraction | None:
-        return Fraction(cell[0]) / cell[1] if cell[1] else None
+        return Fraction(cell[0], cell[1] * scale) if cell[1] else None
 
     def holds(bound: Bound, cell: _Pair) -> bool | None:
         value = mean(cell)
@@ -299,7 +300,7 @@ def _sampled_series(rule: Rule, case: Case) -> _Series:
         lambda _: table,
         holds,
         mean,
-        lambda cell: f"the mean of {rule.statistic} was {shown(rule.unit, mean(cell))}",
+        lambda cell: f"the mean of {subject(rule)} was {shown(rule.unit, mean(cell))}",
         lambda cell, _: cell,
         {second: cell[1] for second, cell in table.items()},
         is_throughput=True,
