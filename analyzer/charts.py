@@ -79,7 +79,7 @@ def latency(report: Report, size: Size) -> Spec:
         for row in seconds
         for name in ("P50", "P95", "P99")
     ]
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"v": bound / 1_000, "label": f"{shown(rule.statistic, 24)} {rule.operator} {format_duration(bound)}"}
         for rule, bound in _limits(report.rules, {"mean", "max"}, prefix="p")
     ]

@@ -24,7 +24,7 @@ _SUMMARY_BYTES: Final = 1_000_000
 _TEXT: Final = 600
 
 
-def annotations(report: Report) -> tuple[str, ...]:
+def annotation_lines(report: Report) -> tuple[str, ...]:
     """A line for each broken rule and each reason beyond the rules: `::error::` or `::warning::`."""
     lines = list(_lines(report))
     errors = [line for line in lines if line.startswith("::error")]

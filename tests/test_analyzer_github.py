@@ -10,7 +10,7 @@ from made_runs import make_requests, make_run
 from reporting import HOSTILE, REPORTS, failing, passing, warning
 
 from analyzer import summary_md
-from analyzer.github import annotations, job_summary
+from analyzer.github import annotation_lines, job_summary
 from analyzer.model import Group
 from loadproof.errors import ExitCode
 from loadproof.verdict.result import Reason, Verdict
@@ -18,19 +18,19 @@ from loadproof.verdict.result import Reason, Verdict
 
 def test_broken_rules_are_errors_and_doubts_warnings():
     """A line for each broken rule and each reason beyond them; a run that passes says nothing."""
-    assert annotations(passing()) == ()
-    assert [line.partition(" ")[0] for line in annotations(failing())] == ["::error"] * 3
-    assert annotations(failing())[1].startswith("::error title=FAIL error_ratio <= 1%25::")
-    assert annotations(warning())[0].startswith(
+    assert annotation_lines(passing()) == ()
+    assert [line.partition(" ")[0] for line in annotation_lines(failing())] == ["::error"] * 3
+    assert annotation_lines(failing())[1].startswith("::error title=FAIL error_ratio <= 1%25::")
+    assert annotation_lines(warning())[0].startswith(
         "::warning title=WARN p95 <= 250ms%2C goal < 60ms::71.5 ms is"
     )
-    assert any("torn" in line or "has no end" in line for line in annotations(REPORTS["invalid"]()))
+    assert any("torn" in line or "has no end" in line for line in annotation_lines(REPORTS["invalid"]()))
 
 
 def test_no_name_makes_a_command_of_its_own():
     """Whatever a name holds, each annotation is one line that begins with our command and has it once."""
     reasons = tuple(Reason(Verdict.FAIL, "rule", text) for text in HOSTILE)
-    for line in annotations(replace(REPORTS["hostile"](), reasons=reasons)):
+    for line in annotation_lines(replace(REPORTS["hostile"](), reasons=reasons)):
         assert line.isprintable()
         assert line.startswith(("::error title=", "::warning title="))
         assert "::" not in line.split("::", 2)[1]
@@ -40,7 +40,7 @@ def test_annotations_are_few():
     """GitHub shows ten of a kind and a step, so no more are sent."""
     reasons = tuple(Reason(Verdict.INVALID, "torn_epoch", f"epoch {number}") for number in range(40))
 
-    assert len(annotations(replace(failing(), reasons=reasons))) == 10
+    assert len(annotation_lines(replace(failing(), reasons=reasons))) == 10
 
 
 def test_a_summary_that_github_would_refuse_is_cut():

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from junitparser import JUnitXml
-from reporting import HOSTILE, REPORTS, failing, hostile, invalid, passing
+from reporting import HOSTILE, REPORTS, compared, failing, hostile, invalid, passing
 
 from analyzer import junit, metrics_csv, report_html, requests_csv, results_json, summary_md, text
 from analyzer.model import Group
@@ -242,6 +242,20 @@ def test_an_infinite_confidence_bound_is_readable():
     rule = replace(passing().rules[0], confidence=(1_000.0, math.inf))
 
     assert "1 ms to ∞" in summary_md.render(replace(passing(), rules=(rule,))).decode()
+
+
+def test_the_page_has_each_row_of_a_comparison_in_its_unit():
+    """The word, what differs, both values, the change with its interval and the noise, for every endpoint."""
+    page = report_html.page(replace(passing(), comparison=compared(HOSTILE)), []).decode()
+    section = page[page.index('<section id="comparison"') :].partition("</section>")[0]
+
+    assert "Beside the baseline: worse" in section
+    assert section.count("46 ms") == len(HOSTILE) + 1
+    assert "+27.8 %" in section
+    assert "+21 % to +35 %" in section
+    assert section.count("cannot tell</span>") == len(HOSTILE)
+    assert "<script>" not in section
+    assert "comparison" not in report_html.page(passing(), []).decode().partition("<script")[0]
 
 
 def test_html_escapes_every_name():

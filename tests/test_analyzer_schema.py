@@ -2,12 +2,13 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 from made_runs import make_requests, make_run
-from reporting import REPORTS
+from reporting import HOSTILE, REPORTS, compared
 
 from analyzer import results_json
 from analyzer.report import analyse
@@ -57,6 +58,8 @@ def test_every_golden_results_json_is_described(golden):
 def test_a_huge_report_and_a_real_folder_are_described(tmp_path):
     """So are the report of 1,000 endpoints and one that was analysed from journals."""
     assert faults(results_json.document(REPORTS["huge"]())) == []
+    beside = replace(REPORTS["aborted"](), comparison=compared(HOSTILE))
+    assert faults(results_json.document(beside)) == []
     run = make_run(tmp_path / "run", make_requests(fail_from=25))
     assert faults(json.loads(results_json.render(analyse(run)))) == []
 

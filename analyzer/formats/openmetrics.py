@@ -46,16 +46,16 @@ def lines(report: Report, began_s: float) -> Iterator[bytes]:
         yield "".join(text).encode()
     for name, what, value_of in _GAUGES:
         yield f"# TYPE {name} gauge\n# HELP {name} {what}\n".encode()
-        for row in report.timeline:
-            value = value_of(row)
+        for second in report.timeline:
+            value = value_of(second)
             if value is not None:
-                yield f"{name}{{{run}}} {value:.9g} {_at(began_s, row.second)}\n".encode()
+                yield f"{name}{{{run}}} {value:.9g} {_at(began_s, second.second)}\n".encode()
     yield b"# TYPE loadproof_resource gauge\n"
     yield b"# HELP loadproof_resource Highest sample of a second; processors and memory as shares.\n"
     for line in report.resource_lines:
-        for second, value in line.points:
-            labels = f'{run},resource="{_escaped(line.name)}"'
-            yield f"loadproof_resource{{{labels}}} {value:.9g} {_at(began_s, second)}\n".encode()
+        labels = f'{run},resource="{_escaped(line.name)}"'
+        for at, reading in line.points:
+            yield f"loadproof_resource{{{labels}}} {reading:.9g} {_at(began_s, at)}\n".encode()
     yield b"# EOF\n"
 
 

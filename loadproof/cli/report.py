@@ -104,11 +104,11 @@ def _tell_github(analysed: Report, stream: TextIO) -> None:
     import os
     import sys
 
-    from analyzer.github import annotations, job_summary
+    from analyzer.github import annotation_lines, job_summary
 
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
-    for line in annotations(analysed):
+    for line in annotation_lines(analysed):
         print(line, file=stream)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

@@ -30,6 +30,7 @@ from analyzer.rows import MetricRow, MetricRows
 from loadproof.measure.interval import Outcome, Timed
 from loadproof.plan.model import Phase, Plan, Region, RuleText
 from loadproof.verdict.accounting import Books, EndpointBook, Gap
+from loadproof.verdict.compared import Compared, ComparedEndpoint, Comparison, Word
 from loadproof.verdict.facts import Stop
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
 
@@ -130,6 +131,35 @@ def resource_lines(seconds: int = 40) -> tuple[ResourceLine, ...]:
         ResourceLine("generator.cpu", tuple((second, 0.33) for second in range(seconds))),
         ResourceLine("target.cpu", tuple((second, 0.5) for second in range(seconds))),
         ResourceLine("target.rss", tuple((second, 64e6) for second in range(seconds))),
+    )
+
+
+def compared(texts: tuple[str, ...]) -> Comparison:
+    """Of three baselines, with an endpoint a text: a slower one, and one of which nothing can be told."""
+    slower = Compared(
+        "p95",
+        "us",
+        46_000.0,
+        36_000.0,
+        0.2778,
+        (0.21, 0.35),
+        0.1,
+        0.0004,
+        Word.WORSE,
+        "beyond noise and chance",
+    )
+    unknown = Compared(
+        "error_ratio", "ratio", None, 0.0, None, None, 0.005, None, Word.CANNOT_TELL, "no request in this run"
+    )
+    return Comparison(
+        texts[:3],
+        Word.WORSE,
+        f"worse: p95 of {texts[0]}",
+        (slower,),
+        tuple(ComparedEndpoint(text, 100, Word.WORSE, (slower, unknown)) for text in texts),
+        texts[:1],
+        texts[-1:],
+        tests=12,
     )
 
 
