@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +12,9 @@ from locust.exception import StopTest
 from loadproof.plan.profile import first_rise_us, users_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from locust.env import Environment
     from locust.rpc import Message
     from locust.runners import Runner
 
@@ -26,6 +28,16 @@ END: Final = "loadproof_end"
 """Worker -> master: the locustfile called `runner.quit()` there, in words."""
 UNHEARD: Final = ("report_to_master", "worker_report")
 """Events whose listeners of Locust's own carry its statistics; ours travel as intervals."""
+
+
+@contextlib.contextmanager
+def own_listeners_only(environment: Environment, *events: str) -> Iterator[None]:
+    """Take out again what Locust meanwhile hangs on these events and on UNHEARD; what a locustfile has hung there stays."""
+    hooks = [getattr(environment.events, event) for event in (*events, *UNHEARD)]
+    before = [list(hook._handlers) for hook in hooks]  # noqa: SLF001 Locust has no other way to take a listener out
+    yield
+    for hook, handlers in zip(hooks, before, strict=True):
+        hook._handlers = handlers  # noqa: SLF001
 
 
 def deliver(runner: Runner, message: Message) -> bool:

@@ -219,7 +219,7 @@ class _Run:
         if self.stop.by is not None:
             return None
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
-        master.begin_load(self.run, clock)
+        master.begin_load(clock)
         return clock
 
     def _take_up(self) -> RunClock:
@@ -227,7 +227,7 @@ class _Run:
         assert self.master is not None
         assert self.remembered is not None
         clock = RunClock(self.remembered.start_ns)
-        self.master.take_up(self.run, clock, self.remembered)
+        self.master.take_up(clock, self.remembered)
         self.folder.event(clock.now_us(), "master_back", "the master was started anew, and goes on")
         return clock
 
@@ -325,7 +325,7 @@ class _Run:
         while time.monotonic() < deadline:
             if self.stop.by is not None:
                 return
-            here = self.master.here
+            here = {seat.worker for seat in self.master.membership.present}
             if say is not None and here - known:
                 say(f"{', '.join(sorted(here - known))} joined: {len(here)} of {len(planned)}")
             known = here
@@ -334,9 +334,8 @@ class _Run:
             ]
             if len(here) + len(dead) >= len(planned):
                 break
-            self.master.changed.wait(timeout=TICK_S)
-            self.master.changed.clear()
-        here = self.master.here
+            gevent.sleep(TICK_S)
+        here = {seat.worker for seat in self.master.membership.present}
         if not here and say is not None:
             raise UsageError(f"no worker joined within {patience_s:.0f} s: nothing was run")
         if not here:
@@ -385,22 +384,11 @@ class _Run:
                 "at_us": max(0, (self.stop.at_ns - clock.start_ns) // 1_000),
                 "rule": self.stop.rule,
             }
-        self.complete = self.master.secure_copies()
+        self.complete = self.master.roster.secure_copies()
         self.folder.write_manifest(
             ended_utc=utc_text(utc_now()),
             run_length_us=max(0, clock.now_us()),
-            epochs=[
-                {
-                    "worker": admitted.seat.worker,
-                    "region": admitted.seat.region,
-                    "epoch": admitted.epoch,
-                    "joined_us": admitted.joined_us,
-                    "left_us": admitted.left_us,
-                    "how": "fin" if admitted.finished and admitted.lost is None else "lost",
-                    "why": admitted.lost,
-                }
-                for admitted in sorted(self.master.epochs, key=lambda each: (each.seat.worker, each.epoch))
-            ],
+            epochs=self.master.roster.documents(),
             stop=stop,
             target_counts=counts,
             target_counts_note=why_not,
@@ -408,7 +396,7 @@ class _Run:
             locust_counted=int(self.master.environment.stats.total.num_requests),
             dropped_messages=self.master.dropped_messages,
             refused_connections=dict(self.master.server.refused),
-            absences=self.master.absences.documents(),
+            absences=self.master.load.absences.documents(),
             quorum_lost=[] if self.watch is None else self.watch.quorum_lost.documents(),
             clock_offset_us_max=self.master.clock_error_us,
             closed=True,

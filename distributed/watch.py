@@ -83,9 +83,9 @@ class Watch:
                 case "phase":
                     self._phase = who
                 case "worker_away":
-                    self._master.absences.begin(who, at_us, text)
+                    self._master.load.absences.begin(who, at_us, text)
                 case "worker_back":
-                    self._master.absences.end(who, at_us)
+                    self._master.load.absences.end(who, at_us)
                 case "quorum_lost":
                     self.quorum_lost.begin(who, at_us, text)
                 case "quorum_back":
@@ -124,19 +124,19 @@ class Watch:
                 self._heed_quorum(now)
             self._notice_deaths()
             if asked_us is not None and now > asked_us + patience_us:
-                for worker in list(master.admitted):
-                    master.lose(worker, "its journal did not end in time")
+                for worker in list(master.roster.admitted):
+                    master.roster.lose(worker, "its journal did not end in time")
             self._show(draining=asked_us is not None)
             self._stop.asked.wait(timeout=TICK_S)
 
     def _goes_on(self, asked_us: int | None) -> bool:
         """Some journal has not ended, or another worker may still come."""
-        settled = all(admitted.settled for admitted in self._master.epochs)
+        settled = all(admitted.settled for admitted in self._master.roster.epochs)
         return not settled or (asked_us is None and not self._workers)
 
     def _heed_quorum(self, now_us: int) -> None:
         """Note which regions have too few workers; end a run for which they do not come back in time."""
-        present = [seat.region for seat in self._master.membership.present]
+        present = [seat.region for seat in self._master.load.membership.present]
         for region in self._plan.regions:
             since_us = self.quorum_lost.since_us(region.name)
             missing = present.count(region.name) < region.quorum
@@ -190,18 +190,18 @@ class Watch:
 
     def _notice_deaths(self) -> None:
         for worker, child in self._workers.items():
-            admitted = self._master.admitted.get(worker)
+            admitted = self._master.roster.admitted.get(worker)
             if child.running() or admitted is None or admitted.settled:
                 continue
             self._master.salvage(worker, self._folder.worker_journals / f"{worker}-{admitted.epoch}.journal")
             status = child.process.returncode
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-            self._master.lose(worker, f"its process {how}")
+            self._master.roster.lose(worker, f"its process {how}")
 
     def _view(self, *, draining: bool) -> View:
         now = max(0, self._clock.now_us())
         phase = phase_at(self._plan.load, now)
-        at_work = self._master.at_work()
+        at_work = self._master.roster.at_work()
         live = self._master.live
         figures = live.figures(len(at_work))
         regions = {region.name: (0, region.workers) for region in self._plan.regions}

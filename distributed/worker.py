@@ -104,13 +104,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._orphaned = False
         self._leaving = False
         self._journals: JournalKeeper | None = None
-        hooks = ("request", "user_error", "quitting", *locustfile_messages.UNHEARD)
-        ours = [getattr(environment.events, hook) for hook in hooks]
-        before = [list(hook._handlers) for hook in ours]  # noqa: SLF001 Locust has no other way to take a listener out
-        super().__init__(environment, "", 0)
+        with locustfile_messages.own_listeners_only(environment, "request", "user_error", "quitting"):
+            super().__init__(environment, "", 0)
         self.worker_index = [planned.worker for planned in seats(plan.regions)].index(seat.worker)
-        for hook, handlers in zip(ours, before, strict=True):
-            hook._handlers = handlers  # noqa: SLF001
 
     @property
     def client_id(self) -> str:

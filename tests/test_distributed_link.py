@@ -324,7 +324,7 @@ def test_what_was_said_while_a_worker_was_cut_off_is_said_again(home, at_work):
     """A placement and a stop that went to a dead connection reach the worker on its next one."""
     worker, _ = at_work
     worker.client.close()
-    home.master.begin_load("run", RunClock(time.monotonic_ns()))
+    home.master.begin_load(RunClock(time.monotonic_ns()))
     again = Peer(home, "east-01").join()
     again.say(messages.HEARTBEAT, again.beat(revision=0))
     placement = again.hear()

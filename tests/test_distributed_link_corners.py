@@ -104,7 +104,7 @@ def test_a_worker_is_back_while_its_old_connection_is_half_open(home, relay, far
     peer.join()
 
     assert peer.is_heard(2, records[2])
-    home.master.begin_load("run", RunClock(time.monotonic_ns()))
+    home.master.begin_load(RunClock(time.monotonic_ns()))
     assert hear_until(peer, messages.BEGIN)["revision"] == 1
     assert peer.is_heard(3, records[3])
     before = home.state()
@@ -174,7 +174,7 @@ def test_a_worker_with_a_thousand_unsent_records_loses_none(home, relay, tmp_pat
     relay.stop()
     sent = fill(lambda number: peer.say(messages.RECORD, peer.record(1 + number, records[1 + number])))
     assert UNSENT <= sent < len(records) - 1
-    receiver = home.master.admitted["east-01"].receiver
+    receiver = home.master.roster.admitted["east-01"].receiver
     relay.resume()
     until(lambda: receiver.expected == 1 + sent)
     for number in range(1 + sent, len(records)):

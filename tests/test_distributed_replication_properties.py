@@ -58,7 +58,7 @@ class Master:
         self.totals = {worker.name: dict.fromkeys(("started", "ok", "failed"), 0) for worker in workers}
 
     def take(self, name, record):
-        """As `Master._receive` does: the answer, or None when the record was refused."""
+        """As `Roster.receive` does: the answer, or None when the record was refused."""
         try:
             found, answer = self.receivers[name].receive(record)
         except JournalError:

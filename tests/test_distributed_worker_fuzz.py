@@ -102,7 +102,7 @@ def test_fuzzed_messages_leave_a_worker_whole(tmp_path, count):
     with linked(tmp_path) as home:
         worker = worker_of(home, tmp_path)
         until(lambda: worker.epoch is not None)
-        home.master.begin_load("run", RunClock(time.monotonic_ns()))
+        home.master.begin_load(RunClock(time.monotonic_ns()))
         until(lambda: worker._load is not None and not worker._load.parked)
         apply, half_applied, taken = worker.handle_message, [], []
 

@@ -82,7 +82,7 @@ class Linked:
         return {
             "admitted": {
                 worker: (known.receiver.expected, known.epoch, known.life, known.lost, known.finished)
-                for worker, known in master.admitted.items()
+                for worker, known in master.roster.admitted.items()
             },
             "journals": {path.name: path.stat().st_size for path in self.folder.journals.iterdir()},
             "nodes": {
