@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from distributed.placement import Seat
-    from loadproof.plan.model import Plan
+    from loadproof.plan.model import Plan, Region
 
 AHEAD: Final = 2
 """So many pieces may one worker be ahead of another while they share out what has come free."""
@@ -68,15 +68,15 @@ class Shares:
         if not seats:
             return [None] * len(self.pieces)
         anew = all(owner is None for owner in before)
-        ideal = self._ideal_slots(seats)
         owners: Owners = [None] * len(self.pieces)
         if anew:
-            for worker, slots in ideal.items():
+            for worker, slots in self._ideal_slots(seats).items():
                 for slot in slots:
                     owners[slot.index] = worker
         else:
-            quotas = {worker: len(slots) for worker, slots in ideal.items()}
-            owners[: self._users] = redeal(self._scenarios(range(self._users)), quotas, before[: self._users])
+            had = before[: self._users]
+            quotas = share_out(self._users, self._plan.regions, seats, _counts(had))
+            owners[: self._users] = redeal(self._scenarios(range(self._users)), quotas, had)
         for users, numbers in self._pools.items():
             self._deal_turns(users, numbers, seats, owners, None if anew else before)
         return owners
@@ -126,6 +126,53 @@ class Shares:
         owners[numbers.start : numbers.stop] = redeal(
             self._scenarios(numbers), quotas, turns_before, lambda worker, scenario: scenario in able[worker]
         )
+
+
+def share_out(
+    users: int, regions: Sequence[Region], seats: Sequence[Seat], had: Mapping[str, int]
+) -> dict[str, int]:
+    """How many users each worker gets, as `place` splits them: regions by weight within caps, workers evenly.
+
+    By counting alone: when many workers come back at once, it is asked for each of them. Of what does not divide,
+    workers get one more that `had` the most.
+    """
+    names = {region.name: [seat.worker for seat in seats if seat.region == region.name] for region in regions}
+    weights = {
+        region.name: float(region.workers if region.weight is None else region.weight)
+        for region in regions
+        if names[region.name]
+    }
+    caps = {region.name: users if region.max_users is None else region.max_users for region in regions}
+    quotas = {seat.worker: 0 for seat in seats}
+    for region, count in _by_weight(users, weights, caps).items():
+        least, more = divmod(count, len(names[region]))
+        ranked = sorted(names[region], key=lambda worker: -had.get(worker, 0))
+        quotas |= {worker: least + (rank < more) for rank, worker in enumerate(ranked)}
+    return quotas
+
+
+def _by_weight(users: int, weights: Mapping[str, float], caps: Mapping[str, int]) -> dict[str, int]:
+    """Jefferson's seats, with what regions at their caps cannot take shared by the others."""
+    counts: dict[str, int] = {}
+    open_regions = {name: weight for name, weight in weights.items() if weight > 0}
+    left = users
+    while open_regions:
+        total = sum(open_regions.values())
+        full = [name for name, weight in open_regions.items() if int(left * weight / total) >= caps[name]]
+        if not full:
+            break
+        for name in full:
+            counts[name] = caps[name]
+            left -= caps[name]
+            del open_regions[name]
+    # Nobody gets less by Jefferson than the whole part of its share.
+    total = sum(open_regions.values())
+    counts |= {name: int(left * weight / total) for name, weight in open_regions.items()}
+    for _ in range(left - sum(counts[name] for name in open_regions)):
+        takers = [name for name in open_regions if counts[name] < caps[name]]
+        if takers:
+            counts[min(takers, key=lambda name: (counts[name] + 1) / open_regions[name])] += 1
+    return counts
 
 
 def redeal(
@@ -184,7 +231,7 @@ def redeal(
     return owners
 
 
-def _counts(owners: Owners) -> Counter[str]:
+def _counts(owners: Iterable[str | None]) -> Counter[str]:
     return Counter(owner for owner in owners if owner is not None)
 
 
