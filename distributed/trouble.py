@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from distributed.limits import limits_us
 from distributed.merged_seconds import MergedSeconds
-from distributed.placement import seats
+from distributed.placement import Seat, seats
 from loadproof.errors import JournalError
 from loadproof.verdict.evidence import SECOND_US, Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
@@ -19,7 +19,6 @@ from loadproof.verdict.result import RuleVerdict
 from loadproof.verdict.samples import sampled_name
 
 if TYPE_CHECKING:
-    from distributed.placement import Seat
     from loadproof.measure.interval import Interval, SeriesKey
     from loadproof.plan.model import Plan
     from loadproof.verdict.result import RuleResult
@@ -31,7 +30,7 @@ SAMPLES: Final = 4 * 3_600
 MOST_WAITING: Final = 1_000
 """Intervals that wait for the next look."""
 OTHERS: Final = ""
-"""In place of every name that no rule asks for."""
+"""In place of every name that no rule asks for: each has a row a second in the memory."""
 SILENT_US: Final = 5_000_000
 PAUSES: Final = 50
 """A look is followed by a pause of at least so many times its length: it takes no more than 2 % of a core."""
@@ -52,6 +51,7 @@ class Trouble:
             for label in ("scenario", "method", "name")
         }
         """Label of a series that rules may name -> the values that they do name."""
+        self._by_region = any("region" in rule.selector for rule in self._rules)
         self._merged = MergedSeconds(self._told_apart)
         self._planned = tuple((seat.worker, seat.region) for seat in seats(plan.regions))
         self._next = time.monotonic() + EVERY_S
@@ -69,7 +69,7 @@ class Trouble:
             raise JournalError(
                 f"second {interval.second} of {seat.worker} does not count against {limits} limits"
             )
-        self._merged.add(seat, interval)
+        self._merged.add(seat if self._by_region else Seat(seat.worker, OTHERS), interval)
         self._reported_us[seat.worker] = interval.start_us + interval.length_us
         if self._merged.waiting >= MOST_WAITING:
             self._take_merged()
@@ -111,7 +111,7 @@ class Trouble:
                     worker.seconds.clear()
 
     def _told_apart(self, key: SeriesKey) -> SeriesKey:
-        """The same key for all series that no rule can tell apart: each has a row a second in the memory."""
+        """The same key for all series that no rule can tell apart."""
         others = {label: OTHERS for label, asked in self._asked.items() if getattr(key, label) not in asked}
         return key._replace(**others)
 

@@ -180,23 +180,29 @@ def sums_of(told):
     return series, errors, lags, sorted(others, key=repr)
 
 
-def test_what_is_judged_does_not_depend_on_merging(tmp_path):
-    """Evidence from merged seconds gives each rule's very result."""
-    plan = plan_in(tmp_path)
+@pytest.mark.parametrize("rule", ["", "rate{region=west} >= 100/s, ", "p95{region=east} <= 2ms, "])
+def test_what_is_judged_does_not_depend_on_merging(tmp_path, rule):
+    """Evidence from merged seconds, and regions if no rule asks for one, gives each rule's very result."""
+    source = tmp_path / "regions.yaml"
+    quoted = f'"{rule[:-2]}", ' if rule else ""
+    regions = "[{name: east, workers: 2}, {name: west}]"
+    text = PLAN.replace("[{name: east, workers: 2}]", regions).replace("rules: [", f"rules: [{quoted}")
+    source.write_text(text)
+    plan = read_plan(source, environ={})
     apart, together = Evidence(plan, LIMITS_US), Trouble(plan)
     rng = random.Random(5)
+    seats = (*SEATS, Seat("west-01", "west"))
     for second in range(90):
-        for seat in SEATS:
+        for seat in seats:
             interval = one_second(second, [rng.randint(1, 9_000) for _ in range(9)])
             apart.add(seat.worker, seat.region, interval)
             together.add(seat, interval)
     together._judge(90_000_000)
     rules = [parse_rule(rule.text) for rule in plan.rules]
-    facts = RunFacts(
-        "live", tuple((seat.worker, seat.region) for seat in SEATS), (), Stop("hand", "", 90_000_000)
-    )
+    facts = together._facts(90_000_000)
 
     assert judge_rules(plan, rules, together._evidence, facts) == judge_rules(plan, rules, apart, facts)
+    assert len(together._evidence.flow) == (2 if rule else 1)
 
 
 def test_series_that_no_rule_tells_apart_are_one(tmp_path):
