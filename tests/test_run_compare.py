@@ -224,6 +224,17 @@ def test_pruning_takes_old_runs_and_nothing_else(made_up, tmp_path):
     assert (made_up / "first" / "manifest.json").is_file()
 
 
+def test_an_abort_rule_on_a_baseline_is_a_mistake(tmp_path):
+    """It could never fire, so it is refused with its place in the plan."""
+    (tmp_path / "visitor.py").write_text(VISITOR)
+    (tmp_path / "visits.yaml").write_text(PLAN.replace("optional: true", "abort: true"))
+    done = loadproof("validate", "./visits.yaml", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "visits.yaml:6:" in done.stderr
+    assert "an abort rule needs a limit of its own" in done.stderr
+
+
 def test_validate_tells_what_a_baseline_rule_needs(tmp_path):
     """The rule is shown with where its limit comes from."""
     (tmp_path / "visitor.py").write_text(VISITOR)

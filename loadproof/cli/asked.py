@@ -124,6 +124,9 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
             mistakes.append(loaded.mistake(("rules", index), str(error), error.hint, column=error.column))
             continue
         rules.append(rule)
+        if text.abort and rule.relative is not None:
+            message = "an abort rule needs a limit of its own: a run that goes on is held against no baseline"
+            mistakes.append(loaded.mistake(("rules", index), message))
         mistakes += (
             loaded.mistake(("rules", index), message, hint)
             for message, hint in _sample_mistakes(rule, text, plan)
