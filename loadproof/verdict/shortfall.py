@@ -29,13 +29,16 @@ WINDOW: int = 10
 
 
 class Shortfall:
-    """Planned minus seen load; seconds past the plan's end have neither."""
+    """Planned minus seen load; seconds past the plan's end, or past what is known of a run, have neither."""
 
     def __init__(self, plan: Plan, evidence: Evidence, facts: RunFacts) -> None:
         self._plan = plan
         self._evidence = evidence
         self._facts = facts
-        self._seconds = -(-plan.duration_us // SECOND_US)
+        end_us = plan.duration_us
+        if facts.goes_on and facts.stop is not None:
+            end_us = min(end_us, facts.stop.at_us)
+        self._seconds = -(-end_us // SECOND_US)
         self._tables: dict[str | None, tuple[list[int], list[int]]] = {}
         self._starts: dict[str | None, Starts] = {}
 
