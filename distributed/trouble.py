@@ -79,14 +79,20 @@ class Trouble:
             self._samples[name].append(Sample(at_us, value))
 
     def fired(self, now_us: int) -> RuleResult | None:
-        """An abort rule that is broken by what all workers have reported; looks once a second at most."""
+        """An abort rule that is broken whatever workers have not reported yet; looks once a second at most."""
         begun = time.monotonic()
         if begun < self._abort_at or not self._reported_us:
             return None
         self._take_merged()
-        # Of a second that is not over nobody knows how its window ends.
-        known_us = min(self._reporting()) // SECOND_US * SECOND_US
-        broken = broken_aborts(self._plan, self._evidence, self._facts(known_us), now_us)
+        # Up to the slowest worker a pause is a pause of all; up to the fastest, what others did since is missing, and
+        # taken as ok. Of a second that is not over nobody knows how its window ends.
+        reporting = self._reporting()
+        known = {at_us // SECOND_US * SECOND_US for at_us in (min(reporting), max(reporting))}
+        looks = [
+            broken_aborts(self._plan, self._evidence, self._facts(known_us), now_us)
+            for known_us in sorted(known)
+        ]
+        broken = [one for one in looks[-1] if all(one.rule in {same.rule for same in look} for look in looks)]
         ended = time.monotonic()
         self._abort_at = ended + max(ABORT_EVERY_S, PAUSES * (ended - begun))
         return broken[0] if broken else None
