@@ -36,7 +36,7 @@ class Case:
     def play(self, folder, network):
         text = plan(*REGIONS, users=40, seconds=self.plan_s, stop_timeout=f"{self.stop_s * 1_000:g}ms")
         cluster = Cluster(network, folder, text, switches=[f"slow={REPLY_S}s"])
-        cluster.start("--no-analysis")
+        cluster.start()
         if self.by == "signal":
             cluster.until(self.plan_s - 0.5)
             cluster.terminate("master")
@@ -82,7 +82,9 @@ def check(case, cluster):
     assert not books.torn
     assert books.started == books.ok + books.failed + books.unfinished
     assert books.started > 40, "no user came to its second request"
-    assert sum(cluster.manifest()["target_counts"].values()) == books.counted
+    found = cluster.report().books
+    assert found.target_counted == books.counted
+    assert found.differences == found.gaps == ()
     if case.patient:
         assert books.unfinished == books.failed == 0, books
         assert books.started == books.counted

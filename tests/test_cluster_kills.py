@@ -95,12 +95,11 @@ def check(death, cluster, died):
     assert cluster.below(0.99, USERS, back, death.seconds) == {}
     assert cluster.above(1.05, USERS) == {}
     assert [event["who"] for event in cluster.events("worker_lost")] == [death.victim]
-    found = cluster.results()
-    assert found["verdict"] == "INVALID", found["reasons"]
-    assert any(f"{death.victim} (epoch 0) is torn" in reason["text"] for reason in found["reasons"])
-    accounting = found["accounting"]
-    assert accounting["started"] == accounting["ok"] + accounting["failed"] + accounting["unfinished"]
-    assert accounting["target_counted"] == books.counted
+    found = cluster.report()
+    assert found.verdict == "INVALID", found.reasons
+    assert any(f"{death.victim} (epoch 0) is torn" in reason.text for reason in found.reasons)
+    assert found.books.started == found.books.ok + found.books.failed + found.books.unfinished
+    assert found.books.target_counted == books.counted
     assert {name: code for name, code in cluster.codes.items() if name != "master"} == dict.fromkeys(
         (worker for worker in cluster.workers if worker != death.victim), 0
     )

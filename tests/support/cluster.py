@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 
 from commands import environment, loadproof, wait_until
 
+from analyzer.report import analyse
 from loadproof.measure.journal import Journal
 
+STOOD_STILL_US = 5_000_000
+"""An interval of this length is that of a process that was stopped: its users were not at work, as it will believe."""
 MASTER = "master"
 TARGET = "target"
 VISITOR = """\
@@ -133,16 +136,24 @@ class Cluster:
             )
         return self.processes[name]
 
-    def start(self, *flags):
+    def start(self):
         """Begin the master and all workers."""
-        self.start_master(*flags)
+        self.start_master()
         for worker in self.workers:
             self.start_worker(worker)
 
-    def start_master(self, *flags):
+    def start_master(self):
+        return self._master("./plan.json", "--target", self.url)
+
+    def resume_master(self):
+        """A new process that goes on where the dead one was."""
+        return self._master("--resume", self.run)
+
+    def _master(self, *words):
         address = self.network.address[MASTER]
-        words = ("--keys", "set", "--bind", address, "--target", self.url, "--yes", *flags)
-        return self.spawn(MASTER, "master", "./plan.json", *words)
+        return self.spawn(
+            MASTER, "master", "--keys", "set", "--bind", address, "--yes", "--no-analysis", *words
+        )
 
     def start_worker(self, worker):
         """A process for a worker on its host, where nothing lies but its keys, its locustfile and its journals."""
@@ -219,8 +230,9 @@ class Cluster:
     def manifest(self):
         return json.loads((self.run / "manifest.json").read_text())
 
-    def results(self, run=None):
-        return json.loads(((run or self.run) / "results.json").read_text())
+    def report(self, run=None):
+        """As `loadproof report` would judge it."""
+        return analyse(run or self.run)
 
     def events(self, kind=None):
         """Of the run so far; `utc_s` is the wall clock in seconds."""
@@ -268,11 +280,12 @@ class Cluster:
         return books
 
     def load(self, run=None):
-        """Users at work in each second of run time, over all journals."""
+        """Users at work in each second of run time, over all journals, but for those of a worker that stood still."""
         user_us = Counter()
         for journal in self.journals(run).values():
             for interval in journal.intervals():
-                _spread(user_us, interval, sum(interval.user_us.values()))
+                if interval.length_us < STOOD_STILL_US:
+                    _spread(user_us, interval, sum(interval.user_us.values()))
         return {second: amount / 1e6 for second, amount in sorted(user_us.items())}
 
     def below(self, share, users, begin, end):
@@ -321,7 +334,7 @@ def outcome(found):
 
 
 def _spread(user_us, interval, amount):
-    """A long interval is that of a worker that stood still: what it did lies evenly in it, as far as anybody knows."""
+    """Over the seconds that an interval touches, evenly: the last one of a run is short, a busy worker's long."""
     begin, end = interval.start_us, interval.start_us + interval.length_us
     for second in range(begin // 1_000_000, max(begin, end - 1) // 1_000_000 + 1):
         inside = min(end, (second + 1) * 1_000_000) - max(begin, second * 1_000_000)
