@@ -110,7 +110,8 @@ class RunFolder:
     def facts(self) -> RunFacts:
         """What is known beside the intervals; to be asked after the journals were read."""
         manifest = self.manifest
-        stop = manifest.stop if manifest and manifest.stop else self._aborted
+        is_told = manifest is not None and (manifest.closed or manifest.stop is not None)
+        stop = manifest.stop if manifest is not None and is_told else self._aborted
         return RunFacts(
             run=manifest.run if manifest else self.path.name,
             planned=self.planned,
