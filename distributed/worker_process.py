@@ -32,6 +32,7 @@ from distributed.worker import Worker
 from loadproof.errors import LoadproofError, UsageError
 from loadproof.measure.scrub import Scrubber, secrets_of
 from loadproof.plan.model import EMBEDDED
+from loadproof.plan.prometheus import token_variable
 from loadproof.plan.reader import read_plan
 
 if TYPE_CHECKING:
@@ -175,7 +176,9 @@ def _worker(
 ) -> Worker:
     """The runner, at work as soon as its master says so."""
     raise_file_limit()
-    scrub = Scrubber(secrets_of(plan.secrets, os.environ).values())
+    # The token of the plan's Prometheus is the master's alone, but a local worker inherits its environment.
+    token = os.environ.get(token_variable(plan.prometheus))
+    scrub = Scrubber((*secrets_of(plan.secrets, os.environ).values(), *filter(None, [token])))
     scrub_output(scrub)
     environment = make_environment(plan, suite.classes, target)
     exchanges = exchange_clocks(client, seat)
