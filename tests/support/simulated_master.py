@@ -7,17 +7,12 @@ from simulated_time import ns
 
 from distributed.absences import Absences
 from distributed.cluster_log import ClusterLog, read_cluster_log
+from distributed.load_keeper import HEARD_LATELY_S, LAST_US, TICK_S
 from distributed.membership import Change, Membership
 from distributed.messages import Record
 from distributed.replication import Receiver
 from loadproof.measure.interval import Fin
 from loadproof.measure.journal import journal_name, read_records
-
-TICK_S = 0.1
-HEARD_LATELY_NS = ns(3)
-"""A connection that ends while both ends have lately heard each other was ended by the death of one."""
-LAST_NS = ns(1)
-"""Before the plan's end: a move would come too late. As these three are in the real master."""
 
 
 @dataclass
@@ -87,7 +82,7 @@ class Master:
         if self.dead:
             return
         for worker, current in self.current.items():
-            if current is connection and self.time.now_ns - self.heard.get(worker, 0) < HEARD_LATELY_NS:
+            if current is connection and self.time.now_ns - self.heard.get(worker, 0) < ns(HEARD_LATELY_S):
                 self.membership.close(worker, self.time.now_ns)
 
     def hear_hello(self, connection, process):
@@ -147,7 +142,7 @@ class Master:
 
     def tick(self):
         if not self.dead:
-            if self.time.now_ns >= self.cluster.end_ns - LAST_NS:
+            if self.time.now_ns >= self.cluster.end_ns - LAST_US * 1_000:
                 self.membership.over = True
             self.move()
             self._heed_quorum()

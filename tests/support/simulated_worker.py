@@ -7,6 +7,7 @@ from simulated_link import DOWN, UP, WAYS, Connection
 from simulated_target import TIMEOUT_US
 from simulated_time import ns
 
+from distributed.journal_keeper import RESEND_S
 from distributed.lease import RENEWED_S, Lease
 from distributed.replication import Sender
 from loadproof.measure.interval import Header, Outcome
@@ -17,7 +18,6 @@ from loadproof.plan.profile import phase_at, users_at
 SECOND_US = 1_000_000
 PACE_US = 1_000_000
 """From one start of a user to its next, unless the answer takes longer."""
-RESEND_S = 2.0
 LOOK_S = 0.1
 RECONNECT_S = (0.1, 2.0)
 """Pause before the first attempt to reach the master again, and the longest; it doubles, as ZeroMQ does it."""
@@ -40,7 +40,8 @@ class Process:
         self.seat = seat
         self.path = path
         self.rate = 1 + self.chance.uniform(-200e-6, 200e-6)
-        self.error_us = self.chance.randint(-5_000, 5_000)
+        # Half a round trip bounds what it may be wrong about the master's clock.
+        self.error_us = round(self.chance.uniform(-0.5, 0.5) * (path.one_way_s + path.jitter_s) * 1e6)
         self.booted_ns = self.time.now_ns - ns(self.chance.uniform(20, 2_000))
         self.at_us = 0
         self.lease = Lease()
