@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import shutil
 import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import gevent
 from locust.exception import RPCError
 
-from distributed import target_service
+from distributed import manifest, target_service
+from distributed.absences import Absences
 from distributed.clock import RunClock
 from distributed.cluster_log import read_cluster_log
-from distributed.hosts import is_loopback
-from distributed.limits import join_timeout_us, limits_us
+from distributed.limits import join_timeout_us
 from distributed.link.keys import Shared, make_keys, master_text, worker_text
 from distributed.link.sockets import Server, use
 from distributed.master import Master
 from distributed.messages import Orders
 from distributed.placement import seats
 from distributed.preflight import preflight
-from distributed.processes import Child, start_child, tail
+from distributed.processes import Child, start_child
 from distributed.prometheus import Sampler
-from distributed.run_folder import RunFolder, conditions, read_events, utc_now, utc_text
+from distributed.quorum import await_workers
+from distributed.run_folder import RunFolder, read_events, utc_now
+from distributed.run_log import logging_to
+from distributed.stop import Stop
 from distributed.trouble import Trouble
-from distributed.watch import Stop, Watch
+from distributed.watch import Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import QuorumError, UsageError
-from loadproof.measure.scrub import Scrubber
+from loadproof.errors import UsageError
 from loadproof.plan.model import EMBEDDED
-from loadproof.plan.prometheus import token_variable
 from loadproof.plan.writer import dump_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
-    from distributed.placement import Seat
     from distributed.suite import Suite
     from loadproof.plan.model import Plan
 
@@ -52,7 +49,6 @@ JOIN_S: Final = 60.0
 """How long planned workers may take to join before the run starts without them, to end INVALID."""
 HEAD_START_S: Final = 0.5
 """Between the message that begins the load and the zero of the run clock."""
-TICK_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -106,29 +102,11 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
         else RunFolder.again(options.go_on)
     )
     run = _Run(plan, suite, options, show, folder)
-    log = _Log(folder.log, encoding="utf-8")
-    log.setFormatter(logging.Formatter("%(asctime)s master %(levelname)s %(name)s: %(message)s"))
-    log.setLevel(options.log_level)
-    root = logging.getLogger()
-    root.addHandler(log)
-    root.setLevel(options.log_level)
-    try:
-        return run.conduct()
-    finally:
-        run.clear()
-        root.removeHandler(log)
-        log.close()
-
-
-class _Log(logging.FileHandler):
-    """The run's log; a full disk must not fill the terminal with what it could not take."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 the name is the library's
-        """Say nothing: the run itself soon ends for the same reason, in words."""
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            super().close()
+    with logging_to(folder.log, options.log_level):
+        try:
+            return run.conduct()
+        finally:
+            run.clear()
 
 
 class _Run:
@@ -185,7 +163,7 @@ class _Run:
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
         master.on_quit = self._locustfile_ends
         master.on_interval = self.trouble.add
-        clock = self._take_up() if self.remembered is not None else self._begin(planned, url, of_workers)
+        clock = self._take_up() if self.remembered is not None else self._begin(url, of_workers)
         if clock is not None:
             watch = self.watch = Watch(
                 plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
@@ -201,21 +179,19 @@ class _Run:
             sampler.kill()
         return self._close(clock or RunClock(time.monotonic_ns()), url)
 
-    def _begin(
-        self, planned: Sequence[Seat], url: str, of_workers: Mapping[str, WorkerKeys]
-    ) -> RunClock | None:
+    def _begin(self, url: str, of_workers: Mapping[str, WorkerKeys]) -> RunClock | None:
         """Wait for the workers and place the load; None if the run was stopped before."""
         master, plan, listen = self.master, self.plan, self.options.listen
         assert master is not None
         if listen is None:
             self._start_workers(url, of_workers)
-            patience_us = plan.join_timeout_us
-            self._wait_for_workers(planned, JOIN_S if patience_us is None else patience_us / 1e6)
+            patience_us, say = plan.join_timeout_us, None
+            patience_s = JOIN_S if patience_us is None else patience_us / 1e6
         else:
-            listen.say(
-                f"waiting for {len(planned)} worker{'s'[: len(planned) != 1]} at {listen.host}:{master.port}"
-            )
-            self._wait_for_workers(planned, join_timeout_us(plan) / 1e6, listen.say)
+            planned, say = len(seats(plan.regions)), listen.say
+            patience_s = join_timeout_us(plan) / 1e6
+            say(f"waiting for {planned} worker{'s'[: planned != 1]} at {listen.host}:{master.port}")
+        await_workers(plan, master.membership, self.workers, self.folder, self.stop, patience_s, say)
         if self.stop.by is not None:
             return None
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
@@ -240,31 +216,15 @@ class _Run:
         for note in (*self.options.notes, *health.notes, *notes):
             folder.event(None, "note", note)
         folder.write_manifest(
-            run=self.run,
-            name=plan.name,
-            title=plan.title,
-            started_utc=utc_text(utc_now()),
-            ended_utc=None,
-            run_length_us=None,
-            **conditions(
-                Scrubber(filter(None, map(os.environ.get, (*plan.secrets, token_variable(plan.prometheus)))))
-            ),
-            target=url,
-            embedded=plan.target == EMBEDDED,
-            target_version=health.version,
-            target_clock_offset_us=health.clock_offset_us,
-            seed=plan.seed,
-            smoke=self.options.smoke,
-            limits_us=list(limits_us(plan)),
-            plan_sha256=plan_digest(folder.plan),
-            suite_sha256=self.suite.sha256,
-            workers=[{"worker": seat.worker, "region": seat.region} for seat in seats(plan.regions)],
-            epochs=[],
-            stop=None,
-            target_counts=None,
-            target_counts_note="the run has not ended",
-            locust_counted=None,
-            closed=False,
+            **manifest.beginning(
+                self.run,
+                plan,
+                plan_digest(folder.plan),
+                self.suite.sha256,
+                url,
+                health,
+                smoke=self.options.smoke,
+            )
         )
 
     def clear(self) -> None:
@@ -315,53 +275,6 @@ class _Run:
                 },
             )
 
-    def _wait_for_workers(
-        self, planned: Sequence[Seat], patience_s: float, say: Callable[[str], None] | None = None
-    ) -> None:
-        """Until all are here, or those that are not will not come."""
-        assert self.master is not None
-        deadline = time.monotonic() + patience_s
-        known: set[str] = set()
-        while time.monotonic() < deadline:
-            if self.stop.by is not None:
-                return
-            here = {seat.worker for seat in self.master.membership.present}
-            if say is not None and here - known:
-                say(f"{', '.join(sorted(here - known))} joined: {len(here)} of {len(planned)}")
-            known = here
-            dead = [
-                worker for worker, child in self.workers.items() if worker not in here and not child.running()
-            ]
-            if len(here) + len(dead) >= len(planned):
-                break
-            gevent.sleep(TICK_S)
-        here = {seat.worker for seat in self.master.membership.present}
-        if not here and say is not None:
-            raise UsageError(f"no worker joined within {patience_s:.0f} s: nothing was run")
-        if not here:
-            raise UsageError(f"no worker could start; the end of {self.folder.log}:\n{tail(self.folder.log)}")
-        self._require_quorum(here, patience_s)
-        for seat in planned:
-            if seat.worker not in here:
-                what = "never joined"
-                if (child := self.workers.get(seat.worker)) is not None:
-                    status = child.process.returncode
-                    what += ": its process "
-                    what += "is still starting" if child.running() else f"ended with status {status}"
-                self.folder.event(None, "worker_lost", what, seat.worker)
-                if say is not None:
-                    say(f"{seat.worker} {what}: the run starts without it")
-
-    def _require_quorum(self, here: set[str], patience_s: float) -> None:
-        for region in self.plan.regions:
-            count = sum(seat.worker in here for seat in seats((region,)))
-            if count < region.quorum:
-                raise QuorumError(
-                    f"region {region.name} has {count} of the {region.quorum} worker{'s'[: region.quorum != 1]} "
-                    f"that it needs after {patience_s:.0f} s: nothing was run; start them, wait longer, or lower "
-                    "its `quorum`"
-                )
-
     def _processes(self, url: str) -> dict[str, list[int]]:
         """What is sampled: the roots of the process trees of generator and, where it is local, target."""
         processes = {}
@@ -376,50 +289,30 @@ class _Run:
         assert self.master is not None
         counts, why_not = target_service.counts(url, self.run)
         self.master.dismiss()
-        stop = None
-        if self.stop.by is not None:
-            stop = {
-                "by": self.stop.by,
-                "why": self.stop.why,
-                "at_us": max(0, (self.stop.at_ns - clock.start_ns) // 1_000),
-                "rule": self.stop.rule,
-            }
         self.complete = self.master.roster.secure_copies()
         self.folder.write_manifest(
-            ended_utc=utc_text(utc_now()),
-            run_length_us=max(0, clock.now_us()),
-            epochs=self.master.roster.documents(),
-            stop=stop,
-            target_counts=counts,
-            target_counts_note=why_not,
-            target_count_lost=why_not if counts is None and self.target is not None else None,
-            locust_counted=int(self.master.environment.stats.total.num_requests),
-            dropped_messages=self.master.dropped_messages,
-            refused_connections=dict(self.master.server.refused),
-            absences=self.master.load.absences.documents(),
-            quorum_lost=[] if self.watch is None else self.watch.quorum_lost.documents(),
-            clock_offset_us_max=self.master.clock_error_us,
-            closed=True,
+            **manifest.ending(
+                self.master,
+                clock,
+                self.stop,
+                Absences() if self.watch is None else self.watch.quorum_lost,
+                counts,
+                why_not,
+                target_is_ours=self.target is not None,
+            )
         )
         return Ended(self.folder.path, self.stop.signal, complete=self.complete)
 
     def _locustfile_ends(self) -> None:
         """The locustfile called `runner.quit()`."""
-        if self.stop.by is None:
-            self.stop.by, self.stop.why = "the locustfile", "it called runner.quit()"
-            self.stop.at_ns = time.monotonic_ns()
+        if self.stop.ask("the locustfile", "it called runner.quit()"):
             self.folder.event(None, "stop", "the locustfile ends the run: draining")
-            self.stop.asked.set()
 
     def _signalled(self, number: int) -> None:
         """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""
         self.stop.times += 1
-        if self.stop.by is None:
-            name = signal.Signals(number).name
-            self.stop.by, self.stop.signal = name, number
-            self.stop.why = f"stopped by {name}"
-            self.stop.at_ns = time.monotonic_ns()
-            self.stop.asked.set()
+        name = signal.Signals(number).name
+        if self.stop.ask(name, f"stopped by {name}", signal=number):
             self.folder.event(None, "stop", f"{name}: draining; once more ends it at once")
         self.stop.asked.set()
 
@@ -429,11 +322,3 @@ def _serve(host: str, port: int, keys: MasterKeys) -> Server:
         return Server(host, port, keys)
     except RPCError as error:
         raise UsageError(f"{error}; name another with --bind or --port") from error
-
-
-def needs_permission(plan: Plan) -> str | None:
-    """The host that this plan would load although it is neither loopback nor allowed by the plan; else None."""
-    if plan.target == EMBEDDED:
-        return None
-    host = urlsplit(plan.target).hostname or ""
-    return None if is_loopback(host) or host in plan.allow_hosts else host

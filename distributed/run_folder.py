@@ -6,21 +6,13 @@ import contextlib
 import datetime
 import json
 import os
-import platform
-import subprocess
-import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
-
-import psutil
 
 from loadproof.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from loadproof.measure.scrub import Scrubber
 
 SCHEMA_VERSION: Final = 1
 
@@ -146,37 +138,6 @@ def utc_now() -> datetime.datetime:
 
 def utc_text(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def conditions(scrub: Scrubber) -> dict[str, Any]:
-    """What a result depends on beside the plan: versions, machine, the state of the working tree."""
-    return {
-        "versions": {
-            "loadproof": version("loadproof"),
-            "locust": version("locust"),
-            "gevent": version("gevent"),
-            "python": platform.python_version(),
-        },
-        "machine": {
-            "system": f"{platform.system()} {platform.release()}",
-            "architecture": platform.machine(),
-            "processors": len(os.sched_getaffinity(0)),
-            "memory_bytes": int(psutil.virtual_memory().total),
-        },
-        "git": _git(),
-        "command": ["loadproof", *map(scrub, sys.argv[1:])],
-    }
-
-
-def _git() -> dict[str, Any] | None:
-    def ask(*words: str) -> str:
-        asked = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
-        return asked.stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _create(reports: Path, name: str) -> Path:

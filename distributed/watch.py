@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-from gevent.event import Event
 
 from distributed.absences import Absences
 from distributed.limits import join_timeout_us, stop_timeout_us
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
     from distributed.master import Master
     from distributed.processes import Child
     from distributed.run_folder import RunFolder
+    from distributed.stop import Stop
     from distributed.trouble import Trouble
     from loadproof.plan.model import Plan
 
@@ -31,20 +28,6 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 AFTER_DRAIN_S: Final = 20.0
 """How long journals may still take once every worker must have drained."""
-
-
-@dataclass
-class Stop:
-    """Who wants the run to end before its plan does."""
-
-    by: str | None = None
-    why: str = ""
-    signal: int | None = None
-    at_ns: int = 0
-    times: int = 0
-    rule: str | None = None
-    """The abort rule that fired."""
-    asked: Event = field(default_factory=Event)
 
 
 class Watch:
@@ -91,10 +74,8 @@ class Watch:
                 case "quorum_back":
                     self.quorum_lost.end(who, at_us)
                 case "stop" | "abort" as kind:
-                    self._stop.by = "abort" if kind == "abort" else text.partition(":")[0]
-                    self._stop.rule, self._stop.why = (who if kind == "abort" else None), text
-                    self._stop.at_ns = self._clock.start_ns + at_us * 1_000
-                    self._stop.asked.set()
+                    by, rule = ("abort", who) if kind == "abort" else (text.partition(":")[0], None)
+                    self._stop.ask(by, text, rule=rule, at_ns=self._clock.start_ns + at_us * 1_000)
 
     def until_settled(self) -> None:
         """Return when every journal has ended or is lost; RunFolderError when the run folder takes no more."""
@@ -150,11 +131,9 @@ class Watch:
             elif (
                 since_us is not None and now_us - since_us > join_timeout_us(self._plan) and not self._workers
             ):
-                self._stop.by = "quorum"
-                self._stop.why = f"region {region.name} had too few workers for too long"
-                self._stop.at_ns = time.monotonic_ns()
-                self._folder.event(now_us, "stop", self._stop.why, region.name)
-                self._stop.asked.set()
+                why = f"region {region.name} had too few workers for too long"
+                self._stop.ask("quorum", why)
+                self._folder.event(now_us, "stop", why, region.name)
 
     def sample(self, processes: dict[str, list[int]]) -> None:
         """Write down what these processes take, once a second, until killed."""
@@ -174,10 +153,8 @@ class Watch:
         fired = self._trouble.fired(now_us)
         if fired is None:
             return
-        self._stop.by, self._stop.rule, self._stop.why = "abort", fired.rule, fired.reason
-        self._stop.at_ns = time.monotonic_ns()
+        self._stop.ask("abort", fired.reason, rule=fired.rule)
         self._folder.event(now_us, "abort", fired.reason, fired.rule)
-        self._stop.asked.set()
 
     def _show(self, *, draining: bool) -> None:
         if not self._showing:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from distributed.hosts import is_loopback
-from distributed.run import Options, needs_permission, run_plan
+from distributed.hosts import needs_permission
+from distributed.run import Options, run_plan
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
 from loadproof.plan.model import EMBEDDED, RATE_PERIOD_S
