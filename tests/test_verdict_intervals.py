@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import effect_of
 from scipy import stats
 
 from loadproof.verdict.clusters import bandwidth, design_effect
@@ -91,29 +92,7 @@ def test_the_design_effect_is_that_of_numpy(seconds):
     counts = np.array([max(pair) for pair in seconds])
     found = design_effect(slow.tolist(), counts.tolist(), int(slow.sum()))
 
-    assert float(found) == pytest.approx(expected_effect(slow, counts), rel=2e-2)
-
-
-def expected_effect(slow, counts):
-    total, n, seconds = slow.sum(), counts.sum(), len(counts)
-    share = total / max(n, 1)
-    left = slow - share * counts
-    if total in {0, n} or not left.any():
-        return 1
-    rho = left[1:] @ left[:-1] / (left @ left)
-    # The grid of 1/1,024 is ours; on so short a series it shows.
-    rho = round(1_024 * min(max(rho + (1 + 3 * rho) / seconds, 0), 993 / 1_024)) / 1_024
-    white = np.concatenate([[sqrt(1 - rho**2) * left[0]], left[1:] - rho * left[:-1]])
-    width = min(bandwidth(seconds), seconds)
-    variance = white @ white
-    for lag in range(1, width):
-        variance += 2 * (1 - lag / width) * (white[lag:] @ white[:-lag])
-    tails = seconds * (white**4).sum() / (white @ white) ** 2 - 3
-    scatter = (max(0, tails) + (4 * (1 + rho) / (1 - rho) if rho else 0)) / seconds
-    b = width / seconds
-    critical = (1.96 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3) / 1.96
-    critical *= stats.t.ppf(0.975, max(2 / scatter, 4)) / 1.96 if scatter else 1
-    return max(1.0, variance / (1 - rho) ** 2 / (n * share * (1 - share)) * critical**2)
+    assert float(found) == pytest.approx(effect_of(slow, counts), rel=2e-2)
 
 
 def test_a_design_effect_of_identical_seconds_is_the_size_of_a_second():
