@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from distributed.hosts import is_loopback
-from distributed.hosts import needs_permission
+from distributed.hosts import is_loopback, needs_permission
 from distributed.run import Options, run_plan
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
