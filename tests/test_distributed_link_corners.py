@@ -27,6 +27,7 @@ AT_ONCE_S = 5.0
 
 CHILD = """
 import sys
+import zmq.green as zmq
 from locust.exception import RPCError
 from locust.rpc import Message
 from distributed.link.keys import KeyPair, WorkerKeys
@@ -47,6 +48,7 @@ try:
 except RPCError:
     print(sent)
 client.close()
+zmq.Context.instance().destroy()
 """
 
 
@@ -188,7 +190,7 @@ def test_a_worker_with_a_thousand_unsent_records_loses_none(home, relay, tmp_pat
 
 
 def test_a_worker_process_with_a_thousand_unsent_messages_ends(home, relay):
-    """A connection that was stopped holds neither `close` nor the end of the process."""
+    """A connection that was stopped holds neither `close` nor the end of all sockets, and so no process."""
     keys = home.of_workers["east-01"]
     words = (str(relay.port), keys.own.public, keys.own.secret, keys.master)
     child = subprocess.Popen(
