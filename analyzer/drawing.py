@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from analyzer.charts import to_png
 from analyzer.layers import Spec
+from analyzer.vega import to_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,10 +18,12 @@ import jinja2
 from markupsafe import Markup
 
 from analyzer import charts, wording
+from analyzer.chart import NARROW, WIDE
 from analyzer.chart_style import DARK
 from analyzer.escape import shown
 from analyzer.layers import LINES, end_s
 from analyzer.rule_bar import rule_bar
+from analyzer.vega import to_svg
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.generator import STREAK
 from loadproof.verdict.result import RuleVerdict
@@ -29,14 +31,13 @@ from loadproof.verdict.result import RuleVerdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analyzer.chart import Chart
     from analyzer.layers import Spec
     from analyzer.model import Group, Report
 
 _ROWS: Final = 200
 """Rows of one table that the page shows; the rest is counted and stands in results.json and the CSV files."""
 _ENDPOINTS: Final = 1_000
-_UNITS: Final = {"throughput": "/s", "errors": "/s", "starts": "/s", "users": " users", "resources": " %"}
-"""What a readout writes behind a number; latencies and lags are milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def render(report: Report) -> bytes:
         return page(report, [])
     drawn = []
     for chart in charts.charts_of(report):
-        wide, narrow = chart.drawn(report, charts.WIDE), chart.drawn(report, charts.NARROW)
+        wide, narrow = chart.drawn(report, WIDE), chart.drawn(report, NARROW)
         drawn.append(
             Picture(
                 chart.name,
                 chart.title,
                 f"{wide['title']['text']}: {_plain(wide['title']['subtitle'])}",
-                Markup(charts.to_svg(wide)),  # noqa: S704 vl-convert escapes its text
-                Markup(charts.to_svg(narrow)),  # noqa: S704 as above
-                _readings(chart.name, wide, report),
+                Markup(to_svg(wide)),  # noqa: S704 vl-convert escapes its text
+                Markup(to_svg(narrow)),  # noqa: S704 as above
+                _readings(chart, wide, report),
             )
         )
     return page(report, drawn)
@@ -108,9 +109,9 @@ def _phases(report: Report) -> list[tuple[str, float, float]]:
     return found if 1 < len(found) <= 12 else []
 
 
-def _readings(name: str, spec: Spec, report: Report) -> dict[str, Any] | None:
+def _readings(chart: Chart, spec: Spec, report: Report) -> dict[str, Any] | None:
     """What a chart shows at each moment, as numbers; None where it shows nothing of that kind."""
-    if name == charts.HEAT_MAP.name:
+    if chart.name == charts.HEAT_MAP.name:
         seen = report.latency_map
         [cells] = [layer for layer in spec["layer"] if layer.get("name") == "time_map"]
         return {
@@ -129,7 +130,7 @@ def _readings(name: str, spec: Spec, report: Report) -> dict[str, Any] | None:
     for value in values:
         series[value["series"]][places[value["t"]]] = value["v"]
     return {
-        "unit": _UNITS.get(name, "ms"),
+        "unit": chart.unit,
         "step": round(moments[1] - moments[0]) if len(moments) > 1 else 1,
         "t": moments,
         "series": series,

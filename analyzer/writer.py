@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from analyzer import charts, junit, metrics_csv, report_html, requests_csv, results_json, summary_md
+from analyzer.chart import WIDE
+from analyzer.vega import to_png
 from analyzer.whole_file import put
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def write_charts(report: Report, place: Path, drawing: Drawing | None = None) ->
     With a drawing that has begun with `chart_specs`, they are its.
     """
     specs = chart_specs(report)
-    pictures = map(charts.to_png, specs.values()) if drawing is None else drawing.pictures()
+    pictures = map(to_png, specs.values()) if drawing is None else drawing.pictures()
     return [put(place / f"{name}.png", picture) for name, picture in zip(specs, pictures, strict=True)]
 
 
@@ -58,4 +60,4 @@ def chart_specs(report: Report) -> dict[str, Spec]:
     """The PNG charts by name, yet to be drawn."""
     if not report.timeline:
         return {}
-    return {chart.name: chart.drawn(report, charts.WIDE) for chart in charts.charts_of(report)}
+    return {chart.name: chart.drawn(report, WIDE) for chart in charts.charts_of(report)}

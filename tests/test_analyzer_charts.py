@@ -11,10 +11,13 @@ from reporting import REPORTS, failing, passing, resource_lines, timeline
 
 from analyzer import charts
 from analyzer.axes import time_ticks
-from analyzer.charts import CHARTS, LAG, NARROW, WIDE, heat_map, lag, latency, throughput, users, worker_stays
+from analyzer.chart import NARROW, WIDE
+from analyzer.charts import CHARTS, LAG, heat_map, lag, latency, throughput, users, worker_stays
 from analyzer.heat import bucket_from_us
-from analyzer.model import Event, LatencyMap
+from analyzer.model import Event, LatencyMap, ResourceLine
+from analyzer.resource_charts import resource_charts, shares
 from analyzer.stays import stays
+from analyzer.vega import to_png, to_svg
 from loadproof.verdict.facts import Absence, Stop
 
 
@@ -35,7 +38,7 @@ def texts(svg):
 def test_a_chart_is_well_formed_svg_and_png(report, chart):
     """Both pictures are whole, with a title, both axis titles with units, and nothing to fetch or run."""
     spec = chart.spec(REPORTS[report](), WIDE)
-    svg, png = charts.to_svg(spec), charts.to_png(spec)
+    svg, png = to_svg(spec), to_png(spec)
 
     assert spec["title"]["text"] in texts(svg)
     assert "run time (m:ss)" in texts(svg)
@@ -90,14 +93,14 @@ def test_a_single_second_is_still_visible():
     layers = [layer["mark"]["type"] for layer in users(report, WIDE)["layer"]]
 
     assert "circle" in layers
-    assert charts.to_svg(users(report, WIDE))
+    assert to_svg(users(report, WIDE))
 
 
 def test_an_empty_timeline_is_drawn():
     """A run of which no interval is left gives empty charts, not an error."""
     report = replace(passing(), timeline=())
 
-    assert all(charts.to_svg(chart.spec(report, NARROW)) for chart in (*CHARTS, LAG))
+    assert all(to_svg(chart.spec(report, NARROW)) for chart in (*CHARTS, LAG))
 
 
 def test_lags_are_in_milliseconds_with_the_limit_of_the_verdict():
@@ -140,9 +143,9 @@ def test_only_an_open_plan_shows_waits_for_users():
     spec = lag(opened, WIDE)
 
     assert drawn(spec, "user_wait") == [(second, wait / 1000) for second, wait in enumerate(waits)]
-    assert {"pacer_lag", "receive_lag", "user_wait"} <= set(texts(charts.to_svg(spec)))
+    assert {"pacer_lag", "receive_lag", "user_wait"} <= set(texts(to_svg(spec)))
     assert drawn(lag(report, WIDE), "user_wait") == []
-    assert "user_wait" not in texts(charts.to_svg(lag(report, WIDE)))
+    assert "user_wait" not in texts(to_svg(lag(report, WIDE)))
 
 
 @pytest.mark.parametrize(("seconds", "step"), [(1_800, 1), (1_801, 2), (28_800, 16)])
@@ -171,8 +174,8 @@ def test_time_ticks_are_round_and_few(end):
 
 def test_the_clock_shows_minutes_and_hours():
     """Tick labels read m:ss, and h:mm:ss from an hour on."""
-    short = texts(charts.to_svg(users(passing(steady_s=110), WIDE)))
-    long = texts(charts.to_svg(users(passing(steady_s=7_190), WIDE)))
+    short = texts(to_svg(users(passing(steady_s=110), WIDE)))
+    long = texts(to_svg(users(passing(steady_s=7_190), WIDE)))
 
     assert {"0:00", "1:00", "2:00"} <= set(short)
     assert "2:00:00" in long
@@ -265,7 +268,7 @@ def test_a_workers_bar_shows_when_it_was_there_away_and_lost():
 
 def test_resources_are_percent_with_their_limits():
     """Shares of what may be used are drawn in percent; sizes are left to the table."""
-    spec = charts.resources(replace(passing(), resource_lines=resource_lines()), WIDE)
+    spec = shares(replace(passing(), resource_lines=resource_lines()), WIDE)
 
     assert {value["v"] for value in layer(spec, "time_lines") if value["series"] == "target.cpu"} == {50.0}
     assert {value["series"] for value in layer(spec, "time_lines")} == {"target.cpu", "generator.cpu"}
@@ -281,3 +284,40 @@ def test_errors_have_a_chart_only_where_there_are_any():
     assert drawn(charts.errors(report, WIDE), "failed") == [
         (row.second, row.failed) for row in report.timeline
     ]
+
+
+def test_what_a_rule_asks_of_a_prometheus_has_a_chart_with_its_limit():
+    """Each sampled value that a rule is judged on is drawn in the rule's unit; a gap in its samples breaks the line."""
+    asked = replace(
+        passing().rules[5],
+        rule="promql(avg(hit_ratio)) >= 80%",
+        statistic="promql(avg(hit_ratio))",
+        operator=">=",
+        limit=0.8,
+    )
+    points = tuple((second, 0.9) for second in range(40) if not 10 <= second < 20)
+    lines = (*resource_lines(), ResourceLine("promql(avg(hit_ratio))", points))
+    report = replace(passing(), rules=(asked,), resource_lines=lines)
+    shares_chart, chart = resource_charts(report)
+    spec = chart.drawn(report, WIDE)
+
+    assert (shares_chart.name, chart.name, chart.unit) == ("resources", "asked-1", " %")
+    assert spec["title"]["text"] == "promql(avg(hit_ratio))"
+    assert [value["v"] for value in layer(spec, "limits")] == [80.0]
+    values = {value["t"] - 0.5: value["v"] for value in layer(spec, "time_lines")}
+    assert {t for t, value in values.items() if value is None} == set(range(10, 20))
+    assert {value for value in values.values() if value is not None} == {90.0}
+    assert to_svg(chart.drawn(report, NARROW)).startswith("<svg")
+
+
+def test_hostile_names_of_samples_stay_text():
+    """A query's text is a title and nothing else, and names no file."""
+    text = 'promql(label_replace(up, "<b>", "\x1b[31m"))'
+    rule = replace(passing().rules[5], statistic=text, limit=None)
+    report = replace(passing(), rules=(rule,), resource_lines=(ResourceLine(text, ((0, 1.0),)),))
+    [chart] = resource_charts(report)
+    svg = to_svg(chart.drawn(report, WIDE))
+
+    assert chart.name == "asked-1"
+    assert "<b>" not in svg
+    assert "\x1b" not in svg

@@ -12,7 +12,8 @@ from made_runs import RUN_REGIONS, make_interval, make_requests, make_run, run_p
 from msgspec import msgpack
 from reporting import passing
 
-from analyzer.charts import WIDE, users
+from analyzer.chart import WIDE
+from analyzer.charts import users
 from analyzer.fold import Fold
 from analyzer.folder import open_run
 from analyzer.heat import COLUMNS, HeatFold, bucket_from_us, bucket_of

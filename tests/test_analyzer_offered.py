@@ -7,10 +7,12 @@ from judging import NAME, SCENARIO, Run, open_phase, plan_of
 from reporting import passing
 
 from analyzer import charts, report_html, results_json
+from analyzer.chart import NARROW, WIDE
 from analyzer.fold import Fold
 from analyzer.offered import offered
 from analyzer.seconds import Source
 from analyzer.tables import Tables
+from analyzer.vega import to_svg
 from loadproof.measure.interval import ArrivalKey, Arrivals, Outcome
 from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import Evidence
@@ -123,13 +125,13 @@ def test_only_an_open_plan_has_a_chart_of_starts():
     """Its lines are the plan, what was taken and what was dropped."""
     made = report()
     [chart] = [chart for chart in charts.charts_of(made) if chart.name == "starts"]
-    values = chart.spec(made, charts.WIDE)["layer"]
+    values = chart.spec(made, WIDE)["layer"]
     lines = next(layer["data"]["values"] for layer in values if layer.get("mark", {}).get("type") == "line")
 
     assert {"t": 45.5, "series": "dropped", "v": 4} in lines
     assert {"t": 45.5, "series": "planned", "v": 40} in lines
     assert "starts" not in {chart.name for chart in charts.charts_of(passing())}
-    assert charts.to_svg(chart.spec(made, charts.NARROW)).startswith("<svg")
+    assert to_svg(chart.spec(made, NARROW)).startswith("<svg")
 
 
 def test_reports_show_the_starts_of_an_open_plan():

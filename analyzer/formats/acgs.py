@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from analyzer import charts, metrics_csv, report_html, summary_md
+from analyzer.chart import WIDE
 from analyzer.results_json import milliseconds, real, rule_document
 from analyzer.run_clock import iso, run_began, run_length_us
+from analyzer.vega import to_png
 
 if TYPE_CHECKING:
     from analyzer.model import Report
@@ -21,7 +23,7 @@ def files(report: Report) -> dict[str, bytes]:
         "reports/load_test_raw_data.csv": metrics_csv.render(report),
         "reports/load_test_analysis.json": f"{text}\n".encode("ascii"),
         "reports/load_test_summary.md": summary_md.render(report),
-        **{f"charts/{chart.name}.png": charts.to_png(chart.drawn(report, charts.WIDE)) for chart in pictures},
+        **{f"charts/{chart.name}.png": to_png(chart.drawn(report, WIDE)) for chart in pictures},
     }
 
 

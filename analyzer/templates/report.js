@@ -90,7 +90,7 @@
     value.toLocaleString("en", value >= 1000 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 });
   const written = (value, unit) => {
     if (value === null || value === undefined) return "–";
-    if (unit !== "ms") return number(value) + unit;
+    if (unit !== " ms") return number(value) + unit;
     if (value < 1) return `${number(value * 1000)} µs`;
     return value < 1000 ? `${number(value)} ms` : `${number(value / 1000)} s`;
   };
@@ -216,7 +216,7 @@
       name: name.replaceAll("_", " "), colour: chart.colours[name], text: written(values[index], chart.unit) })) };
   };
   const edge = (bucket) => ((4 + (bucket % 4)) * 2 ** Math.floor(bucket / 4)) / 1000;
-  const between = (bucket) => `${written(edge(bucket), "ms")} to ${written(edge(bucket + 1), "ms")}`;
+  const between = (bucket) => `${written(edge(bucket), " ms")} to ${written(edge(bucket + 1), " ms")}`;
   const heatText = (chart, second, share) => {
     const index = Math.floor(second / chart.step);
     const column = new Map(chart.columns[index] ?? []);
