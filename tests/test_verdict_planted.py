@@ -15,8 +15,13 @@ from clustered import (
     latencies_together,
     results,
 )
+from made_runs import RUN_REGIONS, Request, make_run
 from oracles import mean_verdict, quantile_verdict, share_verdict
 
+from analyzer.report import analyse
+from loadproof.measure.interval import Outcome
+
+WARM_UP_S = 10
 HOW = Clustered(300, 100, effect=5, memory=0.5)
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 SAMPLES = {"p95": 50, "p99": 300, "p99.9": 3_000}
@@ -135,3 +140,31 @@ def test_nothing_is_no_data(rule):
 def column(table, at):
     rows = dict(table.items())
     return np.array([rows[second][at] if second in rows else 0 for second in range(300)])
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_the_whole_way(tmp_path, planted):
+    """From requests through journals to the report: the same word as from the raw latencies."""
+    found = latencies_together(np.random.default_rng(10), Clustered(40, 100, effect=5, memory=0.5))
+    steady = found.second >= WARM_UP_S
+    us, second = found.us[steady], found.second[steady] - WARM_UP_S
+    limit = int(np.quantile(us, 0.95, method="inverted_cdf") * PLANTED[planted])
+    rule = f"p95 <= {us_of(limit)}"
+    requests = [
+        Request(
+            at,
+            RUN_REGIONS[number % 2],
+            "IntegrityUser",
+            "GET",
+            "/audit/chain",
+            Outcome.OK,
+            "steady" if at >= WARM_UP_S else "ramp",
+            latency,
+        )
+        for number, (at, latency) in enumerate(zip(found.second.tolist(), found.us.tolist(), strict=True))
+    ]
+    report = analyse(make_run(tmp_path / "run", requests, rules=(rule,)))
+
+    assert quantile_verdict(us, second, 30, 0.95, limit) == planted
+    assert report.rules[0].verdict.name == planted
+    assert report.rules[0].samples == len(us)
