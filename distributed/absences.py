@@ -11,8 +11,8 @@ from loadproof.verdict.facts import Absence
 class Absences:
     """In order of their beginning; of one worker or region at most one is open."""
 
-    def __init__(self, known: tuple[Absence, ...] = ()) -> None:
-        self._absences = list(known)
+    def __init__(self) -> None:
+        self._absences: list[Absence] = []
 
     def begin(self, who: str, at_us: int, why: str) -> None:
         self._absences.append(Absence(who, at_us, None, why))

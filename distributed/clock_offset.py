@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,3 +42,21 @@ def estimate(exchanges: Iterable[Exchange]) -> Offset:
 def deviation_ns(used_ns: int, now: Offset) -> int:
     """How far off an offset that is still in use may be by now."""
     return abs(now.offset_ns - used_ns) + now.error_ns
+
+
+class MasterClock:
+    """The master's clock as one worker knows it: an estimate that is in use, and newer exchanges beside it."""
+
+    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+        self.exchanges = deque(exchanges, maxlen=KEPT)
+        self.offset_ns = estimate(self.exchanges).offset_ns
+        """Master's clock minus ours, as it is used."""
+
+    def settle(self) -> None:
+        """Use what is known by now."""
+        self.offset_ns = estimate(self.exchanges).offset_ns
+
+    @property
+    def error_us(self) -> int:
+        """How far off the offset in use may be by now."""
+        return deviation_ns(self.offset_ns, estimate(self.exchanges)) // 1_000

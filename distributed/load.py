@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
+import gevent
+
+from distributed.lease import lease_clock_ns
 from distributed.placement import Slot
 from distributed.starts import WorkerStarts
 from distributed.users import Users
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from distributed.clock import RunClock
+    from distributed.lease import Lease
     from distributed.messages import Begin
     from loadproof.measure.recorder import Recorder
     from loadproof.plan.model import Plan
 
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.05
+"""How soon a lapsed lease is felt by users that wait; who begins a request looks for itself."""
+DRAIN_S: Final = 0.05
+
 
 class Load:
-    """Begins parked: nothing loads before `allow`."""
+    """Begins parked: nothing loads before `heed_lease`."""
 
     def __init__(
-        self, environment: Any, plan: Plan, worker: str, recorder: Recorder, clock: RunClock
+        self, environment: Any, plan: Plan, worker: str, recorder: Recorder, clock: RunClock, lease: Lease
     ) -> None:
+        self._worker = worker
         self._recorder = recorder
+        self._lease = lease
         self.starts = WorkerStarts(plan, worker, recorder)
         self.users = Users(environment, recorder, clock, plan.load, (), self.starts.of_user)
         self.parked = False
@@ -35,8 +49,9 @@ class Load:
         self.users.place([Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots])
         self.starts.place(begin)
 
-    def allow(self, left_ns: int) -> None:
-        """Load for so long from now on; with 0 nothing more begins, and users end."""
+    def heed_lease(self) -> None:
+        """Load for as long as the lease lasts; without it nothing more begins, and users end."""
+        left_ns = self._lease.left_ns(lease_clock_ns())
         self._recorder.load_until_ns = time.monotonic_ns() + left_ns
         if left_ns and self.parked:
             self.parked = False
@@ -44,6 +59,13 @@ class Load:
             self.starts.resume()
         elif not left_ns and not self.parked:
             self._park()
+            logger.warning("%s is parked: the master has not renewed its lease", self._worker)
+
+    def keep_lease(self) -> NoReturn:
+        """Notice when it lapses, until killed."""
+        while True:
+            self.heed_lease()
+            gevent.sleep(LOOK_S)
 
     def follow_plan(self) -> None:
         """Return when the plan is over, or after `stop`."""
@@ -54,6 +76,15 @@ class Load:
         """Nothing more begins but what users have still to do; does not wait."""
         self.starts.stop()
         self.users.stop()
+
+    def drain(self, seconds: float, enough: Callable[[], bool]) -> None:
+        """After `stop`: let what was begun end, for so long at most and until it is `enough`; end the rest."""
+        deadline = time.monotonic() + seconds
+        while not enough() and time.monotonic() < deadline:
+            if self.users.drain(DRAIN_S):
+                break
+        self.users.kill()
+        self._recorder.abandon_all()
 
     def _park(self) -> None:
         self.parked = True

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
-from locust.exception import StopTest
+from locust.exception import RPCError, StopTest
+from locust.rpc import Message
 
 from loadproof.plan.profile import first_rise_us, users_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from locust.env import Environment
-    from locust.rpc import Message
-    from locust.runners import Runner
+    from locust.runners import Runner, WorkerRunner
 
     from loadproof.plan.model import Plan
 
@@ -26,18 +25,8 @@ REPORT: Final = "loadproof_report"
 """Worker -> master: what the locustfile's `report_to_master` listeners gave."""
 END: Final = "loadproof_end"
 """Worker -> master: the locustfile called `runner.quit()` there, in words."""
-UNHEARD: Final = ("report_to_master", "worker_report")
-"""Events whose listeners of Locust's own carry its statistics; ours travel as intervals."""
-
-
-@contextlib.contextmanager
-def own_listeners_only(environment: Environment, *events: str) -> Iterator[None]:
-    """Take out again what Locust meanwhile hangs on these events and on UNHEARD; what a locustfile has hung there stays."""
-    hooks = [getattr(environment.events, event) for event in (*events, *UNHEARD)]
-    before = [list(hook._handlers) for hook in hooks]  # noqa: SLF001 Locust has no other way to take a listener out
-    yield
-    for hook, handlers in zip(hooks, before, strict=True):
-        hook._handlers = handlers  # noqa: SLF001
+REPORTED_S: Final = 1.0
+"""How often the locustfile's own `report_to_master` listeners are asked."""
 
 
 def deliver(runner: Runner, message: Message) -> bool:
@@ -72,8 +61,23 @@ def tell_spawned(runner: Runner, plan: Plan, seconds_until: Callable[[int], floa
     runner.environment.events.spawning_complete.fire(user_count=users)
 
 
-def report(runner: Runner) -> dict[str, Any]:
-    """What the locustfile's listeners have to tell the master since they were asked last; {} for nothing."""
+def end(worker: WorkerRunner) -> None:
+    """Ask the master to end the run."""
+    with contextlib.suppress(RPCError):
+        worker.client.send(Message(END, None, worker.client_id))
+
+
+def keep_reporting(worker: WorkerRunner) -> NoReturn:
+    """Report now and then, until killed."""
+    while True:
+        gevent.sleep(REPORTED_S)
+        report(worker)
+
+
+def report(worker: WorkerRunner) -> None:
+    """Send the master what the locustfile's listeners have to tell since they were asked last."""
     told: dict[str, Any] = {}
-    runner.environment.events.report_to_master.fire(client_id=runner.client_id, data=told)
-    return told
+    worker.environment.events.report_to_master.fire(client_id=worker.client_id, data=told)
+    if told:
+        with contextlib.suppress(RPCError):
+            worker.client.send(Message(REPORT, told, worker.client_id))

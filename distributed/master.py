@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
 import msgspec
 from locust.exception import RPCError
 from locust.rpc import Message
-from locust.runners import MasterRunner
 
 from distributed import locust_statistics, locustfile_messages, messages
 from distributed.cluster_log import ClusterLog
 from distributed.live import LiveTotals
 from distributed.load_keeper import LoadKeeper
 from distributed.roster import Roster
+from distributed.runners import QuietMaster
 from loadproof.errors import JournalError, RunFolderError
 from loadproof.measure.interval import Interval
 from loadproof.measure.journal import Journal, read_records
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FAREWELL_S: Final = 3.0
 
 
-class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not typed
+class Master(QuietMaster):
     """Locust's master, with our loops: no message handler waits, no dispatcher decides, nothing is sent blindly."""
 
     def __init__(
@@ -64,8 +64,7 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         """Of those who were let in by their key, what did not fit."""
         self.clock_error_us = 0
         """The most that any worker's run time may have been off."""
-        with locustfile_messages.own_listeners_only(environment, "request", "quitting"):
-            super().__init__(environment, "127.0.0.1", 0)
+        super().__init__(environment)
         self.port: int = self.server.port
         self.load = LoadKeeper(plan, suite, orders.run, folder, self._log, self.live, self._send)
         self.membership = self.load.membership
@@ -73,23 +72,6 @@ class Master(MasterRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.server.on_close = self.load.connection_ended
         self.greenlet.spawn(self.load.keep_placed)
         self.target_user_count = plan.max_users
-
-    # What Locust would do by itself, and must not.
-
-    def heartbeat_worker(self) -> None:
-        """A silent worker's load stays with it: its lease decides, not three missed beats."""
-
-    def check_stopped(self) -> None:
-        """The run is over when every journal is, not when states look alike."""
-
-    def reset_connection(self) -> None:
-        """ZeroMQ reconnects by itself; closing the socket would lose who is who."""
-
-    def start(self, *_args: Any, **_options: Any) -> None:
-        """The plan decides how many users run."""
-
-    def stop(self, send_stop_to_client: bool = True) -> None:  # noqa: ARG002 as Locust calls it
-        self.quit()
 
     def quit(self) -> None:
         """A locustfile wants the test to end."""

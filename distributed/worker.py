@@ -8,7 +8,6 @@ import os
 import random
 import secrets
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import gevent
@@ -17,16 +16,16 @@ import msgspec
 from gevent.event import Event
 from locust.exception import RPCError
 from locust.rpc import Message
-from locust.runners import WorkerRunner
 
 from distributed import locustfile_messages, messages
 from distributed.clock import RunClock
-from distributed.clock_offset import KEPT, Exchange, deviation_ns, estimate
+from distributed.clock_offset import Exchange, MasterClock
 from distributed.journal_keeper import JournalKeeper
 from distributed.lease import RENEWED_S, Lease, lease_clock_ns
 from distributed.limits import limits_us, stop_timeout_us
 from distributed.load import Load
 from distributed.placement import seats
+from distributed.runners import QuietWorker
 from distributed.smoke import run_every_task_once
 from loadproof.client.recording import start_recording
 from loadproof.errors import JournalError
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SECOND_US: Final = 1_000_000
-LOOK_S: Final = 0.05
-"""How soon a lapsed lease is felt by users that wait; who begins a request looks for itself."""
-REPORT_S: Final = 1.0
-"""How often the locustfile's own `report_to_master` listeners are asked."""
 HEARD_S: Final = 1.0
 """How long a worker that gives up waits for the master to hear why: it still loads the target meanwhile."""
 FAREWELL_S: Final = 5.0
@@ -61,7 +55,7 @@ AFTERWARDS_S: Final = 3.0
 """How long a worker whose master is gone may take to end its journal."""
 
 
-class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not typed
+class Worker(QuietWorker):
     """Locust's worker, with our loops in place of those that wait in a message handler or trust a wall clock."""
 
     def __init__(
@@ -85,8 +79,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.epoch: int | None = None
         self.lease = Lease()
         self._load: Load | None = None
-        self._exchanges = deque(exchanges, maxlen=KEPT)
-        self._offset_ns = estimate(self._exchanges).offset_ns
+        self._clock = MasterClock(exchanges)
         self._heard = time.monotonic()
         """When the master spoke last."""
         self.refused: str | None = None
@@ -104,21 +97,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self._orphaned = False
         self._leaving = False
         self._journals: JournalKeeper | None = None
-        with locustfile_messages.own_listeners_only(environment, "request", "user_error", "quitting"):
-            super().__init__(environment, "", 0)
+        super().__init__(environment, seat.worker)
         self.worker_index = [planned.worker for planned in seats(plan.regions)].index(seat.worker)
-
-    @property
-    def client_id(self) -> str:
-        """Who speaks is known by the key; Locust makes up a name for each process instead."""
-        return self.seat.worker
-
-    @client_id.setter
-    def client_id(self, _made_up: str) -> None:
-        pass
-
-    def connect_to_master(self) -> None:
-        """`heartbeat` says hello on every connection; the master's next word is `spawn` or a refusal."""
 
     def heartbeat(self) -> NoReturn:
         while True:
@@ -134,7 +114,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                     self.lease.revision,
                     self.stopping.is_set(),
                     int((time.monotonic() - self._heard) * 1e6),
-                    deviation_ns(self._offset_ns, estimate(self._exchanges)) // 1_000,
+                    self._clock.error_us,
                     float(self.current_cpu_usage),
                     int(self.current_memory_usage),
                 )
@@ -157,18 +137,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         )
         self._send(messages.HELLO, hello)
 
-    def heartbeat_timeout_checker(self) -> None:
-        """A silent master does not end a worker: the plan's end and the lifeline do."""
-
-    def stats_reporter(self) -> None:
-        """Statistics travel as intervals."""
-
-    def logs_reporter(self) -> None:
-        """Logs go to the run's folder."""
-
-    def reset_connection(self) -> None:
-        """ZeroMQ reconnects by itself, and what is not acknowledged is sent again."""
-
     def worker(self) -> NoReturn:
         """Locust's name for the receive loop: takes messages one by one and never waits in one."""
         while True:
@@ -190,7 +158,8 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 lease = messages.read(msg.data, messages.Lease)
                 if lease.asked_ns <= lease_clock_ns():
                     self.lease.renew(lease.asked_ns, lease.revision)
-                    self._allow()
+                    if self._load is not None:
+                        self._load.heed_lease()
             case messages.WELCOME:
                 welcome = messages.read(msg.data, messages.Welcome)
                 self._welcome_on = welcome.connection
@@ -199,7 +168,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             case messages.CLOCK:
                 answer = messages.read(msg.data, messages.Clock)
                 if answer.master_ns is not None and answer.worker_ns <= now_ns:
-                    self._exchanges.append(Exchange(answer.worker_ns, answer.master_ns, now_ns))
+                    self._clock.exchanges.append(Exchange(answer.worker_ns, answer.master_ns, now_ns))
             case messages.RECEIVED:
                 received = messages.read(msg.data, messages.Received)
                 if self._journals is not None:
@@ -215,13 +184,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 if not locustfile_messages.deliver(self, msg):
                     logger.warning("dropped a message of unknown type %s", msg.type)
 
-    def stop(self) -> None:
-        self.quit()
-
     def quit(self) -> None:
         """A locustfile wants the test to end: the whole of it, as where Locust runs in one process."""
-        with contextlib.suppress(RPCError):
-            self.client.send(Message(locustfile_messages.END, None, self.client_id))
+        locustfile_messages.end(self)
 
     def stop_loading(self, *, at_once: bool = False) -> None:
         """End the load and drain; a second call `at_once` ends what is in flight too."""
@@ -259,13 +224,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         # The next word to the master acknowledges it.
         self.client.changed.set()
 
-    def _allow(self) -> None:
-        if self._load is not None:
-            parked = self._load.parked
-            self._load.allow(self.lease.left_ns(lease_clock_ns()))
-            if self._load.parked and not parked:
-                logger.warning("%s is parked: the master has not renewed its lease", self.seat.worker)
-
     def _run(self, begin: messages.Begin) -> None:
         try:
             self._load_and_drain(begin)
@@ -290,10 +248,9 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
 
     def _load_and_drain(self, begin: messages.Begin) -> None:
         # Fixed for the run: a run time that is put right in its middle would go back or jump.
-        self._offset_ns = estimate(self._exchanges).offset_ns
-        clock = RunClock(begin.start_ns - self._offset_ns)
-        spans = phase_spans(self.plan.load)
-        phases = [(span.phase.name, span.end_us) for span in spans]
+        self._clock.settle()
+        clock = RunClock(begin.start_ns - self._clock.offset_ns)
+        phases = [(span.phase.name, span.end_us) for span in phase_spans(self.plan.load)]
         limits = limits_us(self.plan)
         # What a suite does in `test_start` comes before zero, and counts as the first second's.
         recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns)
@@ -304,7 +261,7 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
             self.journal_dir, begin.run, self.seat, self.epoch, recorder, self._send
         )
         random.seed(f"{self.plan.seed}:{self.seat.worker}")
-        load = Load(self.environment, self.plan, self.seat.worker, recorder, clock)
+        load = Load(self.environment, self.plan, self.seat.worker, recorder, clock, self.lease)
         self.worker_state = self.state = "running"
         self.target_user_count = len(begin.slots)
         self.environment._filter_tasks_by_tags()  # noqa: SLF001 done by Locust where it starts users
@@ -312,16 +269,16 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         # What was heard meanwhile is newer.
         load.place(self._begun or begin)
         self._load = load
-        self._allow()
+        load.heed_lease()
         gevent.sleep(clock.seconds_until(0))
         pulse = gevent.spawn(journals.close_intervals, clock)
         replicating = gevent.spawn(journals.replicate)
         helpers = [
             gevent.spawn(load.starts.probe),
             gevent.spawn(journals.sync),
-            gevent.spawn(self._keep_lease),
+            gevent.spawn(load.keep_lease),
             gevent.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until),
-            gevent.spawn(self._report),
+            gevent.spawn(locustfile_messages.keep_reporting, self),
         ]
         if self.smoke:
             following = self.user_greenlets.spawn(
@@ -337,29 +294,19 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
         self.environment.events.test_stopping.fire(environment=self.environment)
         load.stop()
         self.worker_state = self.state = "stopping"
-        deadline = time.monotonic() + stop_timeout_us(self.plan) / SECOND_US
-        while not self.at_once and not pulse.ready() and time.monotonic() < deadline:
-            if load.users.drain(0.05):
-                break
-        load.users.kill()
-        recorder.abandon_all()
+        load.drain(stop_timeout_us(self.plan) / 1e6, lambda: self.at_once or pulse.ready())
         pulse.kill()
         if pulse.exception is not None:
             raise pulse.exception
         journals.finish()
         gevent.killall(helpers)
         load.starts.close()
-        self._report_once()
+        locustfile_messages.report(self)
         self.worker_state = self.state = "stopped"
         self.environment.events.test_stop.fire(environment=self.environment)
         if self._orphaned:
             self.left.set()
         self._await_dismissal()
-
-    def _keep_lease(self) -> NoReturn:
-        while True:
-            self._allow()
-            gevent.sleep(LOOK_S)
 
     def _await_dismissal(self) -> None:
         """Stay until the master has all and lets us go, we want to go and it has all, or it is gone."""
@@ -376,17 +323,6 @@ class Worker(WorkerRunner):  # type: ignore[misc]  # Locust's runners are not ty
                 since_s = time.monotonic()
             elif time.monotonic() - max(since_s, self._heard) > FAREWELL_S:
                 self.left.set()
-
-    def _report(self) -> NoReturn:
-        while True:
-            gevent.sleep(REPORT_S)
-            self._report_once()
-
-    def _report_once(self) -> None:
-        told = locustfile_messages.report(self)
-        if told:
-            with contextlib.suppress(RPCError):
-                self.client.send(Message(locustfile_messages.REPORT, told, self.client_id))
 
     def _send(self, kind: str, message: msgspec.Struct) -> None:
         with contextlib.suppress(RPCError):

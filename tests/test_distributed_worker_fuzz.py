@@ -53,7 +53,7 @@ def state(worker):
         "lease": (worker.lease.revision, worker.lease._until_ns),
         "begun": worker._begun,
         "ends": (worker.stopping.is_set(), worker.left.is_set(), worker.at_once, worker.refused),
-        "clock": tuple(worker._exchanges),
+        "clock": tuple(worker._clock.exchanges),
         "sent": keeper and {epoch: vars(sender).copy() for epoch, sender in keeper._senders.items()},
         "placed": load and list(load.users._slots),
     }
@@ -128,7 +128,7 @@ def test_fuzzed_messages_leave_a_worker_whole(tmp_path, count):
                 server.socket.send_multipart([server._current["east-01"], fuzzed(chance, worker)])
             asked_ns = time.monotonic_ns()
             home.master._send(messages.CLOCK, messages.Clock(asked_ns, 1), "east-01")
-            until(lambda asked_ns=asked_ns: any(one.sent_ns == asked_ns for one in worker._exchanges))
+            until(lambda asked_ns=asked_ns: any(one.sent_ns == asked_ns for one in worker._clock.exchanges))
         worker.handle_message = apply
 
         assert half_applied == []
