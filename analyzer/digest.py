@@ -176,7 +176,7 @@ class Digester:
             text = endpoint_text(*endpoint)
             name = text if texts[text] == 1 else f"{endpoint.method} {endpoint.name}"
             selection = Selection(self.phases, name=endpoint.name, method=endpoint.method)
-            rows = _quantiles(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))), lags)
+            rows = quantile_rows(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))), lags)
             requests = self.case.requests(selection).ended
             told.append(EndpointTold(name, requests, (*rows, self._errors(selection))))
         return tuple(told)
@@ -194,7 +194,7 @@ class Digester:
         return Told("error_ratio", "error_ratio", Unit.RATIO.value, total / n, interval, len(counts))
 
 
-def _quantiles(histogram: Histogram, beyond: Beyond, lags: Sequence[float]) -> Iterable[Told]:
+def quantile_rows(histogram: Histogram, beyond: Beyond, lags: Sequence[float]) -> Iterable[Told]:
     """Each with its interval: that of the share beyond it, read back as latencies (Woodruff, JASA 47, 1952).
 
     Rules take exact binomial ranks instead, which for the few samples that alike seconds leave reach out to the

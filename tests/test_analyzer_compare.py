@@ -12,12 +12,15 @@ from made_runs import make_requests, make_run
 from reporting import HOSTILE, passing
 
 from analyzer.baselines import FILE, find_baselines
+from analyzer.beyond import Beyond
 from analyzer.compare import compare
+from analyzer.digest import QUANTILES, quantile_rows
 from analyzer.digests import baseline_digest, keep_digests, rules_of
 from analyzer.report import analyse
 from analyzer.results_json import document
 from analyzer.summary_md import render
 from loadproof.errors import RunFolderError
+from loadproof.measure.histogram import Histogram
 from loadproof.verdict.compared import ComparedEndpoint, Comparison, Word
 from loadproof.verdict.result import RuleVerdict, Verdict
 
@@ -286,6 +289,30 @@ def test_baselines_are_found_by_their_names(runs, tmp_path):
     for wrong in ("latest:nothing", str(place / "notes"), str(place / "missing"), str(own)):
         with pytest.raises(RunFolderError):
             names(wrong)
+
+
+@pytest.mark.parametrize(("quantile", "index"), [(0.5, 0), (0.95, 1)])
+def test_intervals_cover_the_truth_though_seconds_are_alike(quantile, index):
+    """Latencies of a second share its mood, and neighbouring moods are alike: the interval still has the true quantile."""
+    random = np.random.default_rng(29)
+    moods = np.exp(random.normal(0, np.hypot(0.2, 0.1), 400_000))
+    truth = 20_000 * np.quantile(moods, quantile)
+    covered = 0
+    for _ in range(150):
+        histogram, beyond, mood = Histogram(), Beyond(3), random.normal()
+        seconds = []
+        for _ in range(60):
+            mood = 0.5 * mood + np.sqrt(0.75) * random.normal()
+            seconds.append(20_000 * np.exp(0.1 * mood + 0.2 * random.normal(size=15)))
+            for us in seconds[-1]:
+                histogram.record(int(us))
+        ends = [histogram.quantile(q) for q in QUANTILES.values()]
+        for second, values in enumerate(seconds):
+            beyond.rows[second] = [len(values), *(int(sum(values > end)) for end in ends)]
+        low, high = list(quantile_rows(histogram, beyond, [0, 0, 0]))[index].interval
+        covered += low <= truth <= high
+
+    assert covered >= 150 * 0.95 - 3 * np.sqrt(150 * 0.95 * 0.05)
 
 
 def test_hostile_names_stay_in_their_cells(runs):
