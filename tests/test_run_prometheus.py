@@ -20,6 +20,20 @@ rules:
 stop_timeout: 10s
 seed: 7
 """
+CARELESS = """\
+import os
+
+from locust import FastHttpUser, constant, task
+
+
+class Careless(FastHttpUser):
+    wait_time = constant(0.5)
+
+    @task
+    def tell(self):
+        self.client.get("/gateway/health")
+        print("the environment:", dict(os.environ), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +66,9 @@ def test_rules_on_a_systems_metrics_are_judged(tmp_path, target):
         "?promql(nothing_of_that_name) >= 1": "NO_DATA",
         "?promql(sum(up) * 0 / 0) >= 1": "NO_DATA",
     }
-    more = "prometheus: {url: http://127.0.0.1:1, resources: {db.memory: sum(target_resident_memory_bytes)}}\n"
+    more = (
+        "prometheus: {url: http://127.0.0.1:1, resources: {db.memory: sum(target_resident_memory_bytes)}}\n"
+    )
     with prometheus(tmp_path, urlsplit(target.url).netloc) as real:
         done = loadproof(
             *("run", written(tmp_path, *rules, more=more), "--target", target.url, "--prometheus", real.url),
@@ -126,7 +142,8 @@ def test_a_question_that_cannot_be_answered_is_refused_before_the_load(tmp_path,
 
 
 def test_a_token_is_sent_and_never_written(tmp_path, target):
-    """The plan names the variable; the token goes with every question and stands in no file and no output."""
+    """The plan names the variable; the token goes with every question and stands in no file and no output, though
+    the users' code prints its whole environment."""
     rule = "promql(up) >= 1"
 
     def answer(expression):
@@ -135,6 +152,9 @@ def test_a_token_is_sent_and_never_written(tmp_path, target):
     with made_up_prometheus(answer) as made_up:
         more = f"prometheus: {{url: '{made_up.url}', token: PROM_TOKEN}}\n"
         plan = written(tmp_path, rule, seconds=3, more=more)
+        (tmp_path / "careless.py").write_text(CARELESS)
+        text = (tmp_path / plan).read_text().replace("suite: governance", "locustfile: careless.py")
+        (tmp_path / plan).write_text(text)
         unset = loadproof("run", plan, "--target", target.url, cwd=tmp_path)
         done = loadproof("run", plan, "--target", target.url, "-v", cwd=tmp_path, PROM_TOKEN=TOKEN)
         told = loadproof(
@@ -145,6 +165,7 @@ def test_a_token_is_sent_and_never_written(tmp_path, target):
     assert unset.returncode == 2
     assert "`PROM_TOKEN` is not set" in unset.stderr
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "the environment: {" in (folder / "run.log").read_text()
     assert len(made_up.asked) >= 4
     assert set(made_up.asked) == {("up", f"Bearer {TOKEN}")}
     assert TOKEN not in done.stdout + done.stderr + told.stdout + told.stderr
