@@ -118,8 +118,12 @@ class Trouble:
 
     def _told_apart(self, key: SeriesKey) -> SeriesKey:
         """The same key for all series that no rule can tell apart."""
-        others = {label: OTHERS for label, asked in self._asked.items() if getattr(key, label) not in asked}
-        return key._replace(**others)
+        asked = self._asked
+        return key._replace(
+            scenario=key.scenario if key.scenario in asked["scenario"] else OTHERS,
+            method=key.method if key.method in asked["method"] else OTHERS,
+            name=key.name if key.name in asked["name"] else OTHERS,
+        )
 
     def _reporting(self) -> list[int]:
         """How far each worker has reported; who has been silent is gone or cut off, and others carry its load."""
