@@ -101,9 +101,9 @@ def _hash(report: Report) -> Iterator[str]:
     refused = _count(report, {412})
     if wrong or refused:
         yield (
-            f"Constitutional hash: {format_count(wrong)} answers named another one and {format_count(refused)} "
-            "requests were refused for ours (HTTP 412): set CONSTITUTIONAL_HASH alike for suite and target, and "
-            "look for a server of an older release behind the gateway."
+            f"Constitutional hash: {format_count(wrong)} answer{'s'[: wrong != 1]} named another one and "
+            f"{format_count(refused)} requests were refused for ours (HTTP 412): set CONSTITUTIONAL_HASH alike for "
+            "suite and target, and look for a server of an older release behind the gateway."
         )
 
 

@@ -174,7 +174,7 @@ def _template() -> jinja2.Template:
         "rate": format_rate,
         "bytes": format_bytes,
         "clock": wording.clock_text,
-        "second": lambda second: wording.clock_text(None if second is None else second * 1_000_000),
+        "second": wording.second_text,
         "value": wording.value_text,
         "limit": wording.limit_text,
         "confidence": wording.confidence_text,

@@ -16,6 +16,7 @@ from analyzer.wording import (
     endpoint_text,
     limit_text,
     lost_text,
+    second_text,
     value_text,
 )
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
@@ -236,11 +237,17 @@ def _errors(report: Report) -> str:
             format_count(error.count),
             markdown_code(endpoint_text(error.method, error.name), 60) if error.name else "a task",
             markdown_code(error.message, 120),
+            second_text(error.first_s),
+            second_text(error.last_s),
         )
         for error in report.errors[:10]
     ]
     more = f"\n\nand {len(report.errors) - 10} more in `results.json`" if len(report.errors) > 10 else ""
-    return "### Errors\n\n" + _table(("count", "where", "what"), rows, numbers_from=9) + more
+    return (
+        "### Errors\n\n"
+        + _table(("count", "where", "what", "first seen", "last seen"), rows, numbers_from=3)
+        + more
+    )
 
 
 def _notes(report: Report) -> str:

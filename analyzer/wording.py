@@ -126,6 +126,11 @@ def clock_text(microseconds: int | None) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def second_text(second: int | None) -> str:
+    """A second of the run as `clock_text` writes it."""
+    return clock_text(None if second is None else second * 1_000_000)
+
+
 def in_trouble(rules: tuple[RuleResult, ...]) -> tuple[RuleResult, ...]:
     """The rules that keep a run from PASS, the broken ones first."""
     order = (RuleVerdict.FAIL, RuleVerdict.NO_DATA, RuleVerdict.WARN)
