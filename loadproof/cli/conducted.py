@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,12 +101,13 @@ def conduct(
             ),
             panel.show,
         )
+    beside = [word for baseline in baselines for word in ("--baseline", baseline)]
+    beside += ["--unlike"] if beside and unlike else []
     if no_analysis:
-        console.print(f"not judged: `loadproof report {ended.folder}` does it", markup=False, soft_wrap=True)
+        words = shlex.join(["loadproof", "report", str(ended.folder), *beside])
+        console.print(f"not judged: `{words}` does it", markup=False, soft_wrap=True)
         code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
     else:
-        beside = [word for baseline in baselines for word in ("--baseline", baseline)]
-        beside += ["--unlike"] if beside and unlike else []
         code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
     return code if ended.signal is None else 128 + ended.signal
 
