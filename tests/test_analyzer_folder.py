@@ -8,6 +8,7 @@ from made_runs import make_requests, make_run
 
 from analyzer.folder import open_run
 from loadproof.errors import RunFolderError
+from loadproof.verdict.facts import Unsampled
 from loadproof.verdict.result import Verdict
 
 
@@ -210,6 +211,23 @@ def test_a_damaged_sample_leaves_no_samples(run, line):
 
     assert folder.samples.values == {}
     assert "line 6" in folder.notes[0]
+
+
+def test_what_a_prometheus_did_not_say_is_kept_with_its_reason(run):
+    """A line without a value tells when and why; those of the same name around it are samples."""
+    lines = [
+        {"at_us": 3_000_000, "name": "promql(up)", "value": None, "why": "it gives no series"},
+        {"at_us": 1_000_000, "name": "promql(up)", "value": 1},
+        {"at_us": 2_000_000, "name": "db.lag", "value": None, "why": "gone"},
+    ]
+    with (run / "samples.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    facts = open_run(run).facts()
+
+    assert [sample.value for sample in facts.resources["promql(up)"]] == [1]
+    assert "db.lag" not in facts.resources
+    assert facts.unsampled["promql(up)"] == (Unsampled(3_000_000, "it gives no series"),)
+    assert facts.unsampled["db.lag"] == (Unsampled(2_000_000, "gone"),)
 
 
 def test_damaged_events_are_noted_once(run):
