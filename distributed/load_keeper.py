@@ -102,6 +102,8 @@ class LoadKeeper:
         """A worker process is let in."""
         self._heard_s[seat.worker] = time.monotonic()
         self.membership.join(seat, lease_clock_ns())
+        if self.now_us is not None:
+            self.absences.end(seat.worker, self.now_us)
 
     def finish(self, worker: str) -> None:
         """It carries nothing any more, and never will."""
@@ -144,7 +146,7 @@ class LoadKeeper:
             self._folder.event(now_us, "worker_away" if away else "worker_back", notice.why, notice.worker)
             if away:
                 self._live.forget(notice.worker)
-            if now_us is not None and away:
+            if now_us is not None and away and not self.membership.over:
                 self.absences.begin(notice.worker, now_us, notice.why)
             elif now_us is not None:
                 self.absences.end(notice.worker, now_us)

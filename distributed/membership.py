@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 AFTER_LAPSE_NS: Final = 1_000_000_000
 """Between the end of a lease and its load's move: clocks of two machines may run apart by so much in 15 s."""
 AFTER_CLOSE_NS: Final = 2_000_000_000
-"""How long a worker whose connection was closed may take to come back."""
+"""How long a worker whose connection was closed may take to come back, at least."""
+FIRST_PAUSE_NS: Final = 500_000_000
+"""Until it notices and tries again."""
+ROUND_TRIPS_BACK: Final = 5
+"""One for TCP, two for CURVE, one for hello and welcome, and its heartbeat."""
 
 
 class Placement(NamedTuple):
@@ -63,8 +67,12 @@ class Member:
     acknowledged: int = 0
     closed_ns: int | None = None
     """When its connection was closed, if nothing was heard of it since."""
+    return_ns: int = AFTER_CLOSE_NS
+    """How long after that it may come back."""
     away: bool = False
     """It must have put everything down, and has said nothing since."""
+    gone: bool = False
+    """It is away because its connection was closed: its process has ended, as far as can be known."""
     leaving: bool = False
     """It ends in order and takes nothing more."""
 
@@ -126,6 +134,11 @@ class Membership:
         member = self.members.get(worker)
         return member is not None and member.closed_ns is not None
 
+    def is_gone(self, worker: str) -> bool:
+        """Its connection was closed, and it did not come back in time."""
+        member = self.members.get(worker)
+        return member is not None and member.gone
+
     def latest(self, worker: str) -> Placement | None:
         """What a worker was last told to carry; None before it was told anything."""
         member = self.members.get(worker)
@@ -146,7 +159,7 @@ class Membership:
         if revision != member.revision:
             return False
         if member.away:
-            member.away = False
+            member.away = member.gone = False
             self._stale = True
             self._notices.append(Notice(worker, Change.BACK, "heard again"))
         member.lease_until_ns = max(member.lease_until_ns, now_ns + LEASE_NS)
@@ -155,11 +168,15 @@ class Membership:
             self._put_down(worker, keep=member.placed)
         return True
 
-    def close(self, worker: str, now_ns: int) -> None:
-        """The kernel of the worker's machine closed its connection."""
+    def close(self, worker: str, now_ns: int, round_trip_ns: int = 0) -> None:
+        """The kernel of the worker's machine closed its connection, or something on the long way to it did.
+
+        Until nobody who lives could be back over a link of this round trip, its load stays with it.
+        """
         member = self.members.get(worker)
         if member is not None and member.closed_ns is None:
             member.closed_ns = now_ns
+            member.return_ns = max(AFTER_CLOSE_NS, FIRST_PAUSE_NS + ROUND_TRIPS_BACK * round_trip_ns)
 
     def leave(self, worker: str) -> None:
         """A worker ends in order: it has put everything down, and finishes what it has begun."""
@@ -184,6 +201,7 @@ class Membership:
             why = None if member.away else _freed(member, now_ns)
             if why is not None:
                 member.away = True
+                member.gone = member.closed_ns is not None
                 member.closed_ns = None
                 if member.placed or member.revision > member.acknowledged:
                     # What it may follow is no longer its own; who follows nothing need not be told so.
@@ -234,7 +252,7 @@ class Membership:
 
 def _freed(member: Member, now_ns: int) -> str | None:
     """Why a worker can carry nothing any more; None while it may."""
-    if member.closed_ns is not None and now_ns >= member.closed_ns + AFTER_CLOSE_NS:
+    if member.closed_ns is not None and now_ns >= member.closed_ns + member.return_ns:
         return "its connection was closed, and it did not come back"
     if now_ns >= member.lease_until_ns + AFTER_LAPSE_NS:
         return "its lease has lapsed"

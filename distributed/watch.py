@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
+GONE_US: Final = 15_000_000
+"""How long a worker whose connection was closed is waited for after the load, in case its network did that."""
 AFTER_DRAIN_S: Final = 20.0
 """How long journals may still take once every worker must have drained."""
 
@@ -104,11 +106,20 @@ class Watch:
             if asked_us is None and self._stop.by is None:
                 self._heed_quorum(now)
             self._notice_deaths()
-            if asked_us is not None and now > asked_us + patience_us:
-                for worker in list(master.roster.admitted):
-                    master.roster.lose(worker, "its journal did not end in time")
+            if asked_us is not None:
+                self._give_up_the_silent(now, late=now > asked_us + patience_us)
             self._show(draining=asked_us is not None)
             self._stop.asked.wait(timeout=TICK_S)
+
+    def _give_up_the_silent(self, now_us: int, *, late: bool) -> None:
+        """After the load: who has not ended its journal by now, or whose process ended long ago, never will."""
+        load = self._master.load
+        for worker in list(self._master.roster.admitted):
+            since_us = load.absences.since_us(worker) if load.membership.is_gone(worker) else None
+            if late:
+                self._master.roster.lose(worker, "its journal did not end in time")
+            elif since_us is not None and now_us - since_us > GONE_US:
+                self._master.roster.lose(worker, "its connection was closed, and it did not come back")
 
     def _goes_on(self, asked_us: int | None) -> bool:
         """Some journal has not ended, or another worker may still come."""
