@@ -91,6 +91,28 @@ def test_every_windowed_statistic_is_judged(text, good):
     assert verdicts(run)[str(parse_rule(text))] is expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "value", "verdict"),
+    [
+        ("count{outcome=failed} <= 5 for 10s", 5, RuleVerdict.PASS),
+        ("count{outcome=failed} <= 4 for 10s", 5, RuleVerdict.FAIL),
+        ("count{outcome=failed} <= 0 within 30s", 0, RuleVerdict.PASS),
+        ("count{outcome=timeout} <= 0 for 1s", 0, RuleVerdict.PASS),
+        ("count >= 195 for 10s", 195, RuleVerdict.PASS),
+        ("count >= 200 over 10s", 200, RuleVerdict.PASS),
+    ],
+)
+def test_requests_are_counted_in_windows(rule, value, verdict):
+    """Of twenty a second three fail in second 20 and two in second 21: known counts of any ten seconds."""
+    run = run_of(rule, "error_ratio <= 90%")
+    for second, failed in ((20, 3), (21, 2)):
+        for number in range(failed):
+            run.requests["eu-west-1-01"][second][number] = (FAST, Outcome.FAILED, {})
+    result = rule_of(run.judge(), rule)
+
+    assert (result.value, result.verdict) == (value, verdict)
+
+
 def test_a_goal_of_a_window_rule_is_judged_in_its_windows():
     """Every window keeps the limit, one misses the goal: WARN."""
     rule = "rate >= 10/s for 10s, goal >= 20/s"

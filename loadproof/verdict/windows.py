@@ -13,6 +13,7 @@ from itertools import accumulate
 from math import ceil, lcm
 from typing import TYPE_CHECKING
 
+from loadproof.measure.interval import Outcome
 from loadproof.units import duration_text, format_count
 from loadproof.verdict.case import Case, Measured, no_data, shown
 from loadproof.verdict.evidence import SECOND_US
@@ -233,10 +234,12 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
         return _latency_series(rule, case, selection)
     if rule.statistic.is_sampled:
         return _sampled_series(rule, case)
-    if name == "rate":
+    if name in {"rate", "count"}:
         ok = completed(case, selection, any_phase=True)
         if ok is None:
             return None
+        if name == "count":
+            return _count_series(rule, ok, selection.outcome or Outcome.OK)
         return _Series(
             lambda _: {second: (count, 0) for second, count in ok.items()},
             lambda bound, cell: bound.holds(Fraction(cell[0], seconds)),
@@ -280,6 +283,20 @@ def _series(rule: Rule, case: Case, selection: Selection) -> _Series | None:
         {second: cell[1] - dropped.get(second, 0) for second, cell in table.items()},
         dropped,
         lambda _, cell, dropped: (cell[0] - dropped, cell[1]),
+    )
+
+
+def _count_series(rule: Rule, counts: dict[int, int], outcome: Outcome) -> _Series:
+    """What is missing went well: under a cap it adds nothing, as it would only break it."""
+    caps = rule.limit.operator.caps
+    return _Series(
+        lambda _: {second: (count, 0) for second, count in counts.items()},
+        lambda bound, cell: bound.holds(cell[0]),
+        lambda cell: Fraction(cell[0]),
+        lambda cell: f"there were {format_count(cell[0])} {outcome} requests",
+        lambda cell, more: cell if caps else (cell[0] + more, 0),
+        counts,
+        is_throughput=True,
     )
 
 
