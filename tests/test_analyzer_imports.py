@@ -35,4 +35,5 @@ def test_writing_reports_never_loads_the_load_engine(tmp_path):
         "latency.png",
         "throughput.png",
         "users.png",
+        "workers.png",
     ]
