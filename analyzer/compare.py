@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import expm1, log1p
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from analyzer.conditions import unlike
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 UNTOLD: Final = 0.05
 """More than this share of the requests at endpoints that cannot be told, and the whole cannot be told either."""
+_FEWEST_TO_MOVE_APART: Final = 4
+"""Endpoints that must be there before one of them can be said to move against the others."""
 _MORE_IS_BETTER: Final = frozenset({"rate", "peak_rate", "count", "users", "check"})
 _WORST_FIRST: Final = (Word.WORSE, Word.BETTER, Word.CANNOT_TELL, Word.SAME)
 
@@ -87,6 +91,7 @@ def compare(run: Digest, baselines: Sequence[Digest], *, leave: bool = False) ->
     found = [
         _judged_endpoint(endpoint, tuple(map(told, endpoints[endpoint.name]))) for endpoint in run.endpoints
     ]
+    found = _with_those_apart(found)
     found.sort(key=lambda one: (_WORST_FIRST.index(one.word), -(one.requests or 0), one.name))
     word = _whole(rows, found)
     return Comparison(
@@ -182,6 +187,30 @@ def _judged_endpoint(endpoint: EndpointTold, rows: tuple[Compared, ...]) -> Comp
     return ComparedEndpoint(endpoint.name, endpoint.requests, word, rows)
 
 
+def _with_those_apart(found: list[ComparedEndpoint]) -> list[ComparedEndpoint]:
+    """An endpoint that moved against the others is not the same, though it may lie within the noise.
+
+    A machine that was busier in one of the runs moves all endpoints, and hides what one of them did by itself.
+    """
+    moved = {
+        one.name: log1p(one.rows[0].change) for one in found if one.rows and one.rows[0].change is not None
+    }
+    if len(moved) < _FEWEST_TO_MOVE_APART:
+        return found
+    told = []
+    for endpoint in found:
+        row = endpoint.rows[0] if endpoint.rows else None
+        if row is not None and endpoint.word is Word.SAME:
+            apart = moved[endpoint.name] - median(moved[name] for name in moved if name != endpoint.name)
+            if abs(apart) > log1p(row.noise):
+                moves = change_text(row.unit, expm1(apart))
+                reason = f"{row.reason}; but it moved by {moves} beside the other endpoints"
+                rows = (replace(row, word=Word.CANNOT_TELL, reason=reason), *endpoint.rows[1:])
+                endpoint = replace(endpoint, word=Word.CANNOT_TELL, rows=rows)  # noqa: PLW2901 the same one, told
+        told.append(endpoint)
+    return told
+
+
 def _whole(rules: Sequence[Compared], endpoints: Sequence[ComparedEndpoint]) -> Word:
     words = {row.word for row in rules} | {endpoint.word for endpoint in endpoints}
     for word in (Word.WORSE, Word.BETTER):
@@ -206,9 +235,12 @@ def _sentence(
         return f"{word}: {shown}{more}"
     untold = sum(endpoint.word is Word.CANNOT_TELL for endpoint in endpoints)
     if word is Word.CANNOT_TELL:
+        if not endpoints:
+            return "cannot tell: no endpoint was asked in the judged phases"
+        first = next(endpoint for endpoint in endpoints if endpoint.word is Word.CANNOT_TELL)
         return (
-            f"cannot tell: {format_count(untold)} of {format_count(len(endpoints))} endpoints have too few "
-            "requests or seconds, or differ too much between seconds; run longer"
+            f"cannot tell: {format_count(untold)} of {format_count(len(endpoints))} endpoints; "
+            f"{first.rows[0].what} of {first.name} is {first.rows[0].reason}"
         )
     rest = f"; {format_count(untold)} rare endpoints cannot be told" if untold else ""
     return f"same: none of {format_count(tests)} differences is beyond noise and chance{rest}"

@@ -176,6 +176,34 @@ def replace_rows(digest, **changes):
     return msgspec.structs.replace(digest, endpoints=endpoints)
 
 
+def test_who_moves_against_the_others_is_not_the_same(runs):
+    """All endpoints are 4 % faster as the machine was quieter, but one is 4 % slower: each is within the noise of 5 %."""
+    rules = rules_of(runs / "first")
+    run, baseline = (baseline_digest(runs / name, rules) for name in ("second", "first"))
+    first = run.endpoints[0]
+
+    def endpoint(name, factor):
+        rows = tuple(
+            msgspec.structs.replace(
+                row, value=row.value * factor, interval=tuple(end and end * factor for end in row.interval)
+            )
+            if row.unit == "us" and row.interval
+            else row
+            for row in first.rows
+        )
+        return msgspec.structs.replace(first, name=name, rows=rows)
+
+    names = ("GET /a", "GET /b", "GET /c", "GET /d")
+    factors = dict.fromkeys(names, 0.96) | {"GET /c": 1.04}
+    before = msgspec.structs.replace(baseline, endpoints=tuple(endpoint(name, 1.0) for name in names))
+    after = msgspec.structs.replace(run, endpoints=tuple(endpoint(name, factors[name]) for name in names))
+    found = compare(after, [before])
+
+    assert words(found) == dict.fromkeys(names, Word.SAME) | {"GET /c": Word.CANNOT_TELL}
+    assert "moved by +8.3 % beside the other endpoints" in found.endpoints[0].rows[0].reason
+    assert found.word is Word.CANNOT_TELL
+
+
 def test_an_endpoint_that_is_gone_is_noted(runs):
     """Nothing to compare is no difference, but it is said."""
     rules = rules_of(runs / "first")
