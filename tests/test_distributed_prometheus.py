@@ -1,9 +1,12 @@
 """The questions to a Prometheus: what comes back as a number, and what is said where none does."""
 
+import socket
+
 import pytest
 from judging import plan_of
 from prometheus import made_up_prometheus, vector
 
+from distributed import prometheus as prometheus_module
 from distributed.prometheus import Client, NoValueError, Query, RefusedError, UnreachableError, queries_of
 from loadproof.plan.model import Prometheus
 
@@ -92,6 +95,25 @@ def test_nobody_there_is_unreachable():
     for url in (gone.url, "http://nowhere.invalid"):
         with pytest.raises(UnreachableError, match="Prometheus does not answer"):
             Client(url, None).value("x")
+
+
+def test_who_says_nothing_is_given_up(monkeypatch):
+    """A server that takes the question and never answers costs no more than its time."""
+    monkeypatch.setattr(prometheus_module, "ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = Client(f"http://127.0.0.1:{mute.getsockname()[1]}", None)
+        with pytest.raises(UnreachableError, match="does not answer: timed out"):
+            client.value("x")
+
+
+def test_a_kept_connection_that_was_closed_is_no_error():
+    """A Prometheus that closes idle connections is asked again on a new one."""
+    with made_up_prometheus(lambda _: vector("1")) as made_up:
+        client = Client(made_up.url, None)
+        assert client.value("x") == 1
+        client._connection.sock.shutdown(socket.SHUT_RDWR)
+        assert client.value("x") == 1
+        assert [expression for expression, _ in made_up.asked] == ["x", "x"]
 
 
 def test_what_is_asked_follows_from_the_rules():

@@ -61,6 +61,8 @@ def test_rules_on_a_systems_metrics_are_judged(tmp_path, target):
         'promql(up{job="target"} * 0.25) <= 250ms': "PASS",
         'promql(up{job="target"}) >= 1, goal >= 2': "WARN",
         "resource(db.memory) <= 100GB": "PASS",
+        "resource(target.open_files) <= 100000 for 2s": "PASS",
+        "resource(generator.open_files) <= 100000": "PASS",
         "promql(up) >= 2": "FAIL",
         "promql(sum(target_requests_total)) <= 5 over 3s": "FAIL",
         "?promql(nothing_of_that_name) >= 1": "NO_DATA",
