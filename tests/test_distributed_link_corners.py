@@ -21,6 +21,8 @@ from loadproof.measure.wire import FORMAT_VERSION
 UNSENT = 1_000
 LARGE = 2_000
 """Bytes of a message: a thousand are more than the kernel and the relay hold for a stopped way."""
+START_S = 60.0
+"""What an interpreter may take to load Locust on a busy machine."""
 AT_ONCE_S = 5.0
 """Far above what closing takes, and below every linger and retry of libzmq and Locust."""
 
@@ -196,10 +198,10 @@ def test_a_worker_process_with_a_thousand_unsent_messages_ends(home, relay):
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    until(lambda: home.master.dropped_messages)
+    until(lambda: home.master.dropped_messages, START_S)
     relay.stop()
     print("go on", file=child.stdin, flush=True)
-    until(lambda: child.poll() is not None)
+    until(lambda: child.poll() is not None, START_S)
 
     assert child.returncode == 0
     assert int(child.stdout.read()) >= UNSENT
