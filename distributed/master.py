@@ -67,7 +67,6 @@ class Master(QuietMaster):
         super().__init__(environment)
         self.port: int = self.server.port
         self.load = LoadKeeper(plan, suite, orders.run, folder, self._log, self.live, self._send)
-        self.membership = self.load.membership
         self.roster = Roster(orders, suite, seats, folder, self._log, self.load, self.clients)
         self.server.on_close = self.load.connection_ended
         self.greenlet.spawn(self.load.keep_placed)
@@ -153,7 +152,7 @@ class Master(QuietMaster):
     def stop_loading(self, *, at_once: bool = False) -> None:
         """Ask every worker to end its load and drain; returns at once."""
         self._stopping = messages.Stop(at_once)
-        self.membership.over = True
+        self.load.membership.over = True
         for worker, admitted in self.roster.admitted.items():
             if not admitted.settled:
                 self._send(messages.STOP, messages.Stop(at_once), worker)

@@ -191,7 +191,7 @@ class _Run:
             planned, say = len(seats(plan.regions)), listen.say
             patience_s = join_timeout_us(plan) / 1e6
             say(f"waiting for {planned} worker{'s'[: planned != 1]} at {listen.host}:{master.port}")
-        await_workers(plan, master.membership, self.workers, self.folder, self.stop, patience_s, say)
+        await_workers(plan, master.load.membership, self.workers, self.folder, self.stop, patience_s, say)
         if self.stop.by is not None:
             return None
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))

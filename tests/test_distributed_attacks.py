@@ -191,7 +191,7 @@ def test_a_message_in_anothers_name_is_not_looked_at(home, at_work, caplog, lie)
 
     assert home.state() == before
     assert ended == []
-    assert not home.master.membership.members["east-01"].leaving
+    assert not home.master.load.membership.members["east-01"].leaving
     (line,) = named(caplog, "dropped a message from east-02")
     assert "speaks for 'east-01'" in line.getMessage()
     assert worker.is_heard(2, records[2])
