@@ -14,7 +14,8 @@ from analyzer.model import Second
 from analyzer.quantiles import P50, P95, P99, quantiles
 from analyzer.rows import MetricRow, RowPacker
 from analyzer.seconds import MergedSecond, Source, in_bulk, one_by_one
-from loadproof.measure.interval import ErrorKey, Interval, Outcome, Series, SeriesKey, Timed
+from loadproof.measure.arrays import quantiles_each
+from loadproof.measure.interval import ErrorKey, Interval, Outcome, Series, Timed
 from loadproof.measure.merge import add_into, added
 from loadproof.plan.arrivals import volume_before
 from loadproof.plan.profile import phase_at, user_us_between
@@ -87,10 +88,10 @@ class Fold:
                 self._see_worker(source.worker, interval)
                 for timed, histogram in interval.durations.items():
                     add_into(self.durations, {(timed.timed, timed.name): histogram})
-            for (region, key), series in sorted(one.series.items(), key=itemgetter(0)):
-                if one.apart:
-                    self.evidence.add_series(region, key, series, second)
-                self._add_row(second, region, key, series)
+            if one.apart:
+                for key, series in one.series.items():
+                    self.evidence.add_series(key, series, second)
+            self._add_rows(second, one.series)
             self._close_second(second, [interval for _, interval, _ in one.parts], one.series)
 
     def _see_worker(self, worker: str, interval: Interval) -> None:
@@ -110,29 +111,30 @@ class Fold:
             first, _ = self.error_seconds.get(place, (second, second))
             self.error_seconds[place] = (first, second)
 
-    def _add_row(self, second: int, region: str, key: SeriesKey, series: Series) -> None:
-        histogram = series.histogram
-        if histogram.max is None:
-            return
-        p50, p95, p99 = quantiles(histogram, P50, P95, P99)
-        self.rows.add(
-            MetricRow(
-                second,
-                region,
-                key.scenario,
-                key.method,
-                key.name,
-                key.outcome.value,
-                key.phase,
-                histogram.count,
-                histogram.total / histogram.count,
-                p50,
-                p95,
-                p99,
-                histogram.max,
-                series.bytes_received,
+    def _add_rows(self, second: int, merged: dict[RegionSeries, Series]) -> None:
+        rows = sorted([one for one in merged.items() if one[1].histogram.count], key=itemgetter(0))
+        shown = quantiles_each([series.histogram for _, series in rows], P50, P95, P99)
+        for ((region, key), series), (p50, p95, p99) in zip(rows, shown, strict=True):
+            histogram = series.histogram
+            assert histogram.max is not None
+            self.rows.add(
+                MetricRow(
+                    second,
+                    region,
+                    key.scenario,
+                    key.method,
+                    key.name,
+                    key.outcome.value,
+                    key.phase,
+                    histogram.count,
+                    histogram.total / histogram.count,
+                    p50,
+                    p95,
+                    p99,
+                    histogram.max,
+                    series.bytes_received,
+                )
             )
-        )
 
     def _close_second(
         self, second: int, intervals: Sequence[Interval], merged: dict[RegionSeries, Series]

@@ -12,6 +12,7 @@ import numpy as np
 from loadproof.measure.histogram import Histogram, highest_equivalent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from fractions import Fraction
 
     from numpy.typing import NDArray
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
 
 _MANY: Final = 8_192
 """So many buckets may wait to be added up; adding them one histogram at a time costs a hundred times as much."""
-_NONE: Final[Integers] = np.empty(0, np.int64)
+_NONE: Final[Integers] = np.empty((2, 0), np.int64)
 
 
 class ArrayHistogram(Histogram):
     """The same as a `Histogram`, made to take in many others; `counts` is a copy, not to be written to."""
 
-    __slots__ = ("_indexes", "_ns", "_waiting", "_waiting_buckets")
+    __slots__ = ("_buckets", "_waiting", "_waiting_buckets")
 
     def __init__(self) -> None:
-        self._indexes, self._ns = _NONE, _NONE
-        """Bucket indexes, ascending, and how many values each holds."""
-        self._waiting: list[tuple[Integers, Integers]] = []
+        self._buckets = _NONE
+        """Two rows: the buckets' indexes, ascending, and how many values each holds."""
+        self._waiting: list[Integers] = []
         self._waiting_buckets = 0
         self.count = 0
         self.total = 0
@@ -39,23 +40,29 @@ class ArrayHistogram(Histogram):
         self.max = None
 
     @classmethod
-    def of(cls, indexes: Integers, ns: Integers, exact: tuple[int, int, int, int]) -> Self:
-        """From ascending buckets and the exact count, sum, minimum and maximum; the arrays stay as they are."""
+    def of(cls, buckets: Integers, exact: tuple[int, int, int, int]) -> Self:
+        """From two rows of ascending indexes and counts, and the exact count, sum, minimum and maximum."""
         made = cls()
-        made._indexes, made._ns = indexes, ns
+        made._buckets = buckets
         made.count, made.total, made.min, made.max = exact
         return made
 
     @property
+    def buckets(self) -> Integers:
+        """Two rows: the buckets' indexes, ascending, and how many values each holds; not to be written to."""
+        if self._waiting:
+            self._buckets = added_up(np.concatenate([self._buckets, *self._waiting], axis=1))
+            self._waiting, self._waiting_buckets = [], 0
+        return self._buckets
+
+    @property
     def counts(self) -> dict[int, int]:
-        self._settle()
-        return dict(zip(self._indexes.tolist(), self._ns.tolist(), strict=True))
+        indexes, ns = self.buckets.tolist()
+        return dict(zip(indexes, ns, strict=True))
 
     @counts.setter
     def counts(self, counts: dict[int, int]) -> None:
-        order = sorted(counts)
-        self._indexes = np.array(order, np.int64)
-        self._ns = np.array([counts[index] for index in order], np.int64)
+        self._buckets = _columns(dict(sorted(counts.items())))
         self._waiting, self._waiting_buckets = [], 0
 
     def record(self, us: int, n: int = 1) -> None:
@@ -66,18 +73,16 @@ class ArrayHistogram(Histogram):
     def __iadd__(self, other: Histogram) -> Self:
         if other.min is None or other.max is None:
             return self
-        if isinstance(other, ArrayHistogram):
-            other._settle()
-            # Copies: the arrays of one second are slices of all that was read with it.
-            self._wait(other._indexes.copy(), other._ns.copy())
-        else:
-            self._wait(
-                np.fromiter(other.counts.keys(), np.int64), np.fromiter(other.counts.values(), np.int64)
-            )
+        # A copy: those of one second are slices of all that was read with them.
+        more = other.buckets.copy() if isinstance(other, ArrayHistogram) else _columns(other.counts)
+        self._waiting.append(more)
+        self._waiting_buckets += more.shape[1]
         self.count += other.count
         self.total += other.total
-        self.min = other.min if self.min is None else min(self.min, other.min)
-        self.max = other.max if self.max is None else max(self.max, other.max)
+        self.min = other.min if self.min is None or other.min < self.min else self.min
+        self.max = other.max if self.max is None or other.max > self.max else self.max
+        if self._waiting_buckets > _MANY:
+            _ = self.buckets
         return self
 
     def __copy__(self) -> Self:
@@ -86,38 +91,47 @@ class ArrayHistogram(Histogram):
         return twin
 
     def quantiles(self, *asked: Fraction) -> tuple[int, ...]:
-        if self.max is None:
-            return ()
-        self._settle()
-        ranks = [max(1, -(-self.count * q.numerator // q.denominator)) for q in asked]
-        places = np.searchsorted(np.cumsum(self._ns), ranks)
-        return tuple(min(highest_equivalent(index), self.max) for index in self._indexes[places].tolist())
+        return quantiles_each([self], *asked)[0] if self.count else ()
 
-    def _below(self, index: int) -> tuple[int, int]:
-        self._settle()
-        place = int(np.searchsorted(self._indexes, index))
-        inside = place < len(self._indexes) and self._indexes[place] == index
-        return int(self._ns[:place].sum()), int(self._ns[place]) if inside else 0
-
-    def _wait(self, indexes: Integers, ns: Integers) -> None:
-        self._waiting.append((indexes, ns))
-        self._waiting_buckets += len(indexes)
-        if self._waiting_buckets > _MANY:
-            self._settle()
-
-    def _settle(self) -> None:
-        if self._waiting:
-            parts = [(self._indexes, self._ns), *self._waiting]
-            self._indexes, self._ns = added_up(
-                np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts])
-            )
-            self._waiting, self._waiting_buckets = [], 0
+    def _below(self, bucket: int) -> tuple[int, int]:
+        indexes, ns = self.buckets
+        place = int(np.searchsorted(indexes, bucket))
+        inside = place < len(indexes) and indexes[place] == bucket
+        return int(ns[:place].sum()), int(ns[place]) if inside else 0
 
 
-def added_up(indexes: Integers, ns: Integers) -> tuple[Integers, Integers]:
-    """Each index once, ascending, with the sum of its numbers, of which none is 0."""
+def _columns(counts: dict[int, int]) -> Integers:
+    return np.array([[*counts.keys()], [*counts.values()]], np.int64)
+
+
+def added_up(buckets: Integers) -> Integers:
+    """Two rows with each index once, ascending, and the sum of its counts, of which none is 0."""
+    indexes, ns = buckets
     lowest = int(indexes.min())
     dense = np.zeros(int(indexes.max()) - lowest + 1, np.int64)
     np.add.at(dense, indexes - lowest, ns)
     found = np.flatnonzero(dense)
-    return found + lowest, dense[found]
+    return np.stack([found + lowest, dense[found]])
+
+
+def quantiles_each(histograms: Sequence[Histogram], *asked: Fraction) -> list[tuple[int, ...]]:
+    """`quantiles` of each; none may be empty."""
+    arrays = [one.buckets for one in histograms if isinstance(one, ArrayHistogram)]
+    if len(arrays) < len(histograms) or not arrays:
+        return [one.quantiles(*asked) for one in histograms]
+    indexes, ns = np.concatenate(arrays, axis=1) if len(arrays) > 1 else arrays[0]
+    counts = np.array([one.count for one in histograms], np.int64)
+    highest = [one.max for one in histograms]
+    upto = ns.cumsum()
+    before = counts.cumsum() - counts
+    found = []
+    for q in asked:
+        ranks = np.maximum(-(-counts * q.numerator // q.denominator), 1)
+        places = upto.searchsorted(before + ranks)
+        found.append(
+            [
+                min(highest_equivalent(index), most or 0)
+                for index, most in zip(indexes[places].tolist(), highest, strict=True)
+            ]
+        )
+    return list(zip(*found, strict=True))

@@ -154,7 +154,9 @@ def _varints(data: NDArray[np.uint8]) -> tuple[Integers, Integers]:
     """The LEB128 numbers, and the place after the last byte of each."""
     lasts = np.flatnonzero(data < 0x80)
     _sure(len(lasts) > 0 and lasts[-1] == len(data) - 1)
-    widths = np.diff(lasts, prepend=-1)
+    widths = np.empty_like(lasts)
+    widths[0] = lasts[0] + 1
+    np.subtract(lasts[1:], lasts[:-1], out=widths[1:])
     values = data[lasts].astype(np.int64)
     # The needless byte, and more bits than 63.
     _sure(not (values[widths > 1] == 0).any() and int(widths.max()) <= 9)
@@ -281,11 +283,10 @@ def _joined(one: Unpacked, other: Unpacked) -> Unpacked:
 
 def _histograms(found: Unpacked) -> list[ArrayHistogram]:
     begins = found.begins.tolist()
-    heads = zip(
-        found.count.tolist(), found.total.tolist(), found.low.tolist(), found.high.tolist(), strict=True
-    )
+    buckets = np.stack([found.indexes, found.ns])
+    heads = np.column_stack([found.count, found.total, found.low, found.high]).tolist()
     return [
-        ArrayHistogram.of(found.indexes[begin:end], found.ns[begin:end], head)
+        ArrayHistogram.of(buckets[:, begin:end], head)
         for begin, end, head in zip(begins, begins[1:], heads, strict=False)
     ]
 

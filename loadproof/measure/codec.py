@@ -272,6 +272,8 @@ def _read_rest(wire: WireInterval, texts: Sequence[str], ended: int) -> Interval
     def table(
         rows: Sequence[tuple[Any, ...]], width: int, key: Callable[..., _K], value: Callable[..., _V]
     ) -> dict[_K, _V]:
+        if not rows:
+            return {}
         return _unique([(key(*[texts[at] for at in row[:width]]), value(*row[width:])) for row in rows])
 
     return Interval(

@@ -298,7 +298,7 @@ class Evidence:
                     f"second {interval.second} of {worker} counts against {len(series.over)} limits, the run has "
                     f"{len(self.limits_us)}: the journal belongs to another plan"
                 )
-            self.add_series(region, key, series, interval.second)
+            self.add_series(RegionSeries(region, key), series, interval.second)
         self._add_worker(worker, region, interval, interval.ended() if ended is None else ended)
         self._add_flow(region, interval)
         self._add_arrivals(region, interval)
@@ -337,11 +337,10 @@ class Evidence:
         """Those that sent an interval."""
         return frozenset(self.flow)
 
-    def add_series(self, region: str, series_key: SeriesKey, series: Series, second: int) -> None:
+    def add_series(self, key: RegionSeries, series: Series, second: int) -> None:
         """Fold in what one worker of a region, or all of them, saw of one series in a second."""
-        key = RegionSeries(region, series_key)
         histogram = series.histogram
-        match series_key.outcome:
+        match key.series.outcome:
             case Outcome.OK:
                 errors = 0
             case Outcome.UNFINISHED:
@@ -440,6 +439,8 @@ def spread(start_us: int, length_us: int, amount: int) -> list[tuple[int, int]]:
     """
     if length_us <= 0:
         return [(start_us // SECOND_US, amount)] if amount else []
+    if start_us % SECOND_US + length_us <= SECOND_US:
+        return [(start_us // SECOND_US, amount)] if amount > 0 else []
     end_us = start_us + length_us
     parts = []
     given = 0

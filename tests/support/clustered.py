@@ -171,10 +171,10 @@ def _add(evidence: Evidence, outcome: Outcome, requests: Requests) -> None:
     indexes = np.append(bucket_indexes(us), REST_US)
     histogram = ArrayHistogram()
     if rest + len(us):
-        buckets = added_up(indexes, np.append(np.ones(len(us), np.int64), rest))
+        buckets = added_up(np.stack([indexes, np.append(np.ones(len(us), np.int64), rest)]))
         least = REST_US if rest else int(us.min())
         exact = (len(us) + rest, int(us.sum()) + rest * REST_US, least, int(us.max(initial=REST_US)))
-        histogram = ArrayHistogram.of(*buckets, exact)
+        histogram = ArrayHistogram.of(buckets, exact)
     failed = len(us) + rest if outcome is Outcome.FAILED else 0
     evidence.totals[key] = Tally(histogram, [int(one.sum()) for one in over], failed)
 
