@@ -77,5 +77,5 @@ def test_the_report_shows_the_offered_load(ran):
     """Shares and phases stand in the HTML report, planned beside offered."""
     page = (run_folder(ran[2]) / "report.html").read_text()
 
-    assert "The load that was offered" in page
+    assert "The plan, and the load that came" in page
     assert json.loads((run_folder(ran[2]) / "manifest.json").read_text())["verdict"] == ran[1]["verdict"]
