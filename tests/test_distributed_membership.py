@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from membering import SECOND_NS, WEIGHTS, Schedule, machine, plan_for, regions_of, settle_s, shares_of
 
 from distributed.lease import LEASE_NS, Lease
-from distributed.membership import AFTER_CLOSE_NS, AFTER_LAPSE_NS, Change, Membership
+from distributed.membership import (
+    AFTER_CLOSE_NS,
+    AFTER_LAPSE_NS,
+    FIRST_PAUSE_NS,
+    ROUND_TRIPS_BACK,
+    Change,
+    Membership,
+)
 from distributed.placement import Seat, interleave, place, seats
 from distributed.shares import redeal, share_out
 
@@ -119,6 +126,17 @@ def test_a_closed_connection_frees_the_load_after_two_seconds():
     assert_whole(membership, 40)
     assert [(notice.worker, notice.change) for notice in membership.notices()] == [("r0-01", Change.AWAY)]
     assert membership.notices() == []
+
+
+def test_a_closed_connection_of_a_long_way_is_given_longer():
+    """Over a round trip of 2 s nobody could be back after two: its load stays until somebody who lives would be."""
+    membership = begun(plan_for(40, *FOUR))
+    membership.close("r0-01", SECOND_NS, 2 * SECOND_NS)
+    beat(membership, SECOND_NS, "r0-01")
+    due = SECOND_NS + FIRST_PAUSE_NS + ROUND_TRIPS_BACK * 2 * SECOND_NS
+
+    assert membership.tick(due - 1) == []
+    assert len(membership.tick(due)) == 3
 
 
 def test_a_worker_back_in_time_keeps_all():

@@ -75,9 +75,7 @@ class KillRun:
         process = epoch.process
         intervals = list(Journal(epoch.receiver.copy.path).intervals())
         started = sum(interval.started for interval in intervals)
-        ended = sum(
-            series.histogram.count for interval in intervals for series in interval.series.values()
-        )
+        ended = sum(series.histogram.count for interval in intervals for series in interval.series.values())
         asked = [one for one in self.cluster.target.asked if one.process is process]
         until_us = intervals[-1].start_us + intervals[-1].length_us if intervals else 0
         assert started == sum(one.start_us < until_us for one in asked)

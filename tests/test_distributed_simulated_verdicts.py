@@ -106,6 +106,19 @@ def test_a_cut_within_the_lease_changes_nothing(tmp_path, seconds, cut):
     assert cluster.judge().verdict == "PASS"
 
 
+@pytest.mark.parametrize("one_way_s", [0.0005, 0.035, 0.1, 0.3, 1.0])
+def test_a_connection_that_was_reset_moves_nothing(tmp_path, one_way_s):
+    """Whatever broke it, nobody is dead: over any round trip the worker is back before its load would be another's."""
+    cluster = Cluster(5, tmp_path, plan_for_run(workers=2), one_way_s=one_way_s)
+    cluster.at(15, cluster.reset, "r0-01")
+    cluster.run_to_end()
+
+    load = cluster.load()
+    assert max(load) <= 1.0001
+    assert min(load[5:-5]) >= WHOLE
+    assert cluster.judge().verdict == "PASS"
+
+
 def test_one_worker_cut_for_longer_parks_and_comes_back(tmp_path):
     """It stops before its load moves, which is carried by others a second after the lease; its journal is whole."""
     cluster = cluster_of(tmp_path, 90)

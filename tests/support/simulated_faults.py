@@ -7,8 +7,8 @@ from simulated_target import Trouble
 from simulated_time import ns
 from simulating import RULES, Cluster, plan_for_run
 
-LAST_S = 45
-"""No fault begins later into the run."""
+FAULTS_S = (-2, 61)
+"""When faults begin, of a run of 60 s: while workers join, and while they drain too."""
 PLANS = (
     {"workers": 4},
     {"workers": 4, "regions": 2},
@@ -61,7 +61,7 @@ class Schedule:
             # One at a time, with time between to heal: each is shorter than the rules allow, not all together.
             kinds = kinds[:2]
         for number, kind in enumerate(kinds):
-            at_s = 3 + 24 * number + chance.uniform(0, 10) if harmless else chance.uniform(0, LAST_S)
+            at_s = 3 + 24 * number + chance.uniform(0, 10) if harmless else chance.uniform(*FAULTS_S)
             self._befall(kind, at_s, chance.choice(self.workers))
 
     @property
@@ -97,6 +97,8 @@ class Schedule:
                 cluster.at(at_s, cluster.freeze, worker, lasts_s)
             case "master":
                 lasts_s = chance.uniform(0.3, 8 if self.harmless else 25)
+                # Before the load has begun there is no run to go on with.
+                at_s = max(at_s, 0.1)
                 cluster.at(at_s, cluster.kill_master, lasts_s)
             case "leave":
                 cluster.at(at_s, cluster.leave, worker)
@@ -141,7 +143,8 @@ class Found:
         told_of = sum(worker.started for worker in cluster.judged.workers.values())
         self.missing = len(cluster.target.asked) - told_of
         steady_from = sum(one.duration_us for one in plan.load if one.warmup) // 100_000
-        windows = cluster.load_over(10)[steady_from:]
+        # Run time is each worker's own: at both ends it may be off by half a round trip.
+        windows = cluster.load_over(10)[steady_from + 10 : -10]
         self.load = (min(windows), max(windows))
 
     @property

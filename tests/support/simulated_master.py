@@ -83,7 +83,8 @@ class Master:
             return
         for worker, current in self.current.items():
             if current is connection and self.time.now_ns - self.heard.get(worker, 0) < ns(HEARD_LATELY_S):
-                self.membership.close(worker, self.time.now_ns)
+                round_trip_ns = ns(2 * connection.path.one_way_s)
+                self.membership.close(worker, self.time.now_ns, round_trip_ns)
 
     def hear_hello(self, connection, process):
         worker = process.seat.worker

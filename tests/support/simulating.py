@@ -27,7 +27,7 @@ RULES = ("p95 <= 250ms", "error_ratio <= 1%", "check(correct) >= 100%")
 SCENARIOS = {"Reader": 2.0, "Writer": 1.0}
 STOP_TIMEOUT_US = 10_000_000
 JOIN_S = 5.0
-"""How long workers have to join before run time 0."""
+"""How long workers have to join before run time 0, on a link without delay."""
 AFTER_DRAIN_S = 20.0
 """How long journals may still take once every worker must have drained; as in the real master."""
 
@@ -80,7 +80,7 @@ class Cluster:
         self.plan = plan
         self.run = f"simulated-{seed}"
         self.time = Time()
-        self.zero_ns = ns(JOIN_S)
+        self.zero_ns = ns(JOIN_S + 15 * one_way_s)
         self.end_ns = self.zero_ns + plan.duration_us * 1_000
         self.limits_us = limits_us(plan)
         self.phase_ends = []
@@ -105,7 +105,7 @@ class Cluster:
         self.all_processes = []
         for seat in seats(plan.regions):
             self.start_worker(seat.worker)
-        self.time.at(self.zero_ns - ns(1), self._begin)
+        self.time.at(self.zero_ns - ns(1 + 3 * one_way_s), self._begin)
 
     def _begin(self):
         if self.master is not None:
