@@ -101,7 +101,7 @@ def test_a_clean_stop_loses_nothing(case, ended):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", EVERY, ids=str)
 def test_no_clean_stop_loses_anything(case, ended):
     """As above, for every round trip, stop timeout and way to end."""

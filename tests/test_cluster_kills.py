@@ -12,7 +12,7 @@ from namespaces import routed
 REGIONS = ("east:2", "west:2")
 HOSTS = hosts_of(*REGIONS)
 USERS = 24
-SECONDS = 26
+SECONDS = 20
 NOTICED_S = 5
 """From a death that the kernel tells of to the whole load."""
 LAPSED_S = 17
@@ -70,7 +70,7 @@ def played(tmp_path_factory):
             scenes = {
                 each: (routed(*HOSTS), functools.partial(each.play, folder / str(each))) for each in batch
             }
-            found.update(together(scenes, at_once=3))
+            found.update(together(scenes))
         return outcome(found[death])
 
     return give
@@ -98,7 +98,9 @@ def check(death, cluster, died):
     found = cluster.report()
     assert found.verdict == "INVALID", found.reasons
     assert any(f"{death.victim} (epoch 0) is torn" in reason.text for reason in found.reasons)
-    assert found.books.started == found.books.ok + found.books.failed + found.books.unfinished
+    [gap] = found.books.gaps
+    assert gap.worker == death.victim
+    assert found.books.started == books.started == books.ok + gap.in_flight
     assert found.books.target_counted == books.counted
     assert {name: code for name, code in cluster.codes.items() if name != "master"} == dict.fromkeys(
         (worker for worker in cluster.workers if worker != death.victim), 0
@@ -112,7 +114,7 @@ def test_a_killed_workers_load_is_taken_over(death, played):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("death", FIFTY, ids=str)
 def test_every_killed_workers_load_is_taken_over(death, played):
     """As above, at fifty instants in all."""
@@ -120,7 +122,7 @@ def test_every_killed_workers_load_is_taken_over(death, played):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("death", STEADY, ids=str)
 def test_the_load_stays(death, played):
     """As above, and to the end of a run that goes on for more than 65 s."""

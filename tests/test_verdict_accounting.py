@@ -18,7 +18,7 @@ from loadproof.measure.interval import (
     Evidence as CheckSample,
 )
 from loadproof.plan.model import Region
-from loadproof.verdict.accounting import EndpointBook, keep_books
+from loadproof.verdict.accounting import EndpointBook, gap_text, keep_books
 from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import DISTINCT_ERRORS, OTHER, SAMPLES_PER_CHECK, Evidence, Seconds, spread
 
@@ -133,9 +133,12 @@ def test_a_torn_epoch_is_a_gap_and_its_open_requests_no_difference():
 
     assert found.differences == ()
     assert (found.workers_lost, found.intervals_expected, found.intervals_present) == (1, 60, 50)
-    assert [(gap.worker, gap.from_us, gap.why) for gap in found.gaps] == [
-        ("eu-west-1-01", 50 * SECOND, "killed")
+    assert [(gap.worker, gap.from_us, gap.why, gap.in_flight) for gap in found.gaps] == [
+        ("eu-west-1-01", 50 * SECOND, "killed", 1)
     ]
+    assert "what became of 1 request in flight and what it did afterwards is unknown" in gap_text(
+        found.gaps[0]
+    )
 
 
 def test_a_torn_epoch_does_not_excuse_answers_that_the_target_never_saw():

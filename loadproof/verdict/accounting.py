@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from loadproof.measure.interval import Endpoint
     from loadproof.verdict.case import Case
+    from loadproof.verdict.evidence import Worker
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Gap:
     epoch: int
     from_us: int
     why: str
+    in_flight: int = 0
+    """Requests that the torn epochs of this worker together had begun and never told the end of."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def keep_books(case: Case) -> Books:
             epoch.epoch,
             epoch.last_us or 0,
             facts.lost.get(epoch.worker) or epoch.damage or "its journal has no end",
+            _begun(evidence.workers.get(epoch.worker)),
         )
         for epoch in facts.epochs
         if not epoch.complete
@@ -194,8 +198,18 @@ def _present(case: Case, worker: str, expected: int) -> int:
     return sum(second < expected for second in covered)
 
 
+def _begun(worker: Worker | None) -> int:
+    """Requests without an end; an interval counts one as started that ends in a later one."""
+    return 0 if worker is None else max(0, worker.started - worker.ended)
+
+
 def gap_text(gap: Gap) -> str:
+    begun = ""
+    if gap.in_flight:
+        begun = (
+            f"what became of {format_count(gap.in_flight)} request{'s'[: gap.in_flight != 1]} in flight and "
+        )
     return (
         f"{gap.worker} (epoch {gap.epoch}) is torn: its journal ends after {format_duration(gap.from_us)} of "
-        f"the run without its closing record ({gap.why}), so what it did afterwards is unknown"
+        f"the run without its closing record ({gap.why}), so {begun}what it did afterwards is unknown"
     )
