@@ -47,6 +47,11 @@ def refused(done, *words):
         ("p95 <= 2s", "p95{region=eest} <= 2s", ["plan.yaml:6:", "eest"]),
         ("p95 <= 2s", "check(hash) >= 100%", ["plan.yaml:6:", "hash", "hash_consistency"]),
         ("p95 <= 2s", "resource(target.cpuu) <= 80%", ["plan.yaml:6:", "did you mean 'target.cpu'?"]),
+        (
+            "- p95 <= 2s",
+            "- {rule: p95 <= baseline + 10%, abort: true}",
+            ["plan.yaml:6:12", "an abort rule needs a limit of its own"],
+        ),
         ("p95 <= 2s", "promql(up) >= 1", ["plan.yaml:6:", "needs a Prometheus to ask", "--prometheus URL"]),
         ("p95 <= 2s", "promql(sum(up) >= 1", ["plan.yaml:6:11", "is never closed"]),
     ],

@@ -129,7 +129,7 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
             mistakes.append(loaded.mistake(("rules", index), message))
         mistakes += (
             loaded.mistake(("rules", index), message, hint)
-            for message, hint in _sample_mistakes(rule, text, plan)
+            for message, hint in _live_mistakes(rule, text, plan)
         )
         mistakes += (
             loaded.mistake(("rules", index), message, hint)
@@ -213,10 +213,15 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
             yield message, known_names(statistic.argument, declared)
 
 
-def _sample_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:
-    """What nobody samples; an optional rule may ask for what is not everywhere."""
+def _live_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:
+    """What cannot be known while the run goes on; an optional rule may ask for samples that are not everywhere."""
     from distributed.resources import SAMPLED
 
+    if text.abort and rule.relative is not None:
+        yield (
+            "an abort rule needs a limit of its own: baselines are looked at after the run",
+            "write a number",
+        )
     if text.optional or not rule.statistic.is_sampled:
         return
     resources = {} if plan.prometheus is None else plan.prometheus.resources
