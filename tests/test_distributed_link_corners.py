@@ -184,6 +184,8 @@ def test_a_worker_with_a_thousand_unsent_records_loses_none(home, relay, tmp_pat
     until(lambda: receiver.expected == 1 + sent)
     for number in range(1 + sent, len(records)):
         peer.say(messages.RECORD, peer.record(number, records[number]))
+        if number % 100 == 0:
+            until(lambda number=number: receiver.expected > number)
     until(lambda: receiver.fin)
 
     assert home.master.dropped_messages == 0
