@@ -42,6 +42,7 @@ class Load:
         self.starts = WorkerStarts(plan, worker, recorder)
         self.users = Users(environment, recorder, clock, plan.load, (), self.starts.of_user)
         self.parked = False
+        recorder.load_until_ns = time.monotonic_ns()
         self._park()
 
     def place(self, begin: Begin) -> None:
@@ -52,7 +53,8 @@ class Load:
     def heed_lease(self) -> None:
         """Load for as long as the lease lasts; without it nothing more begins, and users end."""
         left_ns = self._lease.left_ns(lease_clock_ns())
-        self._recorder.load_until_ns = time.monotonic_ns() + left_ns
+        if left_ns:
+            self._recorder.load_until_ns = time.monotonic_ns() + left_ns
         if left_ns and self.parked:
             self.parked = False
             self.users.resume()

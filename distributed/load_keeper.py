@@ -14,6 +14,7 @@ from distributed.arrivals import period_of
 from distributed.lease import lease_clock_ns
 from distributed.membership import Change, Membership
 from distributed.shares import Shares
+from loadproof.errors import RunFolderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,6 +68,8 @@ class LoadKeeper:
         self.membership = Membership(len(self._shares.pieces), self._shares.deal)
         self.absences = Absences()
         """Workers whose load was given to others while they were silent."""
+        self.unwritable: RunFolderError | None = None
+        """Why nothing more can be placed: what is placed must be written down before."""
         self.clock: RunClock | None = None
         """Set when the run has one: before the load is placed."""
 
@@ -96,7 +99,11 @@ class LoadKeeper:
         """Do what time brings about, until killed."""
         while True:
             gevent.sleep(TICK_S)
-            self._tick()
+            try:
+                self._tick()
+            except RunFolderError as error:
+                self.unwritable = error
+                return
 
     def join(self, seat: Seat) -> None:
         """A worker process is let in."""

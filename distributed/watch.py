@@ -85,8 +85,9 @@ class Watch:
         patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
         while self._goes_on(asked_us):
-            if self._unwritable is not None:
-                raise self._unwritable
+            unwritable = self._unwritable or master.load.unwritable
+            if unwritable is not None:
+                raise unwritable
             now = clock.now_us()
             current = phase_at(self._plan.load, now) if now >= 0 else None
             if current is not None and current.name != self._phase and asked_us is None:

@@ -87,3 +87,15 @@ def test_a_recorder_that_begins_late_counts_from_there():
 
     assert (interval.second, interval.start_us, interval.length_us) == (30, 30_400_000, 600_000)
     assert Outcome.OK not in {key.outcome for key in interval.series}
+
+
+def test_nobody_was_active_after_the_end_of_the_lease():
+    """A process that slept past it wakes with users that were not told yet: others have carried its load since."""
+    now = [0]
+    recorder = Recorder((), lambda: now[0], [("steady", 0)])
+    recorder.user_started("Reader")
+    recorder.load_until_ns = 15_000_000_000
+    now[0] = 40_000_000
+    recorder.user_stopped("Reader")
+
+    assert recorder.close_interval().user_us == {"Reader": 15_000_000}

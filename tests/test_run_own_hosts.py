@@ -209,7 +209,7 @@ def test_a_worker_that_does_not_fit_is_refused(waiting, words, says):
             ("worker", "--region", "a", "--master", "10.0.0.5"),
             "without keys a worker connects to loopback only",
         ),
-        (("worker", "--region", "a", "--master", "host:0"), "write a host and perhaps a port"),
+        (("worker", "--region", "a", "--master", "host:0"), "a port is a number from 1 to 65535"),
         (("worker", "--region", "a", "--master", "host:port"), "write a host and perhaps a port"),
     ],
 )

@@ -328,7 +328,9 @@ class Recorder:
         return name
 
     def _settle_users(self, now: int) -> None:
-        elapsed = now - self._users_since_us
+        # Whoever slept past the end of its leave had no active users from then on, though they were not yet told.
+        allowed_us = now if self.load_until_ns == inf else self._run_us(int(self.load_until_ns))
+        elapsed = min(now, allowed_us) - self._users_since_us
         self._users_since_us = now
         if elapsed > 0:
             spent = self._interval.user_us
