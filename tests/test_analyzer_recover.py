@@ -274,6 +274,18 @@ def test_a_run_that_was_stopped_before_its_master_died_stays_stopped(dead):
     assert any(reason.code == "stopped" and "SIGINT" in reason.text for reason in reasons)
 
 
+def test_a_run_that_a_rule_ended_before_its_master_died_is_fail(dead):
+    """The event that tells of the abort is enough: FAIL with the rule and the time, as the master would have said."""
+    with (dead / "events.jsonl").open("a") as file:
+        line = {"at_us": 9_000_000, "utc": "", "kind": "abort", "who": "max <= 1s", "text": "max is 2 s"}
+        file.write(json.dumps(line) + "\n")
+    verdict, reasons, *_ = judged(recover([dead], NOW).folder)
+
+    assert verdict is Verdict.FAIL
+    assert reasons[0].text == "the abort rule max <= 1s ended the run after 9 s: max is 2 s"
+    assert all(reason.code != "stopped" for reason in reasons)
+
+
 def test_a_run_that_ended_early_says_that_its_master_died(dead):
     """Journals that end before the plan does make a stopped run, at the last interval that anyone wrote."""
 
