@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import gevent
 
@@ -95,8 +95,8 @@ class LoadKeeper:
             self.membership.adopt(seat, revision, remembered.held(seat.worker), lease_clock_ns())
         self.membership.begun = True
 
-    def keep_placed(self) -> NoReturn:
-        """Do what time brings about, until killed."""
+    def keep_placed(self) -> None:
+        """Do what time brings about, until killed or nothing more can be written down."""
         while True:
             gevent.sleep(TICK_S)
             try:
