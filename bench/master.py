@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import generators
 import made_intervals
-import numpy as np
 import plans
 import processes
 import results
@@ -85,16 +84,15 @@ def main() -> int:
     parser.add_argument("--without-hour", action="store_true")
     arguments = parser.parse_args()
     most = arguments.workers
+    some = most // 5
     cases = [
-        case
-        for requests in (FEW, MANY)
-        for case in (
-            Case(OURS, most, requests),
-            Case(STOCK, most, requests),
-            Case(OURS, most // 5, requests),
-        )
-        if arguments.only in {None, case.master}
+        Case(OURS, most, FEW),
+        Case(STOCK, most, FEW),
+        Case(OURS, some, FEW),
+        Case(OURS, some, MANY),
+        Case(STOCK, most, MANY),
     ]
+    cases = [case for case in cases if arguments.only in {None, case.master}]
     costs: dict[Case, list[Cost]] = defaultdict(list)
     for number in range(arguments.rounds):
         for case in cases[number % len(cases) :] + cases[: number % len(cases)]:
@@ -307,21 +305,29 @@ def table(costs: dict[Case, list[Cost]]) -> str:
 
 
 def ceiling(costs: dict[Case, list[Cost]], most: int) -> str:
-    """By the straight line through the two numbers of workers."""
-    lines = []
-    for requests in (FEW, MANY):
-        workers = [most // 5, most]
-        shares = [
-            statistics.median(cost.share for cost in costs[Case(OURS, number, requests)])
-            for number in workers
+    """By the straight line through the two numbers of workers, and one beside it for busier workers."""
+
+    def share(workers: int, requests: int) -> float:
+        return statistics.median(cost.share for cost in costs[Case(OURS, workers, requests)])
+
+    some = most // 5
+    slope = (share(most, FEW) - share(some, FEW)) / (most - some)
+    base = share(most, FEW) - most * slope
+    slopes = {FEW: slope, MANY: (share(some, MANY) - base) / some}
+    lines = [
+        f"A worker of {made_intervals.SERIES * requests:,} requests a second costs {each:.3%} of a core: with the "
+        f"{base:.1%} that the rest takes, a quarter of a core is full at {int((QUARTER - base) / each):,} of them, a "
+        f"whole one at {int((1 - base) / each):,}."
+        for requests, each in slopes.items()
+    ]
+    per_request = (slopes[MANY] - slopes[FEW]) / made_intervals.SERIES / (MANY - FEW)
+    fixed = slopes[FEW] - made_intervals.SERIES * FEW * per_request
+    return " ".join(
+        [
+            *lines,
+            f"That is {fixed * 1e3:.2f} ms of CPU for an interval and {per_request * 1e6:.2f} µs for each request in it.",
         ]
-        slope, base = np.polyfit(workers, shares, 1)
-        lines.append(
-            f"A worker of {made_intervals.SERIES * requests:,} requests a second costs {slope:.3%} of a core, "
-            f"the rest {base:.1%}: by that line a quarter of a core is full at {int((QUARTER - base) / slope):,} of "
-            f"them, a whole one at {int((1 - base) / slope):,}."
-        )
-    return "\n".join(lines)
+    )
 
 
 def hour(workers: int) -> str:
