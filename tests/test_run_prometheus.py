@@ -88,7 +88,7 @@ def test_rules_on_a_systems_metrics_are_judged(tmp_path, target):
     assert judged['promql(up{job="target"} * 0.25) <= 250ms']["value"] == 250
     asked = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     times = [one["at_us"] for one in asked if one["name"] == 'promql(up{job="target"})']
-    assert len(times) >= 7
+    assert len(times) >= 5
     before = (folder / "results.json").read_bytes()
     assert loadproof("report", folder, cwd=tmp_path).returncode == 3
     assert (folder / "results.json").read_bytes() == before
@@ -98,7 +98,7 @@ def test_a_prometheus_that_stops_half_way_leaves_no_data(tmp_path, target):
     """The rule has no data and the run is INVALID, with the times between which nothing was known."""
     rule = "promql(sum(up)) >= 1"
     with prometheus(tmp_path, urlsplit(target.url).netloc) as real:
-        words = ("run", written(tmp_path, rule, seconds=16), "--target", target.url)
+        words = ("run", written(tmp_path, rule, seconds=20), "--target", target.url)
         process = start(*words, "--prometheus", real.url, cwd=tmp_path)
         wait_until(lambda: list(tmp_path.glob("reports/*/samples.jsonl")))
         wait_until(lambda: seconds_of_load(run_folder(tmp_path)) >= 6)
@@ -113,7 +113,7 @@ def test_a_prometheus_that_stops_half_way_leaves_no_data(tmp_path, target):
     reason = judged["reason"]
     assert "had no value during the run from" in reason
     begin, end = reason.partition("from ")[2].partition(" (")[0].split(" to ")
-    assert (4 <= int(begin.removesuffix("s")) <= 8, end) == (True, "16s"), reason
+    assert (4 <= int(begin.removesuffix("s")) <= 13, end) == (True, "20s"), reason
     assert "Prometheus does not answer: Connection refused" in reason
     assert any(reason in one["text"] for one in found["reasons"] if one["verdict"] == "INVALID")
     assert "NO DATA" in said
