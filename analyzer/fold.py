@@ -97,8 +97,9 @@ class Fold:
     def _see_worker(self, worker: str, interval: Interval) -> None:
         health = self.health.get(worker)
         if health is None:
-            lags = (interval.pacer_lag, interval.receive_lag, interval.user_wait)
-            health = self.health[worker] = Health(*(lag.nothing() for lag in lags))
+            health = self.health[worker] = Health(
+                interval.pacer_lag.nothing(), interval.receive_lag.nothing(), interval.user_wait.nothing()
+            )
         health.add(interval)
 
     def _see_errors(self, second: int, interval: Interval) -> None:

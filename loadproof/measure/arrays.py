@@ -85,13 +85,33 @@ class ArrayHistogram(Histogram):
             _ = self.buckets
         return self
 
+    def add_all(self, others: Sequence[Histogram]) -> None:
+        arrays = [one for one in others if isinstance(one, ArrayHistogram) and one.count]
+        if len(arrays) < len(others):
+            super().add_all(others)
+        elif arrays:
+            # No copies as above: all is added up at once.
+            self._waiting += [one.buckets for one in arrays]
+            self.count += sum(one.count for one in arrays)
+            self.total += sum(one.total for one in arrays)
+            known = [self, *arrays] if self.min is not None else arrays
+            self.min = min(one.min for one in known if one.min is not None)
+            self.max = max(one.max for one in known if one.max is not None)
+            _ = self.buckets
+
     def __copy__(self) -> Self:
         twin = type(self)()
-        twin += self
+        twin.add_all([self])
         return twin
 
     def quantiles(self, *asked: Fraction) -> tuple[int, ...]:
-        return quantiles_each([self], *asked)[0] if self.count else ()
+        if self.max is None:
+            return ()
+        indexes, ns = self.buckets
+        upto = ns.cumsum()
+        ranks = [max(1, -(-self.count * q.numerator // q.denominator)) for q in asked]
+        places = [int(upto.searchsorted(rank)) for rank in ranks]
+        return tuple(min(highest_equivalent(int(indexes[place])), self.max) for place in places)
 
     def _below(self, bucket: int) -> tuple[int, int]:
         indexes, ns = self.buckets

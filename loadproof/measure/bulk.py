@@ -172,7 +172,8 @@ def _varints(data: NDArray[np.uint8]) -> tuple[Integers, Integers]:
 def _bucket_index(us: Integers) -> Integers:
     """`bucket_index` of each; exact below 2**53."""
     shift = np.maximum(np.frexp(us.astype(np.float64))[1] - (SUB_BUCKET_BITS + 1), 0).astype(np.int64)
-    return (shift << SUB_BUCKET_BITS) + (us >> shift)
+    indexes: Integers = (shift << SUB_BUCKET_BITS) + (us >> shift)
+    return indexes
 
 
 def _check_totals(found: Unpacked) -> None:

@@ -8,7 +8,10 @@ of its bucket differ by less than 1/1024 of the value, so by under 0.1 %.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUB_BUCKET_BITS: Final = 10
 _EXACT: Final = 2 << SUB_BUCKET_BITS
@@ -77,7 +80,7 @@ class Histogram:
         elif us < self.min:
             self.min = us
 
-    def __iadd__(self, other: Self) -> Self:
+    def __iadd__(self, other: Histogram) -> Self:
         """Merge is addition: the same as if every value of `other` had been recorded here."""
         if other.min is None or other.max is None:
             return self
@@ -93,6 +96,11 @@ class Histogram:
         self.min = other.min if self.min is None else min(self.min, other.min)
         self.max = other.max if self.max is None else max(self.max, other.max)
         return self
+
+    def add_all(self, others: Sequence[Histogram]) -> None:
+        """Add every one of them; they stay as they are."""
+        for other in others:
+            self += other
 
     def __copy__(self) -> Self:
         twin = type(self)()

@@ -30,9 +30,7 @@ def add_into(totals: dict[_K, _V], parts: Mapping[_K, _V]) -> None:
 
 def added(histograms: Iterable[Histogram]) -> Histogram:
     """Their sum, of the kind of the first; they stay as they are."""
-    merged: Histogram | None = None
-    for histogram in histograms:
-        if merged is None:
-            merged = histogram.nothing()
-        merged += histogram
-    return Histogram() if merged is None else merged
+    parts = list(histograms)
+    merged = parts[0].nothing() if parts else Histogram()
+    merged.add_all(parts)
+    return merged
