@@ -82,7 +82,7 @@ def heat_map(report: Report, size: Size) -> Spec:
         and isinstance(rule.limit, float)
         and domain[0] * 1_000 < rule.limit < domain[1] * 1_000
     ][:_LIMIT_LINES]
-    subtitle = "ok requests by end and latency, the stronger the more, both scales logarithmic"
+    subtitle = "ok requests by their end, the stronger the more"
     if seen.step > 1:
         subtitle += f", {seen.step} seconds a column"
     layers = [*background(report, end), cells, *foreground(report, size, end), *limit_layers(lines)]
