@@ -14,7 +14,7 @@ name: pairs
 suite: governance
 load:
   - {phase: warm, duration: 2s, users: 100, warmup: true}
-  - {phase: steady, duration: 24s, users: 100}
+  - {phase: steady, duration: 30s, users: 100}
 scenarios: {PolicyGovernanceUser: 1}
 rules:
   - p95 <= 1s
