@@ -9,6 +9,9 @@ from cluster import Cluster, hosts_of, outcome, plan, together
 from namespaces import routed
 from wan import wan
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test of a batch waits for all of it."""
+
 REGIONS = ("east", "west")
 REPLY_S = 3
 

@@ -10,6 +10,9 @@ from commands import loadproof, wait_until
 from namespaces import routed
 from wan import wan
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test of a batch waits for all of it."""
+
 BEGIN_S = 5
 """When things begin to happen."""
 LEASE_S = 15

@@ -9,6 +9,9 @@ import pytest
 from cluster import Cluster, hosts_of, outcome, plan, together
 from namespaces import routed
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test of a batch waits for all of it."""
+
 REGIONS = ("east:2", "west:2")
 HOSTS = hosts_of(*REGIONS)
 USERS = 24
@@ -44,12 +47,13 @@ class Death:
         )
         cluster.start()
         cluster.until(self.at)
+        dying = cluster.now
         if self.vanishes:
             network.cut(self.victim)
-        died = cluster.now
         cluster.kill(self.victim)
+        dead = cluster.now
         cluster.finish()
-        return cluster, died
+        return cluster, dying, dead
 
 
 SAMPLE = [Death(1), Death(2), Death(3, vanishes=True, seconds=32)]
@@ -61,7 +65,7 @@ STEADY = [Death(101, seconds=90), Death(102, vanishes=True, seconds=100)]
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """Gives the cluster of a death and its second; a batch is played when the first of them is asked for."""
+    """Gives the cluster of a death, and when it began and had come; a batch is played when the first of them is asked for."""
     found = {}
 
     def give(death, batch):
@@ -76,7 +80,7 @@ def played(tmp_path_factory):
     return give
 
 
-def check(death, cluster, died):
+def check(death, cluster, dying, dead):
     books = cluster.books()
     victim = f"{death.victim}-0.journal"
     assert books.torn == [victim]
@@ -89,9 +93,9 @@ def check(death, cluster, died):
     assert own.startswith(copy), "the master has what the dead worker never wrote"
     if not death.vanishes:
         assert len(own) == len(copy), "a second that was written is missing on the master"
-    back = math.ceil(died + (LAPSED_S if death.vanishes else NOTICED_S))
+    back = math.ceil(dead + (LAPSED_S if death.vanishes else NOTICED_S))
     assert back < death.seconds - 3
-    assert cluster.below(0.99, USERS, 3, died - 1) == {}
+    assert cluster.below(0.99, USERS, 3, dying - 1) == {}
     assert cluster.below(0.99, USERS, back, death.seconds) == {}
     assert cluster.above(1.05, USERS) == {}
     assert [event["who"] for event in cluster.events("worker_lost")] == [death.victim]
