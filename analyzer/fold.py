@@ -19,13 +19,14 @@ from loadproof.measure.interval import ErrorKey, Interval, Outcome, Series, Time
 from loadproof.measure.merge import add_into, added
 from loadproof.plan.arrivals import volume_before
 from loadproof.plan.profile import phase_at, user_us_between
-from loadproof.verdict.evidence import OTHER, Evidence, RegionSeries
+from loadproof.verdict.evidence import OTHER, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from loadproof.measure.histogram import Histogram
     from loadproof.plan.model import Plan
+    from loadproof.verdict.tallies import RegionSeries
 
 _SECOND_US: Final = 1_000_000
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from loadproof.measure.bulk import DoubtError, add_up, unpack_all
 from loadproof.measure.merge import add_into
-from loadproof.verdict.evidence import RegionSeries
+from loadproof.verdict.tallies import RegionSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

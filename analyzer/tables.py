@@ -21,9 +21,10 @@ from analyzer.quantiles import latency
 from analyzer.wording import endpoint_text
 from loadproof.measure.interval import CheckCounts, Outcome
 from loadproof.measure.merge import added
-from loadproof.verdict.evidence import SECOND_US, Metric
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.rates import PEAK_SECONDS, completed
 from loadproof.verdict.selection import Requests, Selection
+from loadproof.verdict.tallies import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from loadproof.measure.histogram import Histogram
     from loadproof.measure.interval import ErrorKey
     from loadproof.verdict.case import Case
-    from loadproof.verdict.evidence import Evidence, RegionSeries, Tally
+    from loadproof.verdict.evidence import Evidence
+    from loadproof.verdict.tallies import RegionSeries, Tally
 
 
 @dataclass(frozen=True)

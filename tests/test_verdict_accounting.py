@@ -20,7 +20,8 @@ from loadproof.measure.interval import (
 from loadproof.plan.model import Region
 from loadproof.verdict.accounting import EndpointBook, gap_text, keep_books
 from loadproof.verdict.case import Case
-from loadproof.verdict.evidence import DISTINCT_ERRORS, OTHER, SAMPLES_PER_CHECK, Evidence, Seconds, spread
+from loadproof.verdict.evidence import DISTINCT_ERRORS, OTHER, SAMPLES_PER_CHECK, Evidence, spread
+from loadproof.verdict.tallies import Seconds
 
 FAST = 50_000
 LIMIT = "p95 <= 100ms"

@@ -7,11 +7,11 @@ from judging import SECOND, Run, hang, phase, plan_of, rule_of, run_of
 
 from loadproof.measure.interval import Outcome
 from loadproof.plan.model import Region
-from loadproof.verdict.evidence import Flow
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import RuleVerdict, Verdict
 from loadproof.verdict.stall import stalls
+from loadproof.verdict.tallies import Flow
 from loadproof.verdict.timeline import Stretch
 
 FAST = 50_000

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from loadproof.measure.interval import Endpoint
     from loadproof.verdict.case import Case
-    from loadproof.verdict.evidence import Worker
+    from loadproof.verdict.tallies import Worker
 
 
 @dataclass(frozen=True)

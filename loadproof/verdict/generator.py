@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_duration, format_ratio
-from loadproof.verdict.evidence import SECOND_US, WorkerSecond
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.result import Reason, Verdict
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from loadproof.verdict.case import Case
     from loadproof.verdict.rule import Rule
+    from loadproof.verdict.tallies import WorkerSecond
 
 SATURATED: Final = "generator_saturated"
 BUSY: Final = "generator_busy"

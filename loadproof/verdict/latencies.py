@@ -20,8 +20,8 @@ from loadproof.measure.interval import Outcome
 from loadproof.units import format_count
 from loadproof.verdict.case import Case, Measured, no_data
 from loadproof.verdict.clusters import design_effect
-from loadproof.verdict.evidence import COUNT, OVER, TOTAL
 from loadproof.verdict.intervals import MIN_SECONDS
+from loadproof.verdict.tallies import COUNT, OVER, TOTAL
 
 if TYPE_CHECKING:
     from loadproof.verdict.rule import Bound, Rule

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 from loadproof.measure.interval import Outcome
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.case import Case, Measured, cut_short, exact, no_data, shown
-from loadproof.verdict.evidence import COUNT, SECOND_US
+from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.intervals import MIN_SECONDS
 from loadproof.verdict.latencies import few_seconds
 from loadproof.verdict.rule import Bound, Rule, Unit
 from loadproof.verdict.shortfall import seen_user_us
+from loadproof.verdict.tallies import COUNT
 
 if TYPE_CHECKING:
     from loadproof.verdict.selection import Selection

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from loadproof.measure.histogram import Histogram
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.case import Measured, exact, no_data, shown
-from loadproof.verdict.evidence import LAG_QUANTILE, Metric
+from loadproof.verdict.evidence import LAG_QUANTILE
 from loadproof.verdict.latencies import Counted
 from loadproof.verdict.rule import Unit
+from loadproof.verdict.tallies import Metric
 
 if TYPE_CHECKING:
     from loadproof.verdict.case import Case

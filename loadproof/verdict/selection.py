@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from loadproof.measure.histogram import Histogram
-    from loadproof.verdict.evidence import Evidence, RegionSeries
+    from loadproof.verdict.evidence import Evidence
     from loadproof.verdict.rule import Rule
+    from loadproof.verdict.tallies import RegionSeries
     from loadproof.verdict.timeline import Timeline
 
 

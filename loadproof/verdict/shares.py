@@ -9,9 +9,9 @@ from loadproof.measure.interval import Outcome
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.case import Case, Measured, no_data
 from loadproof.verdict.clusters import design_effect
-from loadproof.verdict.evidence import COUNT, ERRORS
 from loadproof.verdict.intervals import MIN_SECONDS, share_interval
 from loadproof.verdict.latencies import calendar, few_seconds
+from loadproof.verdict.tallies import COUNT, ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

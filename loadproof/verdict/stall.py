@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_duration
 from loadproof.verdict.case import Case, Measured
-from loadproof.verdict.evidence import SECOND_US, Evidence, Flow
+from loadproof.verdict.evidence import SECOND_US, Evidence
 from loadproof.verdict.timeline import Stretch
 
 if TYPE_CHECKING:
     from loadproof.verdict.rule import Bound, Rule
+    from loadproof.verdict.tallies import Flow
 
 _END_OF_TIME: Final = 1 << 62
 

@@ -12,10 +12,11 @@ from scipy import special, stats
 
 from loadproof.measure.arrays import ArrayHistogram, added_up
 from loadproof.measure.interval import CheckCounts, CheckKey, Outcome, SeriesKey
-from loadproof.verdict.evidence import Evidence, RegionCheck, RegionSeries, Seconds, Tally
+from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import RunFacts
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.judge import judge_rules
+from loadproof.verdict.tallies import RegionCheck, RegionSeries, Seconds, Tally
 
 if TYPE_CHECKING:
     from numpy.random import Generator
