@@ -154,8 +154,10 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         ),
         (
             small("rules: [{rule: x, delay: 30s}]\n"),
-            "5:26 `delay` says from when on a rule may end the run, and this one never does "
-            "(add `abort: true`, or remove it)",
+            (
+                "5:26 `delay` says from when on a rule may end the run, and this one never does "
+                "(add `abort: true`, or remove it)"
+            ),
         ),
         (
             small("rules: [{rule: x, abort: true, delay: 30}]\n"),
@@ -166,13 +168,17 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         (small("prometheus: http://127.0.0.1:9090/\n"), ""),
         (
             small("prometheus: embedded\n"),
-            "5:13 `prometheus` must start with http:// or https:// and a host "
-            "(write for example https://prometheus.example.test)",
+            (
+                "5:13 `prometheus` must start with http:// or https:// and a host "
+                "(write for example https://prometheus.example.test)"
+            ),
         ),
         (
             small("prometheus: http://me:hunter2@a.test\n"),
-            "5:13 `prometheus` must not hold a user or a password: they would stand in every report "
-            "(put a token into an environment variable)",
+            (
+                "5:13 `prometheus` must not hold a user or a password: they would stand in every report "
+                "(put a token into an environment variable)"
+            ),
         ),
         (small("prometheus: {token: A}\n"), "5:13 `prometheus` needs `url`"),
         (
@@ -185,8 +191,10 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         ),
         (
             small("prometheus: {url: http://a.test, resources: [x]}\n"),
-            "5:45 `resources` must be a mapping of names to PromQL, not a list "
-            "(for example {target.cpu: avg(instance:cpu:ratio)})",
+            (
+                "5:45 `resources` must be a mapping of names to PromQL, not a list "
+                "(for example {target.cpu: avg(instance:cpu:ratio)})"
+            ),
         ),
         (
             small("prometheus: {url: http://a.test, resources: {target.cpu: 1}}\n"),
