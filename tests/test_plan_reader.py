@@ -164,6 +164,7 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
             "5:39 `delay` must be a duration such as 30s or 2m, not `30` (a number needs a unit: us, ms, s, m, h or d)",
         ),
         (small("rules: [{rule: x, abort: true, delay: 30s, optional: true}]\n"), ""),
+        (small("rules: [{rule: x, abort: true, delay: 0s}]\n"), ""),
         # prometheus
         (small("prometheus: http://127.0.0.1:9090/\n"), ""),
         (

@@ -256,7 +256,7 @@ class _Sections:
             if "abort" in given:
                 abort = self.values.boolean(given["abort"], "abort")
             if "delay" in given:
-                delay_us = self.values.duration(given["delay"], "delay")
+                delay_us = self.values.duration(given["delay"], "delay", 0)
                 if abort is False:
                     message = "`delay` says from when on a rule may end the run, and this one never does"
                     self.values.wrong(given["delay"], message, "add `abort: true`, or remove it")
