@@ -10,6 +10,8 @@ from loadproof.measure.journal import Journal, read_records
 
 HEALED_S = {"closed": 5.0, "vanished": 17.0}
 """After how long the load is whole again: the kernel closed the connections; nobody did, so its lease must lapse."""
+RESENT_S = 1.0
+"""What a lost packet may cost besides."""
 MOVED_S = 2.5
 """How long a move of load to a newcomer may leave parts of it with nobody."""
 KILLS = 4
@@ -22,13 +24,15 @@ class KillRun:
 
     def __init__(self, seed, folder):
         chance = Random(f"kills {seed}")
+        one_way_s, jitter_s = chance.choice((0.0005, 0.02, 0.1, 0.15)), chance.choice((0.0, 0.01, 0.05))
+        self.loss = chance.choice((0.0, 0.0, 0.01))
         self.cluster = Cluster(
             seed,
             folder,
             plan_for_run(SECONDS, users=18, workers=6),
-            one_way_s=chance.choice((0.0005, 0.02, 0.1, 0.15)),
-            jitter_s=chance.choice((0.0, 0.01, 0.05)),
-            loss=chance.choice((0.0, 0.0, 0.01)),
+            one_way_s=one_way_s,
+            jitter_s=jitter_s,
+            loss=self.loss,
         )
         workers = list(self.cluster.processes)
         self.kills = []
@@ -44,7 +48,8 @@ class KillRun:
 
     def check_load(self):
         cluster = self.cluster
-        excused = [(at_s, at_s + HEALED_S[how]) for at_s, how in self.kills]
+        lost_s = RESENT_S if self.loss else 0
+        excused = [(at_s, at_s + HEALED_S[how] + lost_s) for at_s, how in self.kills]
         joined = [(at_ns - cluster.zero_ns) / 1e9 for at_ns, what, _ in cluster.events if what == "join"]
         excused += [(at_s, at_s + MOVED_S) for at_s in joined]
         for step, share in enumerate(cluster.load()):
