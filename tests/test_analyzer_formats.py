@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 from made_runs import make_requests, make_run
 from reporting import REPORTS, failing, hostile, passing, timeline
 
@@ -16,7 +18,7 @@ from analyzer.formats import acgs, azora, codepal, writing
 from analyzer.formats.exports import FORMATS, export
 from analyzer.model import Event
 from analyzer.report import analyse
-from loadproof.errors import RunFolderError
+from loadproof.errors import ExitCode, RunFolderError
 from loadproof.measure.histogram import bucket_index
 from loadproof.measure.interval import Outcome
 from loadproof.plan.model import Phase
@@ -271,3 +273,31 @@ def test_every_form_is_written_into_a_folder_of_its_name(tmp_path, report, run):
     """Nothing is written outside the folder of the form."""
     for name in FORMATS:
         assert all(path.is_relative_to(run / name) for path in export(report, run, name))
+
+
+def test_hdrhistograms_own_reader_takes_the_log(run, report, requests):
+    """A reader that we did not write finds every interval, its start and its tag."""
+    [path] = export(report, run, "hlog")
+    reader = HistogramLogReader(str(path), HdrHistogram(1, 7 * 86_400_000_000, 3))
+    found = Counter()
+    while (histogram := reader.get_next_interval_histogram()) is not None:
+        found[histogram.get_tag()] += histogram.get_total_count()
+
+    assert found == Counter(one.outcome.value for one in requests)
+    assert reader.start_time_sec == 1_704_164_645.0
+
+
+def test_the_command_writes_the_forms_that_it_is_asked_for(tmp_path, requests):
+    """`--format` may repeat; what it wrote is told on standard error, and a form that is none is a mistake."""
+    folder = make_run(tmp_path / "run", requests)
+    command = [sys.executable, "-m", "loadproof", "report", str(folder), "--charts", str(tmp_path / "charts")]
+    done = subprocess.run(
+        [*command, "--format", "azora", "--format", "hlog"], capture_output=True, text=True, check=False
+    )
+    wrong = subprocess.run([*command, "--format", "pdf"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == ExitCode.FAIL
+    assert "latency.hlog" in done.stderr
+    assert {path.name for path in folder.iterdir() if path.name in FORMATS} == {"azora", "hlog"}
+    assert wrong.returncode == ExitCode.USAGE
+    assert "'codepal'" in wrong.stderr
