@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,17 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
 
 def read_run(path: Path) -> tuple[RunFolder, Fold]:
     """The folder with all of its journals read. RunFolderError when it cannot be a run's."""
+    was_collecting = gc.isenabled()
+    # What intervals are made of has no cycles, and looking for some takes a seventh of the time.
+    gc.disable()
+    try:
+        return _read_run(path)
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+def _read_run(path: Path) -> tuple[RunFolder, Fold]:
     folder = open_run(path)
     fold = Fold(folder.plan, folder.limits_us)
     try:
