@@ -477,8 +477,8 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         (small("seed: 1.0\n"), "5:7 `seed` must be a whole number, not `1.0`"),
         (small("seed: 9" + "9" * 5000 + "\n"), "5:7 `seed` must be a whole number, not `" + "9" * 60 + "…`"),
         (
-            small("stop_timeout: 0s\n"),
-            "5:15 `stop_timeout` must be longer than 0 and at most a year, not `0s`",
+            small("join_timeout: 0s\n"),
+            "5:15 `join_timeout` must be longer than 0 and at most a year, not `0s`",
         ),
         (small("tolerate: 1\n"), "5:11 `tolerate` must be a mapping with torn_epochs, not `1`"),
         (small("tolerate: {torn_epochs: -1}\n"), "5:25 `torn_epochs` must be from 0 to 10,000, not `-1`"),
