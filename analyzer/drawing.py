@@ -38,6 +38,10 @@ class Drawing:
         )
         self._specs: Sequence[Spec] = ()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
