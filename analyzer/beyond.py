@@ -1,4 +1,4 @@
-"""A second look into the journals: how many requests of each endpoint lay beyond its own quantiles, by second.
+"""A second look into the journals: how many requests of a group lay beyond its own quantiles, by second.
 
 Journals count exactly against the limits of the plan alone. How much the seconds of a run differ around a median is
 seen only once the median is known, so the journals are read again.
@@ -10,17 +10,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import bucket_index
-from loadproof.measure.interval import Endpoint, Outcome
+from loadproof.measure.interval import Outcome
+from loadproof.verdict.tallies import RegionSeries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from analyzer.seconds import Source
+    from loadproof.verdict.selection import Selection
+
+
+@dataclass(frozen=True)
+class Group:
+    """Requests and their quantiles, ascending, each the highest value of its bucket."""
+
+    selection: Selection
+    at: tuple[int, ...]
 
 
 @dataclass
 class Beyond:
-    """Ok requests of one endpoint, a row a second: how many, then how many beyond each of its quantiles."""
+    """Requests of one group, a row a second: how many, then how many beyond each of its quantiles."""
 
     width: int
     rows: dict[int, list[int]] = field(default_factory=dict)
@@ -41,25 +51,30 @@ class Beyond:
         return [self.rows.get(second, none) for second in range(min(self.rows), max(self.rows) + 1)]
 
 
-def endpoints_beyond(
-    sources: Iterable[Source], phases: frozenset[str], at: Mapping[Endpoint, tuple[int, ...]]
-) -> dict[Endpoint, Beyond]:
-    """For the endpoints of `at`, whose quantiles are the highest values of their buckets, in ascending order."""
-    last = {endpoint: [bucket_index(us) for us in quantiles] for endpoint, quantiles in at.items()}
-    found: dict[Endpoint, Beyond] = {}
+def groups_beyond(sources: Iterable[Source], groups: Sequence[Group]) -> list[Beyond]:
+    """Of each group its ok requests, and unless its outcome is ok its timeouts, which are beyond every quantile."""
+    last = [[bucket_index(us) for us in group.at] for group in groups]
+    found = [Beyond(len(group.at)) for group in groups]
+    taken: dict[RegionSeries, list[int]] = {}
     for source in sources:
         for interval in source.intervals:
             for key, series in interval.series.items():
-                endpoint = Endpoint(key.method, key.name)
-                if key.outcome is not Outcome.OK or key.phase not in phases or endpoint not in last:
+                if key.outcome not in {Outcome.OK, Outcome.TIMEOUT}:
                     continue
-                indexes = last[endpoint]
-                beyond = found.setdefault(endpoint, Beyond(len(indexes)))
-                row = beyond.rows.setdefault(interval.second, [0] * (1 + len(indexes)))
-                row[0] += series.histogram.count
-                for bucket, count in series.histogram.counts.items():
-                    for place, index in enumerate(indexes, start=1):
-                        if bucket <= index:
-                            break
-                        row[place] += count
+                where = RegionSeries(source.region, key)
+                if where not in taken:
+                    taken[where] = [
+                        number for number, group in enumerate(groups) if group.selection.takes(where)
+                    ]
+                counts = series.histogram.counts
+                for number in taken[where]:
+                    if key.outcome is Outcome.TIMEOUT and groups[number].selection.outcome is Outcome.OK:
+                        continue
+                    row = found[number].rows.setdefault(interval.second, [0] * (1 + len(last[number])))
+                    row[0] += series.histogram.count
+                    for place, index in enumerate(last[number], start=1):
+                        if key.outcome is Outcome.TIMEOUT:
+                            row[place] += series.histogram.count
+                        else:
+                            row[place] += sum(count for bucket, count in counts.items() if bucket > index)
     return found

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from analyzer.beyond import Beyond, endpoints_beyond
+from analyzer.beyond import Beyond, Group, groups_beyond
 from analyzer.wording import endpoint_text
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Endpoint, Outcome
@@ -26,7 +26,7 @@ from loadproof.verdict.intervals import (
     mean_interval,
     share_interval,
 )
-from loadproof.verdict.latencies import calendar, few_seconds
+from loadproof.verdict.latencies import Latencies, calendar, few_seconds
 from loadproof.verdict.rates import completed
 from loadproof.verdict.result import RuleVerdict
 from loadproof.verdict.rule import Unit
@@ -34,7 +34,7 @@ from loadproof.verdict.selection import Selection
 from loadproof.verdict.shares import errors_by_second
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analyzer.seconds import Source
     from loadproof.verdict.case import Case
@@ -99,16 +99,43 @@ class Digester:
         sources: Iterable[Source],
     ) -> Digest:
         """`sources` are the journals from their beginnings: they are read a second time."""
-        rules = {told.what: told for told in (self._rule(*one) for one in judged)}
-        return Digest(self.case.facts.run, conditions, tuple(rules.values()), self._endpoints(sources))
+        results = list(judged)
+        latencies = self._endpoint_latencies()
+        of_endpoints = [
+            Group(
+                self._of_endpoint(endpoint),
+                tuple(histogram.quantile(q) or 0 for q in QUANTILES.values()),
+            )
+            for endpoint, histogram in latencies.items()
+        ]
+        of_rules = [self._rule_group(*one) for one in results]
+        beyond = groups_beyond(sources, [*of_endpoints, *(group for group in of_rules if group is not None)])
+        at_endpoints = dict(zip(latencies, beyond, strict=False))
+        rest = iter(beyond[len(of_endpoints) :])
+        rules: dict[str, Told] = {}
+        for (rule, result), group in zip(results, of_rules, strict=True):
+            told = self._rule(rule, result, None if group is None else next(rest))
+            rules.setdefault(told.what, told)
+        endpoints = self._endpoints(latencies, at_endpoints)
+        return Digest(self.case.facts.run, conditions, tuple(rules.values()), endpoints)
 
-    def _rule(self, rule: Rule, result: RuleResult) -> Told:
+    def _rule_group(self, rule: Rule, result: RuleResult) -> Group | None:
+        """The requests of a percentile rule, whose seconds are to be looked at around its own value."""
+        quantile, value = rule.statistic.quantile, result.value
+        selection = self.case.selection(rule)
+        if quantile is None or quantile == 1 or rule.window is not None or selection.outcome is not None:
+            return None
+        return None if value is None or not math.isfinite(value) else Group(selection, (int(value),))
+
+    def _rule(self, rule: Rule, result: RuleResult, beyond: Beyond | None) -> Told:
         selection = self.case.selection(rule)
         seconds = self.case.timeline.length_us(selection.phases) // SECOND_US
         interval = result.confidence
         why = None
         if rule.window is not None:
             why = "a window's value is that of its worst stretch, and " + NO_INTERVAL
+        elif beyond is not None:
+            interval, why = self._quantile_interval(selection, beyond)
         elif rule.statistic.name == "rate" and result.value is not None:
             interval, why = self._rate_interval(selection, seconds)
         elif interval is None:
@@ -139,6 +166,21 @@ class Digester:
         parts = [lag.mean if quantile is None else lag.quantile(quantile) for lag in (pacer, receive)]
         return float(sum(part or 0 for part in parts))
 
+    def _quantile_interval(
+        self, selection: Selection, beyond: Beyond
+    ) -> tuple[tuple[float, float] | None, str | None]:
+        """As that of an endpoint: the judge's own is made at the plan's limits, often far from the value."""
+        counts, over = beyond.counts, beyond.over(0)
+        filled = sum(1 for count in counts if count)
+        if filled < MIN_SECONDS:
+            return None, few_seconds(filled)
+        n = sum(counts)
+        least, most = share_interval(sum(over), n, design_effect(over, counts, sum(over)))
+        latencies = Latencies(self.case, selection)
+        ranks = (math.ceil((1 - most) * n), math.ceil((1 - least) * n))
+        low = latencies.value_at(ranks[0]) if ranks[0] >= 1 else 0.0
+        return (low, latencies.value_at(ranks[1]) if least > 0 else math.inf), None
+
     def _rate_interval(
         self, selection: Selection, seconds: int
     ) -> tuple[tuple[float, float] | None, str | None]:
@@ -155,7 +197,8 @@ class Digester:
         effect = design_effect(counts, [1] * len(counts), squares)
         return mean_interval(sum(counts), squares, len(counts), effect), None
 
-    def _endpoints(self, sources: Iterable[Source]) -> tuple[EndpointTold, ...]:
+    def _endpoint_latencies(self) -> dict[Endpoint, Histogram]:
+        """Of the ok requests of each endpoint that was asked in the judged phases."""
         latencies: dict[Endpoint, Histogram] = {}
         for where, tally in self.case.evidence.totals.items():
             key = where.series
@@ -163,20 +206,22 @@ class Digester:
                 merged = latencies.setdefault(Endpoint(key.method, key.name), Histogram())
                 if key.outcome is Outcome.OK:
                     merged += tally.histogram
-        at = {
-            endpoint: tuple(histogram.quantile(q) or 0 for q in QUANTILES.values())
-            for endpoint, histogram in latencies.items()
-            if histogram.count
-        }
-        beyond = endpoints_beyond(sources, self.phases, at)
+        return latencies
+
+    def _of_endpoint(self, endpoint: Endpoint) -> Selection:
+        return Selection(self.phases, name=endpoint.name, method=endpoint.method, outcome=Outcome.OK)
+
+    def _endpoints(
+        self, latencies: Mapping[Endpoint, Histogram], beyond: Mapping[Endpoint, Beyond]
+    ) -> tuple[EndpointTold, ...]:
         lags = [self._lag_us(q) for q in QUANTILES.values()]
         texts = Counter(endpoint_text(*endpoint) for endpoint in latencies)
         told = []
         for endpoint, histogram in sorted(latencies.items()):
             text = endpoint_text(*endpoint)
             name = text if texts[text] == 1 else f"{endpoint.method} {endpoint.name}"
-            selection = Selection(self.phases, name=endpoint.name, method=endpoint.method)
-            rows = quantile_rows(histogram, beyond.get(endpoint, Beyond(len(QUANTILES))), lags)
+            selection = replace(self._of_endpoint(endpoint), outcome=None)
+            rows = quantile_rows(histogram, beyond[endpoint], lags)
             requests = self.case.requests(selection).ended
             told.append(EndpointTold(name, requests, (*rows, self._errors(selection))))
         return tuple(told)

@@ -176,6 +176,21 @@ def replace_rows(digest, **changes):
     return msgspec.structs.replace(digest, endpoints=endpoints)
 
 
+def test_a_burst_is_no_change_of_a_rule(tmp_path):
+    """Two seconds of thirty in which all is five times slower make the run's P96 another, but show no other build."""
+    rules = ("p96 <= 2s", "error_ratio <= 5%")
+    calm = make_run(tmp_path / "calm", steady_requests(1), rules=rules)
+    burst = [replace(one, us=one.us * 5) if one.second in {20, 21} else one for one in steady_requests(2)]
+    run = make_run(tmp_path / "burst", burst, rules=rules)
+    wanted = rules_of(run)
+    found = compare(baseline_digest(run, wanted), [baseline_digest(calm, wanted)])
+    [row] = [row for row in found.rules if row.what == "p96"]
+
+    assert row.change > 3
+    assert row.word is Word.CANNOT_TELL
+    assert row.interval[0] < row.noise
+
+
 def test_who_moves_against_the_others_is_not_the_same(runs):
     """All endpoints are 4 % faster as the machine was quieter, but one is 4 % slower: each is within the noise of 5 %."""
     rules = rules_of(runs / "first")
