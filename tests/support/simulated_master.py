@@ -160,7 +160,7 @@ class Master:
                 self.written.absences.end(notice.worker, self.run_us)
 
     def _heed_quorum(self):
-        if not 0 < self.run_us < self.cluster.plan.duration_us:
+        if not 0 < self.run_us < self.cluster.plan.duration_us or self.membership.over:
             return
         present = [seat.region for seat in self.membership.present]
         lost = self.written.quorum_lost

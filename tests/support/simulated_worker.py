@@ -201,7 +201,8 @@ class Process:
         """Load while the lease lasts, park when it ends."""
         left_ns = self.lease.left_ns(self.boot_ns())
         if left_ns > 0:
-            self.time.after(left_ns / self.rate / 1e9, self._look)
+            # A microsecond late, so that rounding does not look before it is over.
+            self.time.after(left_ns / self.rate / 1e9 + 1e-6, self._look)
         if self.parked != (left_ns <= 0):
             self.parked = left_ns <= 0
             if self.parked:
