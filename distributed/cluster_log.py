@@ -6,10 +6,12 @@ was never sent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from distributed.run_folder import end_line
 from loadproof.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class ClusterLog:
         self._written: dict[str, int] = {}
         """Worker -> the revision of the latest placement that stands here."""
         try:
+            end_line(self._path)
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._unwritable(error) from error
@@ -52,7 +55,9 @@ class ClusterLog:
             )
 
     def close(self) -> None:
-        self._file.close()
+        # What could not be written was said when it was to be written.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _write(self, **facts: Any) -> None:
         try:

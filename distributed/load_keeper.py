@@ -65,6 +65,8 @@ class LoadKeeper:
         )
         self._heard_s: dict[str, float] = {}
         """Worker -> when it spoke last, on the monotonic clock, less how long it had not heard us by then."""
+        self._round_trip_ns: dict[str, int] = {}
+        """Worker -> how long its link takes there and back, at the most."""
         self.membership = Membership(len(self._shares.pieces), self._shares.deal)
         self.absences = Absences()
         """Workers whose load was given to others while they were silent."""
@@ -120,6 +122,8 @@ class LoadKeeper:
     def hear(self, worker: str, beat: messages.Heartbeat) -> None:
         """A worker asks for its lease, and is told again what it has not heard."""
         self._heard_s[worker] = time.monotonic() - beat.silence_us / 1e6
+        # The clock's error is half the shortest round trip, and what it has drifted.
+        self._round_trip_ns[worker] = 2_000 * beat.clock_error_us
         if beat.leaving:
             self.membership.leave(worker)
         if self.membership.hear(worker, beat.revision, lease_clock_ns()):
@@ -131,7 +135,7 @@ class LoadKeeper:
 
     def connection_ended(self, worker: str) -> None:
         if self._was_heard_lately(worker):
-            self.membership.close(worker, lease_clock_ns())
+            self.membership.close(worker, lease_clock_ns(), self._round_trip_ns.get(worker, 0))
 
     def may_return(self, worker: str) -> bool:
         """Its process is silent, and its load has not been taken from it yet."""

@@ -54,8 +54,8 @@ class RunFolder:
         self.journals = path / "journals"
         self.worker_journals = path / "worker-journals"
         try:
-            _end_line(path / "events.jsonl")
-            _end_line(path / "samples.jsonl")
+            end_line(path / "events.jsonl")
+            end_line(path / "samples.jsonl")
             self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
             self._samples = (self.path / "samples.jsonl").open("a", encoding="utf-8")
         except OSError as error:
@@ -123,7 +123,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def _end_line(path: Path) -> None:
+def end_line(path: Path) -> None:
     """Cut off half a line that a killed master has left."""
     if path.is_file():
         whole = path.read_bytes()

@@ -129,6 +129,9 @@ class Watch:
 
     def _heed_quorum(self, now_us: int) -> None:
         """Note which regions have too few workers; end a run for which they do not come back in time."""
+        if self._master.load.membership.over:
+            # A worker whose clock is ahead ends just before the plan does.
+            return
         present = [seat.region for seat in self._master.load.membership.present]
         for region in self._plan.regions:
             since_us = self.quorum_lost.since_us(region.name)

@@ -61,6 +61,10 @@ def test_half_a_last_line_was_never_sent(tmp_path):
     path.write_text(path.read_text()[:-9])
 
     assert read_cluster_log(tmp_path).revisions == {}
+    again = ClusterLog(tmp_path)
+    again.placing(Placement("a-01", 7, frozenset({4})))
+    again.close()
+    assert read_cluster_log(tmp_path).revisions == {"a-01": 7}
 
 
 @pytest.mark.parametrize(
