@@ -19,11 +19,16 @@ FLOORS = {
     "locustfiles": 3,
     "distributed": 4,
     "analyzer": 4,
+    "monitoring": 4,
     "target": 4,
     "loadproof.cli": 5,
     "loadproof.__main__": 6,
 }
-NEIGHBOURS = {("loadproof.units", "loadproof.errors"), ("locustfiles", "loadproof.client")}
+NEIGHBOURS = {
+    ("loadproof.units", "loadproof.errors"),
+    ("locustfiles", "loadproof.client"),
+    ("distributed", "monitoring"),
+}
 """The arrows that stay on a floor."""
 HOMES = {
     "locust": ("distributed", "loadproof.client", "locustfiles"),
@@ -58,7 +63,7 @@ HOMES = {
     "click": ("loadproof.cli",),
     "rich": ("loadproof.cli",),
 }
-OURS = ("loadproof", "locustfiles", "distributed", "analyzer", "target")
+OURS = ("loadproof", "locustfiles", "distributed", "analyzer", "monitoring", "target")
 
 
 def modules():
@@ -176,6 +181,7 @@ def test_packages_have_empty_init_files():
         ("analyzer.report", "locust"),
         ("analyzer.report", "vl_convert"),
         ("distributed.worker_process", "vl_convert"),
+        ("distributed.worker_process", "prometheus_client"),
         ("distributed.worker_process", "scipy"),
         ("distributed.worker_process", "starlette"),
         ("loadproof.cli", "gevent"),

@@ -1,0 +1,36 @@
+"""What the exporter is told of a run beside its intervals, at the moment of a scrape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadproof.verdict.result import RuleResult
+
+
+class RunState(StrEnum):
+    WAITING = "waiting"
+    """For workers, and for the zero of the run clock."""
+    RUNNING = "running"
+    DRAINING = "draining"
+    ENDED = "ended"
+    """Every journal has ended or is lost: nothing changes any more."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the run."""
+
+    state: RunState
+    at_us: int
+    """The run clock, not before 0."""
+    phase: str | None = None
+    users_planned: int | None = None
+    workers: Mapping[str, str] | None = None
+    """Those that are up, each with its state in Locust's words; None before any is known."""
+    rules: tuple[RuleResult, ...] = ()
+    """As of the judge's last look."""
