@@ -21,6 +21,7 @@ from distributed.link.keys import Shared, make_keys, master_text, worker_text
 from distributed.link.sockets import Server, use
 from distributed.master import Master
 from distributed.messages import Orders
+from distributed.metrics_server import MetricsServer
 from distributed.placement import seats
 from distributed.preflight import preflight
 from distributed.processes import Child, start_child
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
 
     from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
+    from distributed.metrics_server import MetricsAddress
+    from distributed.placement import Seat
     from distributed.suite import Suite
+    from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
 JOIN_S: Final = 60.0
@@ -77,6 +81,8 @@ class Options:
     """None starts the workers here, beside the master."""
     go_on: Path | None = None
     """The folder of a run whose master died, to go on with."""
+    metrics: MetricsAddress | None = None
+    """Where Prometheus finds the run's live numbers; None serves none."""
 
 
 @dataclass
@@ -128,6 +134,7 @@ class _Run:
         self.trouble = Trouble(plan)
         folder.on_sample = self.trouble.sample
         self.prometheus = Sampler(plan, folder, os.environ)
+        self.metrics: MetricsServer | None = None
         self.signals: list[Any] = []
         self.complete = False
         self.shared: Shared | None = None
@@ -138,6 +145,8 @@ class _Run:
             gevent.signal_handler(number, self._signalled, number)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         ]
+        if self.options.metrics is not None:
+            self.metrics = MetricsServer(self.options.metrics, plan, self.run, self.trouble)
         url = self._reach_target()
         if self.remembered is None:
             self._write_beginning(url)
@@ -162,7 +171,9 @@ class _Run:
         )
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
         master.on_quit = self._locustfile_ends
-        master.on_interval = self.trouble.add
+        master.on_interval = self._hear
+        if self.metrics is not None:
+            self.metrics.follow(master)
         clock = self._take_up() if self.remembered is not None else self._begin(url, of_workers)
         if clock is not None:
             watch = self.watch = Watch(
@@ -229,6 +240,8 @@ class _Run:
 
     def clear(self) -> None:
         """Leave nothing behind: processes, sockets, signal handlers, the workers' own journals if copied."""
+        if self.metrics is not None:
+            self.metrics.close()
         for child in self.workers.values():
             child.cut_lifeline()
         for child in self.workers.values():
@@ -301,7 +314,14 @@ class _Run:
                 target_is_ours=self.target is not None,
             )
         )
+        if self.metrics is not None:
+            self.metrics.linger(self.stop.asked)
         return Ended(self.folder.path, self.stop.signal, complete=self.complete)
+
+    def _hear(self, seat: Seat, interval: Interval) -> None:
+        self.trouble.add(seat, interval)
+        if self.metrics is not None:
+            self.metrics.add(seat, interval)
 
     def _locustfile_ends(self) -> None:
         """The locustfile called `runner.quit()`."""

@@ -56,6 +56,8 @@ class Trouble:
         self._planned = tuple((seat.worker, seat.region) for seat in seats(plan.regions))
         self._next = time.monotonic() + EVERY_S
         self._lines: tuple[str, ...] = ()
+        self.results: tuple[RuleResult, ...] = ()
+        """Every rule as of the last look."""
         self._reported_us: dict[str, int] = {}
         self._samples: dict[str, deque[Sample]] = {
             sampled_name(rule): deque(maxlen=SAMPLES) for rule in self._rules if rule.statistic.is_sampled
@@ -142,7 +144,7 @@ class Trouble:
 
     def _judge(self, reported_us: int) -> tuple[str, ...]:
         self._take_merged()
-        judged = judge_rules(self._plan, self._rules, self._evidence, self._facts(reported_us))
+        self.results = judge_rules(self._plan, self._rules, self._evidence, self._facts(reported_us))
         return tuple(
-            f"{result.rule}: {result.reason}" for result in judged if result.verdict is RuleVerdict.FAIL
+            f"{result.rule}: {result.reason}" for result in self.results if result.verdict is RuleVerdict.FAIL
         )

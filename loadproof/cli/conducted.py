@@ -14,6 +14,7 @@ from rich.console import Console
 
 from distributed.hosts import is_loopback, needs_permission
 from distributed.run import Options, run_plan
+from loadproof.cli.metrics_address import metrics_address
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
 from loadproof.plan.model import EMBEDDED, RATE_PERIOD_S
@@ -54,6 +55,8 @@ def conduct(
     baselines: tuple[str, ...] = (),
     unlike: bool = False,
     go_on: Path | None = None,
+    metrics: str | None = None,
+    metrics_token: Path | None = None,
     reports: Path,
     charts: Path,
     smoke: bool,
@@ -75,6 +78,7 @@ def conduct(
         )
     if not smoke:
         notes = (*notes, *_unsampled(asked, workers_here=listen is None))
+    served_at = metrics_address(metrics, metrics_token)
     baselines = _alike(asked, baselines, reports, unlike=unlike)
     try:
         charts.mkdir(parents=True, exist_ok=True)
@@ -98,6 +102,7 @@ def conduct(
                 notes=notes,
                 listen=listen,
                 go_on=go_on,
+                metrics=served_at,
             ),
             panel.show,
         )

@@ -41,6 +41,8 @@ def master(
     duration: options.Duration = None,
     target: options.Target = None,
     prometheus: options.Prometheus = None,
+    metrics: options.Metrics = None,
+    metrics_token: options.MetricsToken = None,
     region: options.Regions = None,
     workers: Annotated[
         int | None,
@@ -128,6 +130,8 @@ def master(
         (),
         Listen(bind, port, of_master, say),
         go_on=resume,
+        metrics=metrics,
+        metrics_token=metrics_token,
         reports=reports,
         charts=charts,
         smoke=False,

@@ -27,6 +27,14 @@ Prometheus = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Prometheus that promql(...) rules ask, once a second during the run."),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(metavar="[HOST:]PORT", help="Serve live metrics for Prometheus at /metrics; 9646 is usual."),
+]
+MetricsToken = Annotated[
+    Path | None,
+    typer.Option("--metrics-token", metavar="FILE", help="Its content is asked of who wants metrics."),
+]
 Regions = Annotated[list[str] | None, typer.Option("--region", help="Keep only this region; may repeat.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Workers of all regions together.")]
 Settings = Annotated[
