@@ -2,6 +2,12 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 # `import locust` patches the whole process for gevent, and pytest-xdist's own threads do not survive that. Tests
 # that need the patches run a program of their own; `commands.environment` gives it an environment without this.
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+
+# A property says what must be true, not how long that takes on a busy machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
