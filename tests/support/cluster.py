@@ -103,8 +103,9 @@ class Books:
 class Cluster:
     """Processes on the hosts of a network, which end with it; what they wrote can be read afterwards, too."""
 
-    def __init__(self, network, folder, plan_text, *, switches=()):
+    def __init__(self, network, folder, plan_text, *, switches=(), visitor=VISITOR):
         self.network = network
+        self.visitor = visitor
         self.folder = folder
         self.workers = [host for host in network.hosts if host not in {MASTER, TARGET}]
         self.processes = {}
@@ -113,7 +114,7 @@ class Cluster:
         self._counted = None
         folder.mkdir(exist_ok=True)
         (folder / "plan.json").write_text(plan_text)
-        (folder / "visitor.py").write_text(VISITOR)
+        (folder / "visitor.py").write_text(visitor)
         made = loadproof("keys", "set", "./plan.json", cwd=folder)
         assert made.returncode == 0, made.stderr
         self.url = f"http://{network.address[TARGET]}:8000"
@@ -163,7 +164,7 @@ class Cluster:
             for file, mode in ((f"{worker}.key", 0o600), ("master.pub", 0o644)):
                 (home / file).write_bytes((self.folder / "set" / file).read_bytes())
                 (home / file).chmod(mode)
-            (home / "visitor.py").write_text(VISITOR)
+            (home / "visitor.py").write_text(self.visitor)
         return self.spawn(
             worker,
             *("worker", "--master", self.network.address[MASTER], "--region", worker.rpartition("-")[0]),
