@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from damaging import bent, damaged
 from linking import DIGEST, PLAN, Visitor, linked, until
+from locust import clients
+from locust.contrib import fasthttp
 from locust.env import Environment
 from locust.rpc import Message
 
@@ -21,6 +23,7 @@ from distributed.link.sockets import Client, use
 from distributed.placement import Seat
 from distributed.suite import Suite
 from distributed.worker import Worker
+from loadproof.client.books import books
 from loadproof.measure.journal import Journal
 
 BATCH = 100
@@ -95,6 +98,21 @@ def fuzzed(chance, worker):
     return msgpack.packb(whole)
 
 
+@pytest.fixture
+def _recording_ends(monkeypatch):
+    """Recording is for good in a worker; other tests of this process have a record of their own."""
+    for wrapped, name in (
+        (fasthttp.FastHttpSession, "request"),
+        (clients.HttpSession, "request"),
+        (fasthttp.ResponseContextManager, "__exit__"),
+        (clients.ResponseContextManager, "__exit__"),
+    ):
+        monkeypatch.setattr(wrapped, name, getattr(wrapped, name))
+    yield
+    books.end()
+
+
+@pytest.mark.usefixtures("_recording_ends")
 @pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_fuzzed_messages_leave_a_worker_whole(tmp_path, count):
     """None raises past its loop, none leaves a part of itself behind, and what is right is still obeyed."""
