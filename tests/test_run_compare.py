@@ -112,16 +112,19 @@ def test_a_run_may_name_its_baseline(tmp_path):
     first = loadproof("run", "./visits.yaml", "-q", cwd=tmp_path)
     again = loadproof("run", "./visits.yaml", "--baseline", "latest:visits", cwd=tmp_path)
     unlike = loadproof("run", "./visits.yaml", "--users", "6", "--baseline", "latest:visits", cwd=tmp_path)
+    words = ("--users", "6", "--baseline", "latest:visits", "--port", "0")
+    unlike_cluster = loadproof("master", "./visits.yaml", *words, cwd=tmp_path)
     folders = sorted((tmp_path / "reports").iterdir())
 
     assert first.returncode == 0, first.stdout + first.stderr
     assert again.returncode == 0, again.stdout + again.stderr
-    assert len(folders) == 2, "the unlike run was refused before its folder was made"
+    assert len(folders) == 2, "the unlike runs were refused before their folders were made"
     [rule] = [rule for rule in results(folders[1])["rules"] if "baseline" in rule["rule"]]
     assert (rule["verdict"], rule["limit"]) in {("WARN", 0.01), ("PASS", 0.01)}
     assert results(folders[1])["comparison"]["baselines"] == [manifest(folders[0])["run"]]
-    assert unlike.returncode == 2
-    assert "differs in its load" in unlike.stderr
+    for refused in (unlike, unlike_cluster):
+        assert refused.returncode == 2
+        assert "differs in its load" in refused.stderr
 
 
 @pytest.fixture(scope="module")
