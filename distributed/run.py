@@ -29,7 +29,8 @@ from distributed.prometheus import Sampler
 from distributed.quorum import await_workers
 from distributed.run_folder import RunFolder, read_events, utc_now
 from distributed.run_log import logging_to
-from distributed.stop import Stop
+from distributed.stop import HAND, Stop
+from distributed.stop_request import heed_requests
 from distributed.trouble import Trouble
 from distributed.watch import Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from distributed.live import View
     from distributed.metrics_server import MetricsAddress
     from distributed.placement import Seat
+    from distributed.stop_request import StopRequest
     from distributed.suite import Suite
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
@@ -94,10 +96,12 @@ class Ended:
     """The signal that stopped it."""
     complete: bool
     """Every journal is whole on disk here."""
+    stopped: bool = False
+    """Ended by a guard or by hand."""
 
 
-def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], None]) -> Ended:
-    """Run a plan with local workers; `show` is given a View several times a second.
+def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], bool]) -> Ended:
+    """Run a plan with local workers; `show` is given a View several times a second, and True from it is a wish for the end.
 
     Raises UsageError before any load if the target does not answer or the reports folder cannot be written.
     """
@@ -117,7 +121,7 @@ def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], 
 
 class _Run:
     def __init__(
-        self, plan: Plan, suite: Suite, options: Options, show: Callable[[View], None], folder: RunFolder
+        self, plan: Plan, suite: Suite, options: Options, show: Callable[[View], bool], folder: RunFolder
     ) -> None:
         self.plan = plan
         self.suite = suite
@@ -136,6 +140,7 @@ class _Run:
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
         self.signals: list[Any] = []
+        self.requests: Any = None
         self.complete = False
         self.shared: Shared | None = None
 
@@ -145,6 +150,7 @@ class _Run:
             gevent.signal_handler(number, self._signalled, number)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         ]
+        self.requests = gevent.spawn(heed_requests, folder.path, self._requested)
         if self.options.metrics is not None:
             self.metrics = MetricsServer(self.options.metrics, plan, self.run, self.trouble)
         url = self._reach_target()
@@ -250,6 +256,8 @@ class _Run:
             self.target.end(5.0)
         for handler in self.signals:
             handler.cancel()
+        if self.requests is not None:
+            self.requests.kill()
         if self.master is not None:
             self.master.finish()
         if self.shared is not None:
@@ -316,24 +324,38 @@ class _Run:
         )
         if self.metrics is not None:
             self.metrics.linger(self.stop.asked)
-        return Ended(self.folder.path, self.stop.signal, complete=self.complete)
+        return Ended(
+            self.folder.path, self.stop.signal, complete=self.complete, stopped=self.stop.is_emergency
+        )
 
     def _hear(self, seat: Seat, interval: Interval) -> None:
         self.trouble.add(seat, interval)
         if self.metrics is not None:
             self.metrics.add(seat, interval)
 
+    def _now_us(self) -> int | None:
+        """Run time; None before it begins."""
+        return None if self.master is None else self.master.load.now_us
+
     def _locustfile_ends(self) -> None:
         """The locustfile called `runner.quit()`."""
         if self.stop.ask("the locustfile", "it called runner.quit()"):
-            self.folder.event(None, "stop", "the locustfile ends the run: draining")
+            self.folder.event(self._now_us(), "stop", "the locustfile ends the run: draining")
+
+    def _requested(self, request: StopRequest) -> None:
+        """A wish by hand drains in order; a second one, or one that says so, ends what is in flight too."""
+        why = f"{request.who}: {request.why}" if request.why else request.who
+        self.stop.times += 2 if request.at_once else 1
+        if self.stop.ask(HAND, why):
+            self.folder.event(self._now_us(), "stop", f"{HAND}: {why}: draining")
+        self.stop.asked.set()
 
     def _signalled(self, number: int) -> None:
         """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""
         self.stop.times += 1
         name = signal.Signals(number).name
         if self.stop.ask(name, f"stopped by {name}", signal=number):
-            self.folder.event(None, "stop", f"{name}: draining; once more ends it at once")
+            self.folder.event(self._now_us(), "stop", f"{name}: draining; once more ends it at once")
         self.stop.asked.set()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION: Final = 1
+EVENTS: Final = "events.jsonl"
 
 
 class RunFolder:
@@ -54,10 +56,14 @@ class RunFolder:
         self.journals = path / "journals"
         self.worker_journals = path / "worker-journals"
         try:
-            end_line(path / "events.jsonl")
+            end_line(path / EVENTS)
             end_line(path / "samples.jsonl")
-            self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+            self._events = (self.path / EVENTS).open("a", encoding="utf-8")
             self._samples = (self.path / "samples.jsonl").open("a", encoding="utf-8")
+            # Held to the end of this process, however it ends: `goes_on` asks for it.
+            fcntl.flock(self._events, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"the run of {path} goes on: its master is alive") from error
         except OSError as error:
             raise RunFolderError(f"cannot write the run folder {path}: {error.strerror}") from error
         self.log = self.path / "run.log"
@@ -113,14 +119,24 @@ class RunFolder:
         )
 
 
+def goes_on(path: Path) -> bool:
+    """Whether the process that writes this run folder is alive."""
+    try:
+        with (path / EVENTS).open(encoding="utf-8") as events:
+            fcntl.flock(events, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_events(path: Path) -> list[dict[str, Any]]:
     """All events of a run folder so far."""
     try:
-        return [json.loads(line) for line in (path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in (path / EVENTS).read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path / 'events.jsonl'} cannot be read: {error}; use `loadproof recover`"
-        ) from error
+        raise UsageError(f"{path / EVENTS} cannot be read: {error}; use `loadproof recover`") from error
 
 
 def end_line(path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from gevent.event import Event
+
+GUARD: Final = "guard"
+HAND: Final = "hand"
+"""`by` of who ends a run on purpose but for a signal: `loadproof stop`, a key, a button."""
 
 
 @dataclass
@@ -18,10 +22,15 @@ class Stop:
     signal: int | None = None
     at_ns: int = 0
     times: int = 0
-    """Signals heard: the second ends what is in flight too."""
+    """How often it was wished: the second time ends what is in flight too."""
     rule: str | None = None
     """The abort rule that fired."""
     asked: Event = field(default_factory=Event)
+
+    @property
+    def is_emergency(self) -> bool:
+        """Somebody or a guard ended the run, which has an exit code of its own."""
+        return self.by in {GUARD, HAND}
 
     def ask(
         self,

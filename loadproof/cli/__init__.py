@@ -17,6 +17,7 @@ from loadproof.cli import (
     report,
     run,
     runs,
+    stop,
     target,
     trend,
     validate,
@@ -41,6 +42,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("trend")(trend.trend)
 app.add_typer(runs.runs, name="runs")
+app.command("stop")(stop.stop)
 app.command("recover")(recover.recover)
 app.command("keys")(keys.keys)
 app.command("master")(master.master)

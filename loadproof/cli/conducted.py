@@ -114,7 +114,9 @@ def conduct(
         code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
     else:
         code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
-    return code if ended.signal is None else 128 + ended.signal
+    if ended.signal is not None:
+        return 128 + ended.signal
+    return ExitCode.STOPPED if ended.stopped else code
 
 
 def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool) -> tuple[str, ...]:

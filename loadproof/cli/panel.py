@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from loadproof.cli.keyboard import Keyboard
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 REDRAW_S: Final = 0.5
 LINE_S: Final = 5.0
+STOP_KEY: Final = "s"
 
 
 class LivePanel:
@@ -38,28 +40,34 @@ class LivePanel:
             if console.is_terminal and not quiet
             else None
         )
+        self._keyboard = Keyboard()
 
     def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
+            self._keyboard.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
+            self._keyboard.__exit__(kind, error, trace)
             self._live.stop()
 
-    def show(self, view: View) -> None:
+    def show(self, view: View) -> bool:
+        """True when the reader has pressed the key that ends the run."""
+        wants_end = STOP_KEY in self._keyboard.pressed()
         now = time.monotonic()
         pause = REDRAW_S if self._live is not None else LINE_S
         if self._quiet or (self._drawn is not None and now - self._drawn < pause):
-            return
+            return wants_end
         self._drawn = now
         if self._live is not None:
             self._live.update(self._draw(view), refresh=True)
         else:
             self._console.print(_line(view), markup=False, highlight=False, soft_wrap=True)
+        return wants_end
 
     def _draw(self, view: View) -> Panel:
         figures = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
@@ -93,7 +101,18 @@ class LivePanel:
             parts += [Text(f"in trouble  {line}", style="bold red") for line in view.trouble[:6]]
         elif view.requests:
             parts.append(Text("no rule in trouble", style="green"))
-        return Panel(Group(*parts), title=f"loadproof {self._title}", title_align="left", padding=(0, 1))
+        return Panel(
+            Group(*parts),
+            title=f"loadproof {self._title}",
+            title_align="left",
+            subtitle=_keys(view),
+            padding=(0, 1),
+        )
+
+
+def _keys(view: View) -> str:
+    what = "ends what is in flight too" if view.draining else "stops the run in order"
+    return f"[dim]{STOP_KEY} {what}[/dim]"
 
 
 def _phase(view: View) -> str:
