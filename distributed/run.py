@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -308,6 +308,8 @@ class _Run:
 
     def _close(self, clock: RunClock, url: str) -> Ended:
         assert self.master is not None
+        # A signal from here on stops no load: compose sends one as soon as the first worker has left.
+        stop = replace(self.stop)
         counts, why_not = target_service.counts(url, self.run)
         self.master.dismiss()
         self.complete = self.master.roster.secure_copies()
@@ -315,7 +317,7 @@ class _Run:
             **manifest.ending(
                 self.master,
                 clock,
-                self.stop,
+                stop,
                 Absences() if self.watch is None else self.watch.quorum_lost,
                 counts,
                 why_not,
@@ -324,9 +326,7 @@ class _Run:
         )
         if self.metrics is not None:
             self.metrics.linger(self.stop.asked)
-        return Ended(
-            self.folder.path, self.stop.signal, complete=self.complete, stopped=self.stop.is_emergency
-        )
+        return Ended(self.folder.path, stop.signal, complete=self.complete, stopped=stop.is_emergency)
 
     def _hear(self, seat: Seat, interval: Interval) -> None:
         self.trouble.add(seat, interval)
