@@ -7,6 +7,7 @@ LoadproofError                 something to tell the user: what happened, where,
 ├── UnitError                  a number with a unit cannot be read
 ├── JournalError               a journal is damaged or cannot be written
 ├── RunFolderError             a run folder lacks what a report needs
+├── NoRunError                 the run that was waited for was never begun
 ├── QuorumError                fewer workers came than the plan needs
 ├── TargetError                the target does not answer as it must before the first user
 ├── UndeclaredNameError        a user class used a check or metric that it did not declare
@@ -117,6 +118,10 @@ class JournalError(LoadproofError):
 
 class RunFolderError(UsageError):
     pass
+
+
+class NoRunError(LoadproofError):
+    exit_code = ExitCode.INVALID
 
 
 class QuorumError(LoadproofError):

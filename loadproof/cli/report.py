@@ -28,7 +28,16 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, such as reports/enterprise-20261121T024700Z.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, such as reports/enterprise-20261121T024700Z; with --wait the folder of runs, such as reports."
+        ),
+    ],
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Judge the next run that is begun in RUN, as soon as it is closed."),
+    ] = False,
     rule: options.Rules = None,
     baseline: options.Baselines = None,
     unlike: options.Unlike = False,
@@ -47,6 +56,8 @@ def report(
     from rich.console import Console
     from rich.text import Text
 
+    if wait:
+        run = _next_run(run)
     from analyzer.drawing import Drawing
 
     # Before the other imports, which take as long as the other process needs to get ready.
@@ -97,6 +108,21 @@ def report(
         Verdict.FAIL: ExitCode.FAIL,
         Verdict.INVALID: ExitCode.INVALID,
     }[analysed.verdict]
+
+
+def _next_run(folder: Path) -> Path:
+    """The next run in a folder. A signal ends the waiting, and never the judging: who waits wants the verdict."""
+    import signal
+    import sys
+
+    from analyzer.awaited import NextRun
+
+    heard: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: heard.append(number))
+    return NextRun(folder).wait(
+        lambda: len(heard), lambda text: print(f"loadproof: {text}", file=sys.stderr, flush=True)
+    )
 
 
 def _tell_github(analysed: Report, stream: TextIO) -> None:
