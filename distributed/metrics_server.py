@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from gevent.pywsgi import WSGIServer
@@ -12,7 +13,8 @@ from distributed.hosts import is_loopback
 from distributed.placement import seats
 from loadproof.errors import UsageError
 from loadproof.plan.profile import phase_at, users_at
-from monitoring.exporter import Application, Exporter
+from monitoring.application import Application
+from monitoring.exporter import Exporter
 from monitoring.look import Look, RunState
 
 if TYPE_CHECKING:
@@ -104,8 +106,27 @@ class MetricsServer:
         return Look(
             state,
             now_us,
-            None if phase is None else phase.name,
-            users_at(plan.load, now_us),
-            {worker: "running" if node is None else str(node.state) for worker, node in nodes.items()},
-            self._trouble.results,
+            phase=None if phase is None else phase.name,
+            users_planned=users_at(plan.load, now_us),
+            workers={
+                worker: "running" if node is None else str(node.state) for worker, node in nodes.items()
+            },
+            # 0 until a worker has measured it for the first time.
+            memory={
+                worker: node.memory_usage for worker, node in nodes.items() if node and node.memory_usage
+            },
+            addresses={
+                worker: _plain(address)
+                for worker, address in master.server.addresses.items()
+                if worker in nodes
+            },
+            torn=sum(admitted.lost is not None for admitted in master.roster.epochs),
+            rules=self._trouble.results,
         )
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as such, also where a socket for both kinds writes it as one of IPv6."""
+    found = ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)

@@ -1,34 +1,31 @@
 """The exporter: a run's live numbers for Prometheus, folded from its workers' intervals.
 
-It opens no socket: the master adds what it hears, and serves `application` where it likes.
+It opens no socket: the master adds what it hears, and serves the application where it likes.
 """
 
 from __future__ import annotations
 
-import hmac
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from loadproof.verdict.generator import lag_limit_us
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
-from monitoring.exposition import content_type, exposition
 from monitoring.families import Families
 from monitoring.labels import Labels
 from monitoring.locust_totals import LocustTotals
 from monitoring.look import Look, RunState
 from monitoring.rule_families import collect_rules
 from monitoring.totals import Totals
+from monitoring.verdict_so_far import WORST_FIRST, verdict_so_far
 from monitoring.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
-
-PATH: Final = "/metrics"
 
 
 class Exporter:
@@ -62,13 +59,24 @@ class Exporter:
         families = Families()
         self._collect_run(families, look)
         self._totals.collect(families)
-        self._workers.collect(families, look.at_us, up)
+        self._workers.collect(families, look)
         collect_rules(families, look.rules)
+        self._collect_verdict(families, look)
         families.add("locust_up", 1)
         families.add("locust_running", int(look.state is RunState.RUNNING))
         self._workers.collect_locust(families, up)
         self._locust.collect(families, look.at_us)
         yield from families
+
+    def discovered(self, port: int) -> list[dict[str, Any]]:
+        """The hosts of the workers that are up, each at this port, as Prometheus' HTTP service discovery reads them."""
+        return self._workers.discovered(self._look().addresses or {}, port)
+
+    def _collect_verdict(self, families: Families, look: Look) -> None:
+        worst = verdict_so_far(look.rules, look.torn, self._plan.tolerate.torn_epochs)
+        if worst is not None:
+            for verdict in WORST_FIRST:
+                families.add("loadproof_verdict_so_far", int(verdict == worst), verdict)
 
     def _collect_run(self, families: Families, look: Look) -> None:
         families.add("loadproof_run_info", 1, *self._run)
@@ -80,43 +88,3 @@ class Exporter:
             families.add("loadproof_phase", int(phase.name == look.phase), phase.name)
         families.add("loadproof_users_planned", look.users_planned)
         families.add("loadproof_generator_lag_limit_seconds", self._lag_limit_us / 1e6)
-
-
-class Application:
-    """WSGI: `GET /metrics` in the classic format or in OpenMetrics, as the scraper asks.
-
-    With a token it answers only who sends it as `Authorization: Bearer`.
-    """
-
-    def __init__(self, exporter: Exporter, token: str | None = None) -> None:
-        self._exporter = exporter
-        self._authorization = None if token is None else f"Bearer {token}".encode()
-        self.scrapes = 0
-        """How many were answered in full."""
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH:
-            return _refuse(start_response, "404 Not Found", f"metrics are at {PATH}\n")
-        if environ.get("REQUEST_METHOD") != "GET":
-            return _refuse(start_response, "405 Method Not Allowed", "use GET\n", ("Allow", "GET"))
-        said = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
-        if self._authorization is not None and not hmac.compare_digest(said, self._authorization):
-            return _refuse(
-                start_response,
-                "401 Unauthorized",
-                "send the token of this run as Authorization: Bearer\n",
-                ("WWW-Authenticate", "Bearer"),
-            )
-        kind = content_type(environ.get("HTTP_ACCEPT"))
-        # Not compressed: that would cost more than it saves on a scrape's short way.
-        body = exposition(self._exporter.collect(), kind)
-        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        self.scrapes += 1
-        return [body]
-
-
-def _refuse(
-    start_response: Callable[..., Any], status: str, text: str, *headers: tuple[str, str]
-) -> list[bytes]:
-    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *headers])
-    return [text.encode()]

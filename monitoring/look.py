@@ -32,5 +32,11 @@ class Look:
     users_planned: int | None = None
     workers: Mapping[str, str] | None = None
     """Those that are up, each with its state in Locust's words; None before any is known."""
+    memory: Mapping[str, int] | None = None
+    """Resident bytes of those that have told of them."""
+    addresses: Mapping[str, str] | None = None
+    """Where the connections come from of those that are up, as text without a port."""
+    torn: int = 0
+    """Worker processes that are gone, and whose journals will never have an end."""
     rules: tuple[RuleResult, ...] = ()
     """As of the judge's last look."""

@@ -141,6 +141,11 @@ TABLE: Final = (
     _gauge("loadproof_generator_lag_limit_seconds", "", "The lag from which on a worker is saturated."),
     _counter("loadproof_worker_cpu_seconds_total", "region worker", "CPU time of the worker's process."),
     _gauge("loadproof_worker_cpu_ratio", "region worker", "Share of a core in the latest second."),
+    _gauge(
+        "loadproof_worker_memory_bytes",
+        "region worker",
+        "Resident memory of the worker's process, as its latest heartbeat said.",
+    ),
     _counter(
         "loadproof_worker_throttled_seconds_total",
         "region worker",
@@ -168,6 +173,11 @@ TABLE: Final = (
         "loadproof_rule_state",
         "rule state",
         "1 for how it would end now: PASS, WARN, FAIL, NO_DATA; looked at every few seconds.",
+    ),
+    _gauge(
+        "loadproof_verdict_so_far",
+        "verdict",
+        "1 for the worst that is known by now: FAIL, INVALID, NO_DATA, WARN, PASS; the run's verdict comes at its end.",
     ),
     _gauge("locust_up", "", "Always 1."),
     _gauge("locust_running", "", "1 while the load goes on, else 0."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from loadproof.measure.interval import Interval
     from monitoring.families import Families
     from monitoring.labels import Labels
+    from monitoring.look import Look
 
 P99: Final = Fraction(99, 100)
 MOST_MISSING: Final = 86_400
@@ -76,8 +77,24 @@ class Workers:
     def add(self, worker: str, interval: Interval) -> None:
         self._workers[worker].add(interval)
 
-    def collect(self, families: Families, at_us: int, up: Mapping[str, str]) -> None:
-        """`up` is worker -> its state in Locust's words."""
+    def discovered(self, addresses: Mapping[str, str], port: int) -> list[dict[str, Any]]:
+        """What Prometheus' HTTP service discovery reads: the planned workers' hosts, each at this port.
+
+        https://prometheus.io/docs/prometheus/latest/http_sd/
+        """
+        return [
+            {
+                "targets": [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"],
+                "labels": {"region": self._workers[name].region, "worker": name},
+            }
+            for name, address in sorted(addresses.items())
+            if name in self._workers
+        ]
+
+    def collect(self, families: Families, look: Look) -> None:
+        """What the workers have told, and whether they are there."""
+        up = look.workers or {}
+        memory = look.memory or {}
         planned: Counter[str] = Counter()
         users: Counter[tuple[str, str]] = Counter()
         in_flight: Counter[str] = Counter()
@@ -91,7 +108,9 @@ class Workers:
                     users[region, self._labels.bounded("scenario", scenario)[0]] += count
                 if worker.oldest_us is not None:
                     oldest[region] = max(oldest.get(region, 0), worker.oldest_us)
-            _collect_worker(families, name, worker, at_us, is_up=name in up)
+            _collect_worker(families, name, worker, look.at_us, is_up=name in up)
+            if name in up:
+                families.add("loadproof_worker_memory_bytes", memory.get(name), region, name)
         for region, count in planned.items():
             families.add("loadproof_workers_planned", count, region)
             families.add("loadproof_requests_in_flight", in_flight[region], region)

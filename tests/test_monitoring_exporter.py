@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from distributed import locust_statistics
 from loadproof.measure.interval import ErrorKey, Interval, Outcome, SeriesKey
-from monitoring.exporter import Application
+from monitoring.application import Application
 from monitoring.labels import MOST, OTHER
 from monitoring.look import RunState
 from monitoring.metrics import BY_NAME, TABLE, Kind

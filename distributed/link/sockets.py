@@ -56,6 +56,9 @@ class Server:
         """Connections that have not shown a key yet."""
         self._logged: set[str] = set()
         self._speaking: dict[str, bytes] = {}
+        self._speaks_from: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
+        """Worker -> the address that its current connection comes from, or the last one that was current."""
         self._current: dict[str, bytes] = {}
         self.on_close: Callable[[str], None] | None = None
         """Called with a worker when its current connection has ended, by whichever end."""
@@ -86,6 +89,7 @@ class Server:
             raise RPCError(f"the link is broken: {error.strerror}") from error
         worker = str(route.get("User-Id"))
         self._speaking[worker] = route.bytes
+        self._speaks_from[worker] = str(route.get("Peer-Address"))
         self._descriptors[route.get(zmq.SRCFD)] = worker, route.bytes
         if len(frames) != 1:
             raise RPCReceiveError(f"a message of {len(frames)} parts", addr=worker)
@@ -97,6 +101,7 @@ class Server:
     def welcome(self, worker: str) -> None:
         """Send to the connection that this worker has spoken by last, from now on, and to no other."""
         self._current[worker] = self._speaking[worker]
+        self.addresses[worker] = self._speaks_from[worker]
 
     def is_current(self, worker: str) -> bool:
         """The worker's last message came by its current connection."""

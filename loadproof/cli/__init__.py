@@ -10,6 +10,7 @@ import typer
 
 from loadproof.cli import (
     compare,
+    dashboards,
     keys,
     master,
     plans,
@@ -45,6 +46,7 @@ app.add_typer(runs.runs, name="runs")
 app.command("stop")(stop.stop)
 app.command("recover")(recover.recover)
 app.command("keys")(keys.keys)
+app.command("dashboards")(dashboards.dashboards)
 app.command("master")(master.master)
 app.command("worker")(worker.worker)
 

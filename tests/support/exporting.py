@@ -6,7 +6,8 @@ from judging import phase, plan_of
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadproof.plan.model import Region
-from monitoring.exporter import Application, Exporter
+from monitoring.application import Application
+from monitoring.exporter import Exporter
 from monitoring.look import Look, RunState
 
 RULES = ("p95 <= 2s", "p99 <= 5s", "max <= 1ms", "check(compliance) >= 95%")

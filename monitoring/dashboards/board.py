@@ -1,0 +1,167 @@
+"""What all dashboards share: variables, annotations, links, and how they are written."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from grafana_foundation_sdk.builders import dashboard as boards
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+
+from monitoring.dashboards.panels import BLUE, DATASOURCE, ORANGE, PURPLE, RED
+from monitoring.dashboards.queries import PERCENTILES, RUN, of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from monitoring.dashboards.panels import Panel
+
+TAG: Final = "loadproof"
+SOURCE: Final = "loadproof-prometheus"
+"""The uid that `grafana/provisioning/datasources/prometheus.yaml` gives the Prometheus."""
+USUAL: Final = "p95"
+REPORT: Final = "reports/${folder}/report.html"
+FIRING: Final = 'alertstate="firing",alertname=~"Loadproof.+"'
+
+ANNOTATIONS: Final = (
+    # Name, colour, what is 1 while it lasts, title, and whether it is shown from the start.
+    ("Phases", BLUE, of_run("loadproof_phase == 1"), "phase {{phase}}", True),
+    (
+        "Verdict so far: FAIL or INVALID",
+        RED,
+        of_run('loadproof_verdict_so_far{verdict=~"FAIL|INVALID"} == 1'),
+        "{{verdict}} so far",
+        True,
+    ),
+    (
+        "Verdict so far: WARN",
+        ORANGE,
+        of_run('loadproof_verdict_so_far{verdict="WARN"} == 1'),
+        "WARN so far",
+        False,
+    ),
+    ("Alerts", PURPLE, of_run(f"ALERTS{{{FIRING}}}"), "{{alertname}}", False),
+)
+
+
+def board(
+    name: str,
+    title: str,
+    description: str,
+    content: Sequence[Panel | boards.Row],
+    reports_url: str | None,
+) -> str:
+    """A dashboard as JSON; with `reports_url`, where the reports folder is served, it links to the run's report."""
+    built = (
+        boards.Dashboard(title)
+        .uid(f"loadproof-{name}")
+        .description(description)
+        .tags([TAG])
+        .editable()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .time("now-15m", "now")
+        .refresh("5s")
+        .timezone("browser")
+        .variables(_variables())
+        .annotations([_annotation(*each) for each in ANNOTATIONS])
+        .links(_links(reports_url))
+    )
+    for each in content:
+        if isinstance(each, boards.Row):
+            built.with_row(each)
+        else:
+            built.with_panel(each)
+    document: dict[str, Any] = json.loads(json.dumps(built.build(), cls=JSONEncoder))
+    for at, panel in enumerate(document["panels"], start=1):
+        panel["id"] = at
+    for each in (*document["links"], *document["annotations"]["list"]):
+        # The library always puts these into a menu, where nobody looks for them.
+        del each["placement"]
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _variables() -> list[Any]:
+    counted = "loadproof_request_duration_seconds_count"
+    return [
+        boards.DatasourceVariable("datasource")
+        .label("Prometheus")
+        .type("prometheus")
+        .current(_option(SOURCE)),
+        _asked("run", "Run", "loadproof_run_info", "run").sort(models.VariableSort.ALPHABETICAL_DESC),
+        # Label values are asked of plain series: those of other runs in the dashboard's range are offered too.
+        _many("region", "Region", "loadproof_workers_planned"),
+        _many("scenario", "Scenario", f'{counted}{{region=~"$region"}}'),
+        _many("name", "Name", f'{counted}{{region=~"$region",scenario=~"$scenario"}}'),
+        boards.CustomVariable("quantile")
+        .label("Percentile")
+        .values(",".join(f"{text} : {value}" for text, value in PERCENTILES.items()))
+        .current(_option(USUAL, PERCENTILES[USUAL]))
+        .options([_option(text, value, selected=text == USUAL) for text, value in PERCENTILES.items()]),
+        # The run's label has four digits more than its folder.
+        _asked("folder", "Run folder", RUN, "run")
+        .regex("/(.+)-[0-9a-f]{4}/")
+        .hide(models.VariableHide.HIDE_VARIABLE),
+    ]
+
+
+def _asked(name: str, label: str, series: str, of: str) -> boards.QueryVariable:
+    query = f"label_values({series}, {of})"
+    return (
+        boards.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        # As Grafana's own editor writes it: 1 is a query for label values.
+        .query({"query": query, "refId": name, "qryType": 1})
+        .definition(query)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    )
+
+
+def _many(name: str, label: str, series: str) -> boards.QueryVariable:
+    return (
+        _asked(name, label, series, name)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(_option("All", "$__all"))
+    )
+
+
+def _option(text: str, value: str | None = None, *, selected: bool = True) -> models.VariableOption:
+    return models.VariableOption(selected, text, text if value is None else value)
+
+
+def _annotation(name: str, colour: str, expression: str, title: str, shown: bool) -> boards.AnnotationQuery:
+    return (
+        boards.AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .enable(shown)
+        .icon_color(colour)
+        .expr(expression)
+        .title_format(title)
+        .step("5s")
+    )
+
+
+def _links(reports_url: str | None) -> list[Any]:
+    links = [
+        boards.DashboardLink("loadproof")
+        .type(models.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .as_dropdown(False)
+        .include_vars(True)
+        .keep_time(True)
+    ]
+    if reports_url is not None:
+        links.append(
+            boards.DashboardLink("Report of this run")
+            .type(models.DashboardLinkType.LINK)
+            .url(f"{reports_url.rstrip('/')}/{REPORT.removeprefix('reports/')}")
+            .tooltip("There when the run has ended.")
+            .icon("doc")
+            .target_blank(True)
+        )
+    return links
