@@ -14,7 +14,7 @@ COMMANDS = [
     for line in re.findall(r"^    (loadproof .*)$", README, re.MULTILINE)
 ]
 VERBS = (
-    *("run", "plans", "validate", "target", "report", "compare", "trend", "runs", "recover"),
+    *("run", "plans", "validate", "target", "report", "compare", "trend", "runs", "recover", "stop"),
     *("keys", "master", "worker"),
 )
 
@@ -30,7 +30,7 @@ def test_a_command_of_the_readme_can_be_typed(tmp_path, words):
     (tmp_path / "my_locustfile.py").write_text(VISITOR)
     if words[0] == "target":
         words = ["target", "--help"]
-    elif words[0] in {"report", "recover", "compare", "trend", "runs"}:
+    elif words[0] in {"report", "recover", "compare", "trend", "runs", "stop"}:
         done = loadproof(*words, cwd=tmp_path)
         assert done.returncode == 2, "there is no such run here, and that is what it must say"
         assert next((word for word in words if word.startswith("reports")), "reports") in done.stderr
