@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect
 
 from target import answers, audit, compliance, formal, gateway, governance, openapi, tenants
 from target.answers import RefusedError
-from target.cache import MemoryCache, MemorySessions
 from target.endpoint import unrouted
 from target.metrics import Timed
 from target.prover import Prover
@@ -19,6 +18,7 @@ from target.store import StoreUnavailableError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from target.cache import Cache, Sessions
     from target.counts import RunCounts
     from target.metrics import Metrics
     from target.store import Store
@@ -38,7 +38,13 @@ ROUTES: Final = (
 
 
 def build_app(
-    store: Store, counts: RunCounts, metrics: Metrics, switches: Switches, constitutional_hash: str
+    store: Store,
+    sessions: Sessions,
+    cache: Cache,
+    counts: RunCounts,
+    metrics: Metrics,
+    switches: Switches,
+    constitutional_hash: str,
 ) -> ASGIApp:
     """The ASGI application; handlers find its parts in `request.app.state` under the names used here.
 
@@ -61,8 +67,8 @@ def build_app(
     app.state.counts = counts
     app.state.metrics = metrics
     app.state.switches = switches
-    app.state.sessions = MemorySessions(metrics)
-    app.state.cache = MemoryCache(metrics)
+    app.state.sessions = sessions
+    app.state.cache = cache
     app.state.trail = audit.Trail(store)
     app.state.principles = compliance.Principles(store)
     app.state.prover = Prover()

@@ -1,7 +1,7 @@
 """The audit trail: entries that are chained by hashes and signed, appended one after the other.
 
-An entry is appended in the store's write transaction, which has the file's write lock from its beginning: the
-last entry that it finds is the last one, whichever process appended it, so the chain cannot fork.
+An entry is appended in the store's write transaction, and one writes at a time: the last entry that it finds is
+the last one, whichever process appended it, so the chain cannot fork.
 
 The signing key is made with the store and kept in it: who can write there can also forge. What is taken off
 the trail's end is seen by those who know a later entry, so clients hold on to what they appended.

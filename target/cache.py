@@ -1,4 +1,4 @@
-"""Sessions and a cache of answers in the memory of one server process, behind what a shared one could be.
+"""Sessions and a cache of answers: what they are, and in the memory of one server process.
 
 Nothing in them is ever stale, also with several processes on one store, because nothing in them can change: a
 token belongs to one tenant for good, a row is never altered, and a list is kept under the number of rows that
@@ -46,7 +46,7 @@ class MemorySessions:
 
     async def tenant(self, token_hash: bytes) -> int | None:
         tenant = self._tenants.get(token_hash)
-        self._metrics.lookup("sessions", tenant is not None)
+        self._metrics.lookup("sessions", "miss" if tenant is None else "hit")
         return tenant
 
     async def remember(self, token_hash: bytes, tenant: int) -> None:
@@ -62,7 +62,7 @@ class MemoryCache:
 
     async def get(self, tenant: int, key: str) -> bytes | None:
         value = self._values.get((tenant, key))
-        self._metrics.lookup("reads", value is not None)
+        self._metrics.lookup("reads", "miss" if value is None else "hit")
         return value
 
     async def put(self, tenant: int, key: str, value: bytes) -> None:

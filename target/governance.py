@@ -11,7 +11,7 @@ from target.answers import RefusedError, answer, path_id, read_json, read_query
 from target.constitution import require_hash
 from target.endpoint import Endpoint
 from target.openapi import holding
-from target.policy import Action, Policy, Verdict, canonical, decide, digest
+from target.policy import NO_NUL, Action, Policy, Verdict, canonical, decide, digest
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -72,7 +72,7 @@ class DecisionAnswer(Struct, frozen=True):
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    resource: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    resource: Annotated[str, Meta(min_length=1, max_length=256), NO_NUL] | None = None
     """Only policies with exactly this pattern."""
 
 
@@ -90,7 +90,8 @@ async def create(request: Request) -> Response:
 
     def insert(transaction: Transaction) -> int:
         rows = transaction.execute(
-            "INSERT INTO policies (version, resource, digest, content) VALUES (1, ?, ?, ?) RETURNING id",
+            "INSERT INTO policies (id, version, resource, digest, content) VALUES"
+            " ((SELECT coalesce(max(id), 0) + 1 FROM policies), 1, ?, ?, ?) RETURNING id",
             (policy.resource, mark, content),
         )
         identity: int = rows[0][0]

@@ -19,9 +19,10 @@ from target.answers import error_body
 from target.app import build_app
 from target.constitution import HEADER
 from target.counts import RunCounts
+from target.databases import open_caches, open_store
 from target.folder import remove_folder
+from target.gateway import VERSION
 from target.metrics import Metrics
-from target.store import SqliteStore
 from target.switches import Switches
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Post:
     socket: socket.socket
     folder: Path
     store: str
+    """URL of the store."""
+    identity: str
+    """The store's name for itself."""
+    redis: str | None
+    """URL of the Redis with sessions and cache; None keeps them in the process."""
     constitutional_hash: str
     process: int
     processes: int
@@ -59,11 +65,18 @@ def run_process(post: Post) -> int:
     threading.Thread(target=_leave_with_parent, args=(post,), name="guard", daemon=True).start()
     metrics = Metrics(post.folder, post.process, post.processes)
     counts = RunCounts(post.folder, post.process, post.processes)
-    store = SqliteStore(post.store, metrics.group)
+    store = open_store(post.store, metrics.group)
     # Nothing is wrong when a client sends nonsense; defects are logged as errors.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        build_app(store, counts, metrics, Switches(post.folder), post.constitutional_hash),
+        build_app(
+            store,
+            *open_caches(post.redis, metrics, post.identity, post.constitutional_hash, VERSION),
+            counts,
+            metrics,
+            Switches(post.folder),
+            post.constitutional_hash,
+        ),
         loop="uvloop",
         http=_Protocol,
         ws="none",

@@ -32,6 +32,7 @@ MOST_ENDPOINTS: Final = 256
 OTHER: Final = "(other)"
 
 CACHES: Final = ("sessions", "reads")
+LOOKUPS: Final = ("hit", "miss", "error")
 
 LATENCY_US: Final = (
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
@@ -56,9 +57,7 @@ class Metrics:
         self._kept = self._slot("writes", "kept")
         self._undone = self._slot("writes", "undone")
         self._lookups = {
-            (cache, hit): self._slot("lookups", cache, "hit" if hit else "miss")
-            for cache in CACHES
-            for hit in (True, False)
+            (cache, outcome): self._slot("lookups", cache, outcome) for cache in CACHES for outcome in LOOKUPS
         }
         self._proofs: dict[str, tuple[list[int], int]] = {}
         self._registry = CollectorRegistry()
@@ -86,9 +85,9 @@ class Metrics:
         self._own.add(self._kept, kept)
         self._own.add(self._undone, undone)
 
-    def lookup(self, cache: str, hit: bool) -> None:
-        """One look into a cache of CACHES: was it there?"""
-        self._own.add(self._lookups[cache, hit])
+    def lookup(self, cache: str, outcome: str) -> None:
+        """One look into a cache of CACHES, which had one of the LOOKUPS as outcome."""
+        self._own.add(self._lookups[cache, outcome])
 
     def proof(self, result: str, cpu_us: int) -> None:
         """One problem that the solver worked on: `result` is how it ended, of a few."""
@@ -186,10 +185,12 @@ def _store(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
 
 def _caches(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
     lookups = CounterMetricFamily(
-        "target_cache_lookups", "Looks into a cache, by whether it was there.", labels=["cache", "outcome"]
+        "target_cache_lookups",
+        "Looks into a cache: it was there, was not, or the cache did not say.",
+        labels=["cache", "outcome"],
     )
     for cache in CACHES:
-        for outcome in ("hit", "miss"):
+        for outcome in LOOKUPS:
             lookups.add_metric([cache, outcome], sums["lookups", cache, outcome])
     yield lookups
 

@@ -30,6 +30,8 @@ from msgspec import Meta, Struct
 
 LARGEST: Final = 2**53 - 1
 
+NO_NUL: Final = Meta(pattern=r"\A[^\x00]*\Z")
+"""Of texts that a store looks for: PostgreSQL takes no NUL in one."""
 Integer = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Text = Annotated[str, Meta(max_length=256)]
 Items = Annotated[list[bool | Integer | Text], Meta(max_length=32)]
@@ -81,7 +83,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     title: Annotated[str, Meta(min_length=1, max_length=200)]
     principle: Annotated[str, Meta(min_length=1, max_length=500)]
     effect: Effect
-    resource: Annotated[str, Meta(min_length=1, max_length=256)]
+    resource: Annotated[str, Meta(min_length=1, max_length=256), NO_NUL]
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=32)]
     priority: Annotated[int, Meta(ge=0, le=1000)]
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from target.policy import Attributes, Condition, compares, matches
+from target.policy import NO_NUL, Attributes, Condition, compares, matches
 
 ATTRIBUTE: Final = r"\A(actor|action|resource|justification|attributes\.[a-z][a-z0-9_]{0,63})\Z"
 
@@ -36,7 +36,7 @@ class Prohibition(Condition, frozen=True, forbid_unknown_fields=True):
 
 
 class Principle(Struct, frozen=True, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Annotated[str, Meta(min_length=1, max_length=100), NO_NUL]
     weight: Annotated[int, Meta(ge=1, le=10)]
     required_attributes: Annotated[tuple[Path, ...], Meta(max_length=8)] = ()
     prohibited_patterns: Annotated[tuple[Pattern, ...], Meta(max_length=8)] = ()

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Final
 from loadproof.errors import ExitCode, UsageError
 from target.app import SCHEMA
 from target.constitution import constitutional_hash
+from target.databases import prepare, redis_url, store_url
 from target.folder import make_folder, remove_folder
 from target.listener import Post, run_process
-from target.store import prepare, store_path
 from target.switches import Switches, parse_switches
 
 if TYPE_CHECKING:
@@ -54,13 +54,15 @@ def serve(
     store: str | None = None,
     lifeline_fd: int | None = None,
     *,
+    redis: str | None = None,
     announce_fd: int = 1,
     switches: Sequence[str] = (),
 ) -> int:
     """Serve until a signal, the end of the lifeline, or the death of a child; the exit code.
 
-    Port 0 takes any free one. `store` is a URL `sqlite:///absolute/path`, None means one that is removed at
-    the end. When requests are answered, {"url", "pid"} is written to `announce_fd` as one line of JSON. When
+    Port 0 takes any free one. `store` is a URL, `sqlite:///absolute/path` or `postgresql://USER@HOST:PORT/DB`;
+    None means one that is removed at the end. `redis` is the URL of a Redis for sessions and cache, which are
+    in memory for None. When requests are answered, {"url", "pid"} is written to `announce_fd` as one line of JSON. When
     the pipe `lifeline_fd` reaches its end, whoever held its other end is dead, and all leave at once.
     `switches` are planted faults as `NAME=VALUE`, see `target.switches`.
 
@@ -68,7 +70,9 @@ def serve(
     happened is said on stderr. Call it on the main thread of a process without other threads: it forks.
     """
     try:
-        target = _Target(host, port, processes, store, switches, lifeline=lifeline_fd, announce=announce_fd)
+        target = _Target(
+            host, port, processes, store, redis, switches, lifeline=lifeline_fd, announce=announce_fd
+        )
         return target.run()
     except UsageError as error:
         print(f"target: {error}", file=sys.stderr)
@@ -82,6 +86,7 @@ class _Target:
         port: int,
         processes: int,
         store: str | None,
+        redis: str | None,
         switches: Sequence[str],
         *,
         lifeline: int | None,
@@ -93,6 +98,7 @@ class _Target:
         self._host = host
         self._processes = processes
         self._store = store
+        self._redis = redis
         self._switches = switches
         self._lifeline = lifeline
         self._announce = announce
@@ -113,14 +119,26 @@ class _Target:
 
     def _start(self, folder: Path) -> None:
         served = constitutional_hash()
-        path = store_path(self._store, folder)
-        prepare(path, SCHEMA)
+        url = store_url(self._store, folder)
+        redis = redis_url(self._redis)
+        identity = prepare(url, SCHEMA)
         Switches(folder).set(parse_switches(self._switches))
         # This process alone keeps `held` open, to its end; then every child reads the end of `alive`.
         alive, held = os.pipe()
         for number in range(self._processes):
             pipe, ready = os.pipe()
-            post = Post(self._socket, folder, path, served, number, self._processes, alive, ready)
+            post = Post(
+                self._socket,
+                folder,
+                url,
+                identity,
+                redis,
+                served,
+                number,
+                self._processes,
+                alive,
+                ready,
+            )
             sys.stdout.flush()
             sys.stderr.flush()
             pid = os.fork()
@@ -265,7 +283,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port (default)")
     parser.add_argument("--processes", type=int, default=1, help="server processes (default: %(default)s)")
-    parser.add_argument("--store", help="sqlite:///absolute/path (default: a temporary one)")
+    parser.add_argument(
+        "--store",
+        help="sqlite:///absolute/path or postgresql://USER@HOST:PORT/DATABASE (default: a temporary file)",
+    )
+    parser.add_argument("--redis", help="redis://HOST:PORT/0 for sessions and cache (default: in memory)")
     parser.add_argument("--lifeline-fd", type=int, help="end when this inherited pipe reaches its end")
     parser.add_argument("--announce-fd", type=int, default=1, help="where to write the URL (default: stdout)")
     parser.add_argument(
@@ -282,6 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.processes,
         options.store,
         options.lifeline_fd,
+        redis=options.redis,
         announce_fd=options.announce_fd,
         switches=options.switch,
     )

@@ -19,7 +19,7 @@ from target.answers import JSON, RefusedError, answer, path_id, read_json, read_
 from target.constitution import require_hash
 from target.endpoint import Endpoint
 from target.openapi import holding
-from target.policy import Attributes
+from target.policy import NO_NUL, Attributes
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,7 +47,7 @@ TOKEN_BYTES: Final = 32
 
 
 class NewTenant(Struct, frozen=True, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    name: Annotated[str, Meta(min_length=1, max_length=200), NO_NUL]
 
 
 class TenantAnswer(Struct, frozen=True):
@@ -114,8 +114,8 @@ async def create(request: Request) -> Response:
 
     def insert(transaction: Transaction) -> int:
         rows = transaction.execute(
-            "INSERT INTO tenants (name, token_hash, row_count, configuration, configuration_version)"
-            " VALUES (?, ?, 0, ?, 1) RETURNING id",
+            "INSERT INTO tenants (id, name, token_hash, row_count, configuration, configuration_version) VALUES"
+            " ((SELECT coalesce(max(id), 0) + 1 FROM tenants), ?, ?, 0, ?, 1) RETURNING id",
             (new.name, mark, b"{}"),
         )
         identity: int = rows[0][0]
@@ -136,7 +136,9 @@ async def add_row(request: Request) -> Response:
 
     def insert(transaction: Transaction) -> int:
         rows = transaction.execute(
-            "INSERT INTO tenant_rows (tenant, fields) VALUES (?, ?) RETURNING id", (tenant, fields)
+            "INSERT INTO tenant_rows (id, tenant, fields) VALUES"
+            " ((SELECT coalesce(max(id), 0) + 1 FROM tenant_rows), ?, ?) RETURNING id",
+            (tenant, fields),
         )
         transaction.execute("UPDATE tenants SET row_count = row_count + 1 WHERE id = ?", (tenant,))
         identity: int = rows[0][0]

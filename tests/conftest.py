@@ -2,6 +2,8 @@
 
 import os
 
+import databases as real
+import pytest
 from hypothesis import HealthCheck, settings
 
 # `import locust` patches the whole process for gevent, and pytest-xdist's own threads do not survive that. Tests
@@ -11,3 +13,10 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 # A property says what must be true, not how long that takes on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def databases():
+    """A real PostgreSQL and a real Redis, which start when the first test asks for them."""
+    with real.databases() as running:
+        yield running

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from databases import STORES, options_of
 from fuzzing import bodies, is_sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,9 +28,10 @@ COLUMNS = ("previous", "hash", "signature", "content")
 LENGTH = 3
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    with serving("--processes", "2", folder=tmp_path_factory.mktemp("audit")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def target(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving("--processes", "2", *options, folder=tmp_path_factory.mktemp("audit")) as served:
         with served.client() as client:
             for number in range(5):
                 client.post("/audit/entries", json={**ENTRY, "payload": {"number": number}})
@@ -458,9 +460,10 @@ def test_whatever_was_appended_verifies(fuzzed):
     assert fault_in(key_of(fuzzed), 1, items) is None
 
 
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory):
-    with serving(folder=tmp_path_factory.mktemp("fuzzed")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def fuzzed(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving(*options, folder=tmp_path_factory.mktemp("fuzzed")) as served:
         with served.client() as client:
             yield client
         assert served.end() == 0

@@ -9,6 +9,7 @@ from fractions import Fraction
 import httpx
 import msgspec
 import pytest
+from databases import STORES, options_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import HASH, HEADERS, serving
@@ -34,9 +35,10 @@ PRINCIPLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    with serving(folder=tmp_path_factory.mktemp("compliance")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def target(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving(*options, folder=tmp_path_factory.mktemp("compliance")) as served:
         yield served
 
 
@@ -297,7 +299,7 @@ PATTERNS = st.fixed_dictionaries(
 )
 ANY_PRINCIPLE = st.fixed_dictionaries(
     {
-        "name": st.text(min_size=1, max_size=9),
+        "name": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9),
         "weight": st.integers(1, 10),
         "required_attributes": st.lists(PATHS, max_size=3),
         "prohibited_patterns": st.lists(PATTERNS, max_size=3),

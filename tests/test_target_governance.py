@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from databases import STORES, options_of
 from serving import HASH, HEADERS, POLICY, serving
 
 from locustfiles.governance.evaluator import policy_digest
@@ -16,9 +17,10 @@ ACTION = {
 }
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    with serving("--processes", "2", folder=tmp_path_factory.mktemp("governance")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def target(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving("--processes", "2", *options, folder=tmp_path_factory.mktemp("governance")) as served:
         yield served
 
 

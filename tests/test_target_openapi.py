@@ -11,17 +11,16 @@ import pytest
 from fuzzing import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inside import application
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from serving import HASH, HEADERS, POLICY, serving
 
 from target.answers import BODY_LIMIT
-from target.app import ROUTES, build_app
-from target.counts import RECORDS, RunCounts
-from target.metrics import Metrics
+from target.app import ROUTES
+from target.counts import RECORDS
 from target.prover import BusyError, Solution
 from target.store import StoreUnavailableError
-from target.switches import Switches
 
 ACTION = {"subject": {"role": "auditor"}, "action": "read", "resource": "records/7", "context": {"hour": 9}}
 SUBMITTED = {
@@ -216,7 +215,7 @@ def answered(target, document):
 
 def in_process(folder, store, operations, client="127.0.0.1", prepare=lambda state: None):
     """The answers of an application with this store to `operations` ({id: (method, path, options)})."""
-    app = build_app(store, RunCounts(folder, 0, 1), Metrics(folder, 0, 1), Switches(folder), HASH)
+    app = application(folder, store)
     prepare(app._app.state)
     transport = httpx.ASGITransport(app, client=(client, 1), raise_app_exceptions=False)
 

@@ -178,7 +178,7 @@ def test_the_guard_leaves_although_the_main_thread_is_busy(tmp_path):
         "import sys, threading\n"
         "from pathlib import Path\n"
         "from target.listener import Post, _leave_with_parent\n"
-        "post = Post(None, Path(sys.argv[1]), '', '', 0, 1, int(sys.argv[2]), 0)\n"
+        "post = Post(None, Path(sys.argv[1]), '', '', None, '', 0, 1, int(sys.argv[2]), 0)\n"
         "threading.Thread(target=_leave_with_parent, args=(post,), daemon=True).start()\n"
         "print(flush=True)\n"
         "while True: pass\n"

@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from serving import HEADERS, POLICY, serving, start
 
 from loadproof.errors import UsageError
-from target import store as store_module
-from target.store import SqliteStore, StoreUnavailableError, prepare, store_path
+from target import group_commit
+from target import sqlite as sqlite_module
+from target.databases import prepare as prepare_url
+from target.databases import store_url
+from target.sqlite import SqliteStore, prepare
+from target.store import IDENTITY_SCHEMA, StoreUnavailableError
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",)
 
@@ -37,7 +41,7 @@ def insert_then_raise(text, error):
 
 def using(path, story, **options):
     """Run `story(store)` in an event loop of its own."""
-    prepare(str(path), SCHEMA)
+    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
 
     async def told():
         store = SqliteStore(str(path), **options)
@@ -141,7 +145,7 @@ def test_two_stores_of_one_file_keep_all_writes(tmp_path):
 
 def test_a_database_that_cannot_be_written_refuses_and_recovers(tmp_path, monkeypatch):
     """While another program holds the write lock every waiting job is refused; afterwards writes work."""
-    monkeypatch.setattr(store_module, "BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_module, "BUSY_S", 0.01)
     path = tmp_path / "db"
 
     async def story(store):
@@ -221,7 +225,7 @@ def test_closing_finishes_what_waits(tmp_path):
 
     async def story(store):
         for number in range(50):
-            store._jobs.put(store_module._Job(insert(f"{number}")))
+            store._writer._jobs.put(group_commit._Job(insert(f"{number}")))
 
     using(tmp_path / "db", story)
 
@@ -274,9 +278,9 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path):
 def test_health_tells_of_an_unreadable_store(tmp_path):
     """When the store cannot be read, health is 503 and names the reason."""
     before = (
-        "from target import store\n"
-        "async def read(self, *_): raise store.StoreUnavailableError('disk I/O error')\n"
-        "store.SqliteStore.read = read"
+        "from target import sqlite\n"
+        "async def read(self, *_): raise sqlite.StoreUnavailableError('disk I/O error')\n"
+        "sqlite.SqliteStore.read = read"
     )
     with serving(folder=tmp_path, before=before) as served, served.client() as client:
         health = client.get("/gateway/health")
@@ -291,7 +295,7 @@ def test_health_tells_of_an_unreadable_store(tmp_path):
 def test_a_store_that_is_locked_is_answered_with_503(tmp_path):
     """A write that cannot be made is 503 with Retry-After; reads and health go on."""
     path = tmp_path / "kept.db"
-    before = "from target import store\nstore.BUSY_S = 0.01"
+    before = "from target import sqlite\nsqlite.BUSY_S = 0.01"
     with serving("--store", f"sqlite://{path}", folder=tmp_path, before=before) as served:
         with sqlite3.connect(path, isolation_level=None) as blocker, served.client() as client:
             client.post("/policies", json=POLICY)
@@ -311,18 +315,20 @@ def test_a_store_that_is_locked_is_answered_with_503(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "path"),
+    ("url", "name"),
     [
-        (None, "/state/store.sqlite3"),
-        ("sqlite:///var/lib/target.db", "/var/lib/target.db"),
-        ("sqlite:///a%20b.db", "/a b.db"),
+        (None, "a folder/store.sqlite3"),
+        ("sqlite://{}/target.db", "target.db"),
+        ("sqlite://{}/a%20b.db", "a b.db"),
     ],
 )
-def test_a_store_url_names_a_file(tmp_path, url, path):
-    """Three slashes and an absolute path; without a URL the file is in the state folder."""
-    from pathlib import Path
+def test_a_store_url_names_a_file(tmp_path, url, name):
+    """Three slashes and an absolute path; without a URL the file is in the target's folder."""
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    prepare_url(store_url(url and url.format(tmp_path), folder), SCHEMA)
 
-    assert store_path(url, Path("/state")) == path
+    assert (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize(
@@ -331,7 +337,7 @@ def test_a_store_url_names_a_file(tmp_path, url, path):
 def test_another_store_url_is_refused(tmp_path, url):
     """Every other URL is a mistake that the message quotes."""
     with pytest.raises(UsageError, match="sqlite:///"):
-        store_path(url, tmp_path)
+        store_url(url, tmp_path)
 
 
 @settings(max_examples=150, deadline=None)
@@ -339,7 +345,7 @@ def test_another_store_url_is_refused(tmp_path, url):
 def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_factory, damage):
     """Whatever bytes of the first page are others, `prepare` ends in order or with UsageError that names the file."""
     path = tmp_path_factory.mktemp("damaged") / "store.sqlite3"
-    prepare(str(path), SCHEMA)
+    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
     page = bytearray(path.read_bytes())
     for position, byte in damage.items():
         page[position] = byte
@@ -347,7 +353,7 @@ def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_facto
 
     told = ""
     try:
-        prepare(str(path), SCHEMA)
+        prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
     except UsageError as error:
         told = str(error)
 
@@ -357,8 +363,8 @@ def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_facto
 def test_a_schema_that_is_no_text_is_refused_in_words(tmp_path):
     """SQLite's own message would not be text either, so the store has one of its own."""
     path = tmp_path / "store.sqlite3"
-    prepare(str(path), SCHEMA)
+    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
     path.write_bytes(path.read_bytes().replace(b"tablenotes", b"tabl\xff\xfe\xfdtes"))
 
     with pytest.raises(UsageError, match="its schema is damaged"):
-        prepare(str(path), SCHEMA)
+        prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))

@@ -10,13 +10,11 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inside import application
 from serving import HASH, HEADERS, POLICY, ROOT, launch, serving
 
 from loadproof.errors import UsageError
 from target.answers import RefusedError
-from target.app import build_app
-from target.counts import RunCounts
-from target.metrics import Metrics
 from target.switches import COUNTED, Settings, Switches, parse_switches
 
 OFF = {"slow": "0s", "slow_one": "", "errors": 0.0, **dict.fromkeys(COUNTED, 0)}
@@ -184,7 +182,7 @@ def test_a_wrong_body_changes_nothing(client, body):
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_only_loopback_may_touch_them(tmp_path, peer, status, method):
     """A peer on another machine is refused, also one that IPv6 shows as an IPv4 address."""
-    app = build_app(None, RunCounts(tmp_path, 0, 1), Metrics(tmp_path, 0, 1), Switches(tmp_path), HASH)
+    app = application(tmp_path, None)
     transport = httpx.ASGITransport(app, client=(peer, 1) if peer else None)
 
     async def asked():

@@ -8,6 +8,7 @@ import re
 import sqlite3
 
 import pytest
+from databases import STORES, options_of
 from fuzzing import bodies, is_sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from serving import HASH, serving
 
 from target.cache import MemoryCache
 from target.metrics import Metrics
-from target.store import SqliteStore
+from target.sqlite import SqliteStore
 
 FIELDS = {"name": "first", "amount": 7, "tags": ["a", "é"], "open": True}
 CANARY = re.compile(r"canary-\d+-")
@@ -41,9 +42,10 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    with serving("--processes", "2", folder=tmp_path_factory.mktemp("tenants")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def target(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving("--processes", "2", *options, folder=tmp_path_factory.mktemp("tenants")) as served:
         yield served
 
 
@@ -439,10 +441,11 @@ def test_no_path_or_query_breaks_it(fuzzed, row, query):
     is_sound(fuzzed.get(f"/tenants/{quote(row, safe='')}/configuration"), "GET")
 
 
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory):
+@pytest.fixture(scope="module", params=STORES)
+def fuzzed(request, tmp_path_factory):
     """A client with the token of tenant 1."""
-    with serving(folder=tmp_path_factory.mktemp("fuzzed")) as served:
+    options = options_of(request, request.param)
+    with serving(*options, folder=tmp_path_factory.mktemp("fuzzed")) as served:
         with served.client() as client:
             client.headers.update(bearer(client.post("/tenants", json={"name": "n"}).json()["token"]))
             yield client

@@ -12,7 +12,19 @@ def target(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Server processes sharing the port.")] = 1,
     store: Annotated[
-        str | None, typer.Option(help="sqlite:///PATH; without it a temporary one that ends with the target.")
+        str | None,
+        typer.Option(
+            envvar="LOADPROOF_TARGET_STORE",
+            help="sqlite:///PATH or postgresql://USER@HOST:PORT/DB, whose password PGPASSWORD or PGPASSFILE says; "
+            "without it a temporary file that ends with the target.",
+        ),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LOADPROOF_TARGET_REDIS",
+            help="redis://HOST:PORT/0 for sessions and the cache of reads; without it they are in memory.",
+        ),
     ] = None,
     switch: Annotated[
         list[str] | None,
@@ -22,4 +34,4 @@ def target(
     """Serve the reference target until Ctrl-C."""
     from target.server import serve
 
-    return serve(host, port, processes, store, None, switches=tuple(switch or ()))
+    return serve(host, port, processes, store, None, redis=redis, switches=tuple(switch or ()))

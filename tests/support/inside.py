@@ -10,34 +10,56 @@ from serving import HASH, HEADERS
 
 from target.app import SCHEMA, build_app
 from target.counts import RunCounts
+from target.databases import open_caches, open_store, prepare
 from target.metrics import Metrics
-from target.store import SqliteStore, prepare
 from target.switches import Switches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
+    from target.store import Store
+
+
+def application(folder: Path, store: Store | None) -> ASGIApp:
+    """The application of the only process of a target, on any store."""
+    metrics = Metrics(folder, 0, 1)
+    return build_app(
+        store, *open_caches(None, metrics), RunCounts(folder, 0, 1), metrics, Switches(folder), HASH
+    )
+
 
 @contextlib.asynccontextmanager
 async def inside(
-    folder: Path, processes: int = 1, *, before: bytes | None = None
+    folder: Path,
+    processes: int = 1,
+    *,
+    before: bytes | None = None,
+    store: str | None = None,
+    redis: str | None = None,
 ) -> AsyncIterator[list[httpx.AsyncClient]]:
-    """A client for each of so many applications; the store is `folder / "db"`, made of `before` if that is given."""
-    path = folder / "db"
+    """A client for each of so many applications.
+
+    The store is `folder / "db"`, made of `before` if that is given, unless `store` is another one's URL.
+    """
     if before is not None:
-        path.write_bytes(before)
-    prepare(str(path), SCHEMA)
+        (folder / "db").write_bytes(before)
+    url = store or f"sqlite://{folder}/db"
+    identity = prepare(url, SCHEMA)
     stores = []
     clients = []
     for number in range(processes):
         metrics = Metrics(folder, number, processes)
-        stores.append(SqliteStore(str(path), metrics.group))
-        app = build_app(stores[-1], RunCounts(folder, number, processes), metrics, Switches(folder), HASH)
+        stores.append(open_store(url, metrics.group))
+        counts = RunCounts(folder, number, processes)
+        caches = open_caches(redis, metrics, identity)
+        app = build_app(stores[-1], *caches, counts, metrics, Switches(folder), HASH)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://t", headers=HEADERS))
     try:
         yield clients
     finally:
-        for store in stores:
-            store.close()
+        for each in stores:
+            each.close()
