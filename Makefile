@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 USERS ?= 1000
 DURATION ?= 90s
 
-.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand bench-master bench-report lock clean
+.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand bench-master bench-report keys lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show these lines.
@@ -51,6 +51,9 @@ bench-master: $(VENV)/.run  ## Measure what a master costs with 200 workers, bes
 
 bench-report: $(VENV)/.run  ## Report an hour of 100 million requests, and 30 s (about 5 minutes).
 	$(BIN)/python bench/report.py
+
+keys: $(VENV)/.run  ## Make the keys and tokens that docker-compose.yml mounts.
+	@LOADPROOF=$(BIN)/loadproof deploy/make-keys
 
 lock: $(VENV)/.test  ## Resolve the dependencies anew.
 	.ci/lock $(BIN)
