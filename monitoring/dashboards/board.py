@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from grafana_foundation_sdk.builders import dashboard as boards
+from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from monitoring.dashboards.panels import BLUE, DATASOURCE, ORANGE, PURPLE, RED
+from monitoring.dashboards.panels import BLUE, DATASOURCE, PURPLE, RED
 from monitoring.dashboards.queries import PERCENTILES, RUN, of_run
 
 if TYPE_CHECKING:
@@ -24,24 +25,19 @@ USUAL: Final = "p95"
 REPORT: Final = "reports/${folder}/report.html"
 FIRING: Final = 'alertstate="firing",alertname=~"Loadproof.+"'
 
+MOMENT: Final = "10s"
+"""How long an annotation lasts: a change is marked, and not all the time until the next."""
+
+
+def _began(state: str) -> str:
+    return of_run(f"({state} == 1 unless {state} offset {MOMENT} == 1)")
+
+
 ANNOTATIONS: Final = (
     # Name, colour, what is 1 while it lasts, title, and whether it is shown from the start.
-    ("Phases", BLUE, of_run("loadproof_phase == 1"), "phase {{phase}}", True),
-    (
-        "Verdict so far: FAIL or INVALID",
-        RED,
-        of_run('loadproof_verdict_so_far{verdict=~"FAIL|INVALID"} == 1'),
-        "{{verdict}} so far",
-        True,
-    ),
-    (
-        "Verdict so far: WARN",
-        ORANGE,
-        of_run('loadproof_verdict_so_far{verdict="WARN"} == 1'),
-        "WARN so far",
-        False,
-    ),
-    ("Alerts", PURPLE, of_run(f"ALERTS{{{FIRING}}}"), "{{alertname}}", False),
+    ("Phases", BLUE, _began("loadproof_phase"), "phase {{phase}} begins", True),
+    ("Verdict so far", PURPLE, _began("loadproof_verdict_so_far"), "{{verdict}} so far", True),
+    ("Alerts", RED, of_run(f"ALERTS{{{FIRING}}}"), "{{alertname}}", False),
 )
 
 
@@ -78,6 +74,13 @@ def board(
     for each in (*document["links"], *document["annotations"]["list"]):
         # The library always puts these into a menu, where nobody looks for them.
         del each["placement"]
+    for variable in document["templating"]["list"]:
+        # It gives all variables what only intervals have.
+        for own in ("auto", "auto_count", "auto_min"):
+            del variable[own]
+    for panel in document["panels"]:
+        # Grafana 12 has no such option any more, and its predecessors do without.
+        panel.get("options", {}).pop("footer", None)
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -106,14 +109,12 @@ def _variables() -> list[Any]:
 
 
 def _asked(name: str, label: str, series: str, of: str) -> boards.QueryVariable:
-    query = f"label_values({series}, {of})"
     return (
         boards.QueryVariable(name)
         .label(label)
         .datasource(DATASOURCE)
         # As Grafana's own editor writes it: 1 is a query for label values.
-        .query({"query": query, "refId": name, "qryType": 1})
-        .definition(query)
+        .query({"query": f"label_values({series}, {of})", "refId": name, "qryType": 1})
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
     )
 
@@ -140,9 +141,8 @@ def _annotation(name: str, colour: str, expression: str, title: str, shown: bool
         .datasource(DATASOURCE)
         .enable(shown)
         .icon_color(colour)
-        .expr(expression)
         .title_format(title)
-        .step("5s")
+        .target(prometheus.Dataquery().expr(expression).ref_id("Anno").interval("5s"))
     )
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from commands import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 LISTENS = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
@@ -29,10 +30,18 @@ class Real:
 
     def value(self, expression: str) -> float | None:
         """What it says now; None for an empty answer."""
-        query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=10) as answer:
-            result = json.load(answer)["data"]["result"]
+        result = self.asked("query", query=expression)["result"]
         return float(result[0]["value"][1]) if result else None
+
+    def asked(self, what: str, **parameters: Any) -> Any:
+        """The data of an answer of its HTTP API; its own words where it finds a mistake."""
+        body = urllib.parse.urlencode(parameters).encode()
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{what}", body, timeout=30) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{parameters}: {error.read().decode()}") from error
 
     def end(self) -> None:
         self.process.terminate()
@@ -42,10 +51,24 @@ class Real:
 @contextlib.contextmanager
 def prometheus(folder: Path, *targets: str) -> Iterator[Real]:
     """A Prometheus that scrapes these hosts and ports every second, once it has scraped each of them."""
-    hosts = ", ".join(json.dumps(target) for target in targets)
+    with watching(folder, {"target": list(targets)}) as real:
+        yield real
+
+
+@contextlib.contextmanager
+def watching(folder: Path, jobs: dict[str, list[str]], rules: Sequence[Path] = ()) -> Iterator[Real]:
+    """One that scrapes the jobs' hosts and ports every second, once it has scraped each of them."""
     (folder / "prometheus.yml").write_text(
-        "global: {scrape_interval: 1s}\n"
-        f"scrape_configs: [{{job_name: target, static_configs: [{{targets: [{hosts}]}}]}}]\n"
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s"},
+                "rule_files": list(map(str, rules)),
+                "scrape_configs": [
+                    {"job_name": job, "static_configs": [{"targets": targets}]}
+                    for job, targets in jobs.items()
+                ],
+            }
+        )
     )
     log = folder / "prometheus.log"
     with log.open("wb") as output:
@@ -64,7 +87,8 @@ def prometheus(folder: Path, *targets: str) -> Iterator[Real]:
         place = wait_until(lambda: LISTENS.search(log.read_text()))
         real = Real(f"http://{place[1]}", process)
         wait_until(lambda: "ready to receive web requests" in log.read_text())
-        wait_until(lambda: (real.value('sum(up{job="target"})') or 0) >= len(targets))
+        watched = sum(map(len, jobs.values()))
+        wait_until(lambda: (real.value("sum(up)") or 0) >= watched)
         yield real
     finally:
         if process.poll() is None:
