@@ -24,7 +24,7 @@ test: $(VENV)/.test  ## Run every check and test (about 23 minutes on 2 cores, 2
 	 echo "make test: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
 
 test-long: $(VENV)/.test  ## Run the full counts that `make test` samples (about an hour).
-	@.ci/packages
+	@.ci/packages $$(command -v npm >/dev/null || echo npm)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 3600
 
 lint: $(VENV)/.test  ## ruff and mypy.
