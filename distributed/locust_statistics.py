@@ -27,6 +27,7 @@ OTHER: Final = "other errors"
 def fold(statistics: Any, interval: Interval) -> None:
     """Add one interval to Locust's RequestStats; unfinished requests are none of Locust's."""
     now = time.time()
+    _remember_total(statistics.total, int(now) - 1)
     for key, series in interval.series.items():
         # A series of no request tells Locust nothing; none of ours has one, and a worker's bytes may.
         if key.outcome is not Outcome.UNFINISHED and series.histogram.count:
@@ -37,6 +38,12 @@ def fold(statistics: Any, interval: Interval) -> None:
         known = _known(statistics.errors, error, now)
         known.occurrences += occurrences
         known.last_seen = now
+
+
+def _remember_total(total: Any, second: int) -> None:
+    """Keep what its current percentiles are the difference to: the total as it was at the end of a second."""
+    if total.use_response_times_cache and second not in (total.response_times_cache or ()):
+        total._cache_response_times(second)  # noqa: SLF001 what Locust does for each request that it logs
 
 
 def _add(entry: Any, key: SeriesKey, series: Series, response_times: dict[int, int], now: float) -> None:

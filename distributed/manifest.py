@@ -79,7 +79,7 @@ def ending(
         "target_counts": counts,
         "target_counts_note": why_not,
         "target_count_lost": why_not if counts is None and target_is_ours else None,
-        "locust_counted": int(master.environment.stats.total.num_requests),
+        "locust_counted": master.locust_counted,
         "dropped_messages": master.dropped_messages,
         "refused_connections": dict(master.server.refused),
         "absences": master.load.absences.documents(),

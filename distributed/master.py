@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import gevent
 import msgspec
@@ -71,6 +71,13 @@ class Master(QuietMaster):
         self.server.on_close = self.load.connection_ended
         self.greenlet.spawn(self.load.keep_placed)
         self.target_user_count = plan.max_users
+        self._counted_before_reset = 0
+        environment.events.reset_stats.add_listener(self._remember_counted)
+
+    @property
+    def locust_counted(self) -> int:
+        """Requests in Locust's own statistics, whatever was shown of them since a reset."""
+        return self._counted_before_reset + int(self.stats.total.num_requests)
 
     def quit(self) -> None:
         """A locustfile wants the test to end."""
@@ -124,6 +131,8 @@ class Master(QuietMaster):
     def begin_load(self, clock: RunClock) -> None:
         """Place the load on those who are here, from the zero of this clock on, and keep it placed."""
         self.load.clock = clock
+        # Locust's rates over the whole run count from here.
+        self.stats.total.start_time = time.time()
         locustfile_messages.tell_start(self)
         self.greenlet.spawn(locustfile_messages.tell_spawned, self, self.plan, clock.seconds_until)
         self.update_state("running")
@@ -245,6 +254,10 @@ class Master(QuietMaster):
         self.live.add(seat.worker, interval)
         if self.on_interval is not None:
             self.on_interval(seat, interval)
+
+    def _remember_counted(self, **_arguments: Any) -> None:
+        """Locust's statistics are about to begin anew: somebody wants to see less of them."""
+        self._counted_before_reset = self.locust_counted
 
     def _drop(self, worker: str | None, error: Exception) -> None:
         self.dropped_messages += 1

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from distributed.placement import Seat
     from distributed.stop_request import StopRequest
     from distributed.suite import Suite
+    from distributed.web_runs import WebRuns
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
@@ -85,6 +86,8 @@ class Options:
     """The folder of a run whose master died, to go on with."""
     metrics: MetricsAddress | None = None
     """Where Prometheus finds the run's live numbers; None serves none."""
+    web: WebRuns | None = None
+    """The web UI that shows the run, and in which its load is begun."""
 
 
 @dataclass
@@ -139,6 +142,7 @@ class _Run:
         folder.on_sample = self.trouble.sample
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
+        self.web = options.web
         self.signals: list[Any] = []
         self.requests: Any = None
         self.complete = False
@@ -153,6 +157,8 @@ class _Run:
         self.requests = gevent.spawn(heed_requests, folder.path, self._requested)
         if self.options.metrics is not None:
             self.metrics = MetricsServer(self.options.metrics, plan, self.run, self.trouble)
+        if self.web is not None:
+            self.web.prepare(plan, self.trouble, self._requested)
         url = self._reach_target()
         if self.remembered is None:
             self._write_beginning(url)
@@ -180,7 +186,11 @@ class _Run:
         master.on_interval = self._hear
         if self.metrics is not None:
             self.metrics.follow(master)
+        if self.web is not None:
+            self.web.follow(master)
         clock = self._take_up() if self.remembered is not None else self._begin(url, of_workers)
+        if self.web is not None and clock is not None:
+            self.web.begun()
         if clock is not None:
             watch = self.watch = Watch(
                 plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
@@ -209,6 +219,8 @@ class _Run:
             patience_s = join_timeout_us(plan) / 1e6
             say(f"waiting for {planned} worker{'s'[: planned != 1]} at {listen.host}:{master.port}")
         await_workers(plan, master.load.membership, self.workers, self.folder, self.stop, patience_s, say)
+        if self.web is not None:
+            self.web.await_start(self.stop)
         if self.stop.by is not None:
             return None
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
@@ -310,6 +322,8 @@ class _Run:
         assert self.master is not None
         # A signal from here on stops no load: compose sends one as soon as the first worker has left.
         stop = replace(self.stop)
+        if self.web is not None:
+            self.web.over()
         counts, why_not = target_service.counts(url, self.run)
         self.master.dismiss()
         self.complete = self.master.roster.secure_copies()
@@ -332,6 +346,8 @@ class _Run:
         self.trouble.add(seat, interval)
         if self.metrics is not None:
             self.metrics.add(seat, interval)
+        if self.web is not None:
+            self.web.add(seat, interval)
 
     def _now_us(self) -> int | None:
         """Run time; None before it begins."""

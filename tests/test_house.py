@@ -33,6 +33,7 @@ NEIGHBOURS = {
 HOMES = {
     "locust": ("distributed", "loadproof.client", "locustfiles"),
     "gevent": ("distributed", "loadproof.client", "locustfiles"),
+    "flask": ("distributed",),
     "geventhttpclient": ("loadproof.client",),
     "requests": ("loadproof.client",),
     "greenlet": ("loadproof.client",),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed.run import Ended, Listen
+    from distributed.web_runs import WebRuns
+    from distributed.web_server import WebAddress
     from loadproof.cli.asked import Asked
 
 
@@ -57,6 +59,7 @@ def conduct(
     go_on: Path | None = None,
     metrics: str | None = None,
     metrics_token: Path | None = None,
+    web: WebAddress | None = None,
     reports: Path,
     charts: Path,
     smoke: bool,
@@ -67,7 +70,10 @@ def conduct(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Run the plan with workers here, or with those that join where `listen` says; judge and write the reports."""
+    """Run the plan with workers here, or with those that join where `listen` says; judge and write the reports.
+
+    With `web` as often as somebody asks for it there.
+    """
     if asked.plan.seed is None:
         seeded = asked.plan.model_copy(update={"seed": secrets.randbelow(2**31)})
         asked = replace(asked, plan=seeded)
@@ -90,33 +96,48 @@ def conduct(
     if not quiet:
         for note in (_headline(asked), *notes):
             console.print(note, markup=False, soft_wrap=True)
-    with LivePanel(asked.plan.name, asked.plan.duration_us, console, quiet=quiet or smoke) as panel:
-        ended = run_plan(
-            asked.plan,
-            asked.suite,
-            Options(
-                reports=reports,
-                smoke=smoke,
-                smoke_output=console.file.fileno(),
-                log_level="INFO" if verbose else "WARNING",
-                notes=notes,
-                listen=listen,
-                go_on=go_on,
-                metrics=served_at,
-            ),
-            panel.show,
-        )
-    beside = [word for baseline in baselines for word in ("--baseline", baseline)]
-    beside += ["--unlike"] if beside and unlike else []
-    if no_analysis:
-        words = shlex.join(["loadproof", "report", str(ended.folder), *beside])
-        console.print(f"not judged: `{words}` does it", markup=False, soft_wrap=True)
-        code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
-    else:
-        code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
-    if ended.signal is not None:
-        return 128 + ended.signal
-    return ExitCode.STOPPED if ended.stopped else code
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    def once(runs: WebRuns | None) -> int:
+        with LivePanel(asked.plan.name, asked.plan.duration_us, console, quiet=quiet or smoke) as panel:
+            ended = run_plan(
+                asked.plan,
+                asked.suite,
+                Options(
+                    reports=reports,
+                    smoke=smoke,
+                    smoke_output=console.file.fileno(),
+                    log_level="INFO" if verbose else "WARNING",
+                    notes=notes,
+                    listen=listen,
+                    go_on=None if runs is not None and runs.folders else go_on,
+                    metrics=served_at,
+                    web=runs,
+                ),
+                panel.show,
+            )
+        beside = [word for baseline in baselines for word in ("--baseline", baseline)]
+        beside += ["--unlike"] if beside and unlike else []
+        if no_analysis:
+            words = shlex.join(["loadproof", "report", str(ended.folder), *beside])
+            console.print(f"not judged: `{words}` does it", markup=False, soft_wrap=True)
+            code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
+        else:
+            code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
+        if runs is not None:
+            runs.ended(ended.folder)
+        if ended.signal is not None:
+            return 128 + ended.signal
+        return ExitCode.STOPPED if ended.stopped else code
+
+    if web is None:
+        return once(None)
+    from distributed.web_server import WebServer
+
+    with WebServer(replace(web, autostart=web.autostart or go_on is not None), asked.plan, say) as server:
+        return server.repeat(once)
 
 
 def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool) -> tuple[str, ...]:

@@ -43,6 +43,12 @@ def master(
     prometheus: options.Prometheus = None,
     metrics: options.Metrics = None,
     metrics_token: options.MetricsToken = None,
+    web: options.Web = False,
+    web_host: options.WebHost = None,
+    web_port: options.WebPort = None,
+    web_token: options.WebToken = None,
+    autostart: options.Autostart = False,
+    autoquit: options.Autoquit = None,
     region: options.Regions = None,
     workers: Annotated[
         int | None,
@@ -74,6 +80,7 @@ def master(
     from distributed.run import Listen
     from loadproof.cli.asked import again, ask
     from loadproof.cli.conducted import conduct, overrides
+    from loadproof.cli.web_address import web_address
     from loadproof.errors import UsageError
     from loadproof.plan.model import EMBEDDED
     from loadproof.plan.overrides import Overrides
@@ -85,6 +92,14 @@ def master(
         )
     if join_timeout is not None:
         settings = [*(settings or ()), f"join_timeout={join_timeout}"]
+    web_at = web_address(
+        web=web,
+        web_host=web_host,
+        web_port=web_port,
+        web_token=web_token,
+        autostart=autostart,
+        autoquit=autoquit,
+    )
     changes = overrides(
         users=users,
         duration=duration,
@@ -136,6 +151,7 @@ def master(
         go_on=resume,
         metrics=metrics,
         metrics_token=metrics_token,
+        web=web_at,
         reports=reports,
         charts=charts,
         smoke=False,

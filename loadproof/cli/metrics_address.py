@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distributed.metrics_server import MetricsAddress
+from loadproof.cli.token_file import read_token
 from loadproof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,17 +21,6 @@ def metrics_address(said: str | None, token_file: Path | None) -> MetricsAddress
     host, _, port = said.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise UsageError(f"--metrics {said!r} is not an address: write 9646, or 10.0.0.5:9646")
-    return MetricsAddress(host.strip("[]") or "127.0.0.1", int(port), _token(token_file))
-
-
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"--metrics-token: {path} cannot be read: {reason}") from error
-    if not token.isascii() or not token.isprintable() or not token:
-        raise UsageError(f"--metrics-token: {path} holds no token: one line of printable ASCII")
-    return token
+    return MetricsAddress(
+        host.strip("[]") or "127.0.0.1", int(port), read_token(token_file, "--metrics-token")
+    )

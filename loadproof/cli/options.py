@@ -35,6 +35,34 @@ MetricsToken = Annotated[
     Path | None,
     typer.Option("--metrics-token", metavar="FILE", help="Its content is asked of who wants metrics."),
 ]
+Web = Annotated[
+    bool,
+    typer.Option("--web", help="Serve Locust's web UI, with tabs for the plan; the load waits for Start."),
+]
+WebHost = Annotated[
+    str | None, typer.Option(metavar="HOST", help="Address of the web UI; 127.0.0.1 without it.")
+]
+WebPort = Annotated[
+    int | None,
+    typer.Option("--web-port", "-P", min=0, max=65535, help="Port of the web UI; 8089 without it."),
+]
+WebToken = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Its content is asked of who opens the web UI; without it a link opens it once."
+    ),
+]
+Autostart = Annotated[
+    bool, typer.Option("--autostart", help="Begin the load without waiting for the web UI's Start.")
+]
+Autoquit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="End so long after the run has ended; without it the web UI stays until Ctrl-C.",
+    ),
+]
 Regions = Annotated[list[str] | None, typer.Option("--region", help="Keep only this region; may repeat.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Workers of all regions together.")]
 Settings = Annotated[

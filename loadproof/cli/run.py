@@ -26,6 +26,12 @@ def run(
     prometheus: options.Prometheus = None,
     metrics: options.Metrics = None,
     metrics_token: options.MetricsToken = None,
+    web: options.Web = False,
+    web_host: options.WebHost = None,
+    web_port: options.WebPort = None,
+    web_token: options.WebToken = None,
+    autostart: options.Autostart = False,
+    autoquit: options.Autoquit = None,
     region: options.Regions = None,
     workers: options.Workers = None,
     settings: options.Settings = None,
@@ -55,10 +61,19 @@ def run(
 
     from loadproof.cli.asked import ask
     from loadproof.cli.conducted import conduct, overrides
+    from loadproof.cli.web_address import web_address
     from loadproof.errors import UsageError
 
     if plan is not None and test_type is not None:
         raise UsageError("PLAN and --test-type both name the plan: give one of them")
+    web_at = web_address(
+        web=web,
+        web_host=web_host,
+        web_port=web_port,
+        web_token=web_token,
+        autostart=autostart,
+        autoquit=autoquit,
+    )
     changes = overrides(
         users=users,
         duration=duration,
@@ -87,6 +102,7 @@ def run(
         unlike=unlike,
         metrics=metrics,
         metrics_token=metrics_token,
+        web=web_at,
         reports=reports,
         charts=charts,
         smoke=smoke,

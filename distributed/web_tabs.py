@@ -1,0 +1,207 @@
+"""The tabs that loadproof adds to Locust's web UI: one run's regions, rules, phases and accounting, as they stand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from distributed.live import Figures, LiveTotals
+from distributed.web_tables import RULE_COLUMNS, accounting, final_rule, live_rule, marked, rule_row, table
+from loadproof.plan.model import RATE_PERIOD_S
+from loadproof.plan.profile import phase_at, phase_spans, users_at
+from loadproof.units import format_count, format_duration, format_rate, format_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from distributed.master import Master
+    from distributed.placement import Seat
+    from distributed.trouble import Trouble
+    from loadproof.measure.interval import Interval
+    from loadproof.plan.model import Phase, Plan
+
+REGION_COLUMNS: Final = ("Region", "Workers", "Users", "Rate, ok", "P95", "P99", "Failed", "Failed, all")
+PHASE_COLUMNS: Final = ("Phase", "From", "To", "Load", "Judged", "State")
+COUNTED_LATER: Final = "asked after the end, where the target counts"
+
+
+class Tabs:
+    """Of one run: told every interval, and asked by every page that is open."""
+
+    def __init__(self, plan: Plan, trouble: Trouble) -> None:
+        self.plan = plan
+        self._trouble = trouble
+        self._master: Master | None = None
+        self._regions = {region.name: LiveTotals() for region in plan.regions}
+        self._in_flight: dict[str, int] = {}
+        """Worker -> as of its last interval."""
+        self._started = self._ok = self._failed = self._unfinished = self._dropped = 0
+        self._intervals = self._seconds = 0
+        self._results: Mapping[str, Any] | None = None
+
+    def follow(self, master: Master) -> None:
+        """Tell of this master's run from now on."""
+        self._master = master
+
+    def add(self, seat: Seat, interval: Interval) -> None:
+        """One second of a worker of the plan."""
+        self._regions[seat.region].add(seat.worker, interval)
+        ended = interval.ended()
+        self._started += interval.started
+        self._ok += ended.ok
+        self._failed += ended.failed
+        self._unfinished += ended.unfinished
+        self._dropped += sum(one.no_user + one.late for one in interval.arrivals.values())
+        self._in_flight[seat.worker] = interval.in_flight
+        self._intervals += 1
+        self._seconds = max(self._seconds, interval.second + 1)
+
+    def judged(self, folder: Path) -> str | None:
+        """Go by the results in the folder from now on; the verdict, or None where there are none."""
+        try:
+            results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+            verdict = str(results["verdict"])
+        except (OSError, ValueError, KeyError):
+            return None
+        self._results = results
+        return verdict
+
+    @property
+    def now_us(self) -> int | None:
+        """Run time; None before it begins."""
+        clock = None if self._master is None else self._master.load.clock
+        return None if clock is None or clock.now_us() < 0 else clock.now_us()
+
+    def document(self) -> dict[str, Any]:
+        """Every tab's tables, as the page draws them."""
+        return {
+            "regions": self._region_tables(),
+            "rules": self._rule_tables(),
+            "phases": self._phase_tables(),
+            "accounting": self._accounting_tables(),
+        }
+
+    def _region_tables(self) -> list[dict[str, Any]]:
+        at_work = [] if self._master is None else self._master.roster.at_work()
+        ended = self._results is not None
+        rows = []
+        for region in self.plan.regions:
+            live = self._regions[region.name]
+            up = sum(seat.region == region.name for seat in at_work)
+            figures = Figures() if ended else live.figures(max(1, up))
+            ratio = live.failures / live.requests if live.requests else None
+            workers = f"{up} of {region.workers}"
+            rows.append(
+                [
+                    region.name,
+                    workers if ended or up == region.workers else marked(workers, "fail"),
+                    format_count(0 if ended else live.users),
+                    format_rate(figures.rate_per_s),
+                    format_duration(figures.p95_us),
+                    format_duration(figures.p99_us),
+                    marked(format_ratio(ratio), "fail") if live.failures else format_ratio(ratio),
+                    f"{format_count(live.failures)} of {format_count(live.requests)}",
+                ]
+            )
+        note = "Rate and latencies of ok requests over the last 10 s; failures since the start."
+        if ended:
+            note = "The run is over. Its figures by region are in the report."
+        return [table("Regions", REGION_COLUMNS, rows, note)]
+
+    def _rule_tables(self) -> list[dict[str, Any]]:
+        if self._results is not None:
+            final = [final_rule(rule) for rule in self._results["rules"]]
+            reasons = [[f"{one['verdict']}: {one['text']}"] for one in self._results["reasons"]]
+            told = [table("Why", (f"The run is {self._results['verdict']}",), reasons)] if reasons else []
+            return [*told, table("Rules", _past(), final, "As judged in the report.")]
+        results = self._trouble.results
+        note = "As if the run ended now; judged anew every few seconds."
+        if results:
+            return [table("Rules", RULE_COLUMNS, [live_rule(one) for one in results], note)]
+        waiting = [
+            rule_row(rule.text, "NO_DATA", None, "", None, "count", None, None, None, "nothing to judge yet")
+            for rule in self.plan.rules
+        ]
+        return [table("Rules", RULE_COLUMNS, waiting, note)]
+
+    def _phase_tables(self) -> list[dict[str, Any]]:
+        now = self.now_us
+        current = None if now is None else phase_at(self.plan.load, now)
+        rows = []
+        for phase, start, end in phase_spans(self.plan.load):
+            state = marked("to come", "none")
+            if now is not None and now >= end:
+                state = marked("over", "none")
+            elif phase is current and self._results is None:
+                state = marked("now", "pass")
+            judged = "no, warm-up" if phase.warmup else "yes"
+            rows.append(
+                [phase.name, format_duration(start), format_duration(end), _load(phase), judged, state]
+            )
+        timeline = {
+            "timeline": [
+                {"name": phase.name, "share": phase.duration_us / self.plan.duration_us}
+                for phase in self.plan.load
+            ],
+            "at": None if now is None else min(1.0, now / self.plan.duration_us),
+            "title": self._where(now, current),
+        }
+        return [timeline, table("Phases", PHASE_COLUMNS, rows), _faults()]
+
+    def _where(self, now: int | None, current: Phase | None) -> str:
+        if now is None:
+            return f"{format_duration(self.plan.duration_us)} to run, not begun"
+        if current is None:
+            return f"The plan is over after {format_duration(self.plan.duration_us)}"
+        left = format_duration(self.plan.duration_us - now)
+        planned = format_count(users_at(self.plan.load, now))
+        return f"{current.name}: {format_duration(now)} run, {left} left, {planned} users planned now"
+
+    def _accounting_tables(self) -> list[dict[str, Any]]:
+        if self._results is not None:
+            books = self._results["accounting"]
+            return accounting(
+                started=books["started"],
+                ok=books["ok"],
+                failed=books["failed"],
+                unfinished=books["unfinished"],
+                dropped=books["dropped_arrivals"],
+                in_flight=None,
+                expected=books["intervals_expected"],
+                present=books["intervals_present"],
+                counted=books["target_counted"],
+                counted_note=books["target_counted_note"] or "of the requests that carried this run's header",
+                differences=books["differences"],
+            )
+        planned = sum(region.workers for region in self.plan.regions)
+        return accounting(
+            started=self._started,
+            ok=self._ok,
+            failed=self._failed,
+            unfinished=self._unfinished,
+            dropped=self._dropped,
+            in_flight=sum(self._in_flight.values()),
+            expected=planned * self._seconds,
+            present=self._intervals,
+            counted=None,
+            counted_note=COUNTED_LATER,
+        )
+
+
+def _faults() -> dict[str, Any]:
+    return table("Faults", (), (), "This plan injects no faults.")
+
+
+def _load(phase: Phase) -> str:
+    users = format_count(phase.users_to)
+    if phase.users_from != phase.users_to:
+        users = f"{format_count(phase.users_from)} to {users}"
+    if phase.arrivals_from is None or phase.arrivals_to is None:
+        return f"{users} users"
+    rates = [format_rate(number / RATE_PERIOD_S) for number in (phase.arrivals_from, phase.arrivals_to)]
+    return f"{' to '.join(dict.fromkeys(rates))} arrivals, {users} users"
+
+
+def _past() -> list[str]:
+    return ["Value" if column == "Value so far" else column for column in RULE_COLUMNS]
