@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from target import answers, audit, compliance, formal, gateway, governance, openapi, tenants
 from target.answers import RefusedError
+from target.constitution import Named
 from target.endpoint import unrouted
 from target.metrics import Timed
 from target.prover import Prover
@@ -46,10 +47,7 @@ def build_app(
     switches: Switches,
     constitutional_hash: str,
 ) -> ASGIApp:
-    """The ASGI application; handlers find its parts in `request.app.state` under the names used here.
-
-    The header X-Constitutional-Hash is the server's to set: then answers made below ASGI have it too.
-    """
+    """The ASGI application; handlers find its parts in `request.app.state` under the names used here."""
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
@@ -74,4 +72,4 @@ def build_app(
     app.state.prover = Prover()
     app.state.constitutional_hash = constitutional_hash
     app.state.openapi = openapi.document(ROUTES, gateway.VERSION, constitutional_hash)
-    return Timed(app, metrics)
+    return Timed(Named(app, constitutional_hash), metrics)

@@ -11,9 +11,11 @@ from target.answers import RefusedError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER: Final = "X-Constitutional-Hash"
 DEFAULT: Final = "cdd01ef066bc6cf2"
+HEADER_BYTES: Final = HEADER.lower().encode()
 _SHAPE: Final = re.compile(r"[0-9A-Za-z._-]{1,128}")
 
 
@@ -47,3 +49,21 @@ def require_hash(request: Request) -> str:
             "set CONSTITUTIONAL_HASH to one value on both sides",
         )
     return served
+
+
+class Named:
+    """ASGI middleware: every answer names the served constitution, unless it names one already."""
+
+    def __init__(self, app: ASGIApp, constitutional_hash: str) -> None:
+        self._app = app
+        self._header = (HEADER_BYTES, constitutional_hash.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def naming(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                if all(name != HEADER_BYTES for name, _ in headers):
+                    headers.append(self._header)
+            await send(message)
+
+        await self._app(scope, receive, naming)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
 _RUN_HEADER: Final = RUN_HEADER.lower().encode()
@@ -67,7 +68,14 @@ class Endpoint(Route):
             state = scope["app"].state
             send = state.switches.sending(send, state.constitutional_hash, scope["method"])
             await state.switches.disturb(f"{scope['method']} {self._template}")
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": ", ".join(self._allowed(scope["app"].routes))})
         await super().handle(scope, receive, send)
+
+    def _allowed(self, routes: list[BaseRoute]) -> list[str]:
+        """What the path takes: other methods are other endpoints, and each of those knows its own only."""
+        here = (route for route in routes if isinstance(route, Endpoint) and route.path == self.path)
+        return sorted({method for route in here for method in route.methods or ()})
 
 
 async def unrouted(scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from target.answers import error_body
 from target.app import build_app
-from target.constitution import HEADER
+from target.constitution import HEADER_BYTES
 from target.counts import RunCounts
 from target.databases import open_caches, open_store
 from target.folder import remove_folder
@@ -68,6 +68,7 @@ def run_process(post: Post) -> int:
     store = open_store(post.store, metrics.group)
     # Nothing is wrong when a client sends nonsense; defects are logged as errors.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    _Protocol.served = post.constitutional_hash
     config = uvicorn.Config(
         build_app(
             store,
@@ -85,7 +86,6 @@ def run_process(post: Post) -> int:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        headers=[(HEADER, post.constitutional_hash)],
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
@@ -115,8 +115,6 @@ class _Server(uvicorn.Server):
         self._post = post
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn fills these at its first tick, after it has begun to accept.
-        self.server_state.default_headers = list(self.config.encoded_headers)
         await super().startup(sockets)
         os.write(self._post.ready, b".")
 
@@ -133,13 +131,16 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Answers that are made before there is an ASGI request carry our headers and our form of errors."""
+    """Answers that are made before there is an ASGI request name the constitution and have our form of errors."""
+
+    served: str
+    """The constitutional hash, as this process serves one only."""
 
     def send_400_response(self, msg: str) -> None:
-        served = dict(self.server_state.default_headers).get(HEADER.lower().encode(), b"").decode()
-        body = error_body("malformed_http", msg, served)
+        body = error_body("malformed_http", msg, self.served)
         head = [b"HTTP/1.1 400 Bad Request\r\n"]
         head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+        head.append(b"%s: %s\r\n" % (HEADER_BYTES, self.served.encode()))
         head.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
         head.append(b"connection: close\r\n\r\n")
         self.transport.write(b"".join(head) + body)

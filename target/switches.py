@@ -3,7 +3,7 @@
     slow=DURATION          every governance answer comes that much later
     slow_one=ENDPOINT DURATION   every answer of one endpoint comes that much later, besides `slow`
     errors=RATIO           that share of governance requests is answered with 500, evenly spread
-    wrong_hash=N           the bodies of N answers name another constitution
+    wrong_hash=N           N answers name another constitution, in header and body
     leaked_row=N           N lists of a tenant's rows have one of another tenant
     broken_link=N          N ranges of the audit trail have a link that does not fit
     bad_signature=N        N ranges of the audit trail have a signature that does not
@@ -32,6 +32,7 @@ from msgspec import Meta
 from loadproof.errors import UnitError, UsageError
 from loadproof.units import duration_text, parse_duration
 from target.answers import RefusedError, answer, read_json
+from target.constitution import HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,13 +170,23 @@ class Switches:
         if not self._words[_WRONG_HASH] or method == "HEAD":
             return send
         right = b'"constitutional_hash":' + msgspec.json.encode(served)
-        # As many bytes as before: the content's length was sent already.
-        wrong = right[:-2] + (b"0" if right[-2:-1] != b"0" else b"1") + b'"'
+        # As many bytes as before, for the header with the content's length.
+        other = served[:-1] + ("0" if served[-1] != "0" else "1")
+        wrong = b'"constitutional_hash":' + msgspec.json.encode(other)
+        start: Message = {}
 
         async def lying(message: Message) -> None:
-            body = message.get("body", b"")
-            if right in body and self.take("wrong_hash"):
+            # The head waits for the body, which says whether the answer names a constitution at all.
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            body = message["body"]
+            if start and right in body and self.take("wrong_hash"):
                 message = {**message, "body": body.replace(right, wrong)}
+                start["headers"] = [*start["headers"], (HEADER_BYTES, other.encode())]
+            if start:
+                await send(start.copy())
+                start.clear()
             await send(message)
 
         return lying

@@ -55,7 +55,7 @@ def test_every_request_and_check_succeeds_on_the_real_target(target):
     [
         ("broken_link", "audit_chain", "does not follow the entry before it"),
         ("bad_signature", "audit_chain", "has a wrong signature"),
-        ("wrong_hash", "hash_consistency", "body cdd01ef066bc6cf0"),
+        ("wrong_hash", "hash_consistency", "header cdd01ef066bc6cf0, body cdd01ef066bc6cf0"),
     ],
 )
 def test_a_planted_fault_is_found(target, switch, check, text):

@@ -310,6 +310,15 @@ def test_a_path_or_method_that_is_not_served(client, method, path, status, code)
     refused(client.request(method, path), status, code)
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/policies/1", "GET, HEAD, PUT"), ("/policies/1/decisions", "POST"), ("/switches", "GET, HEAD, PUT")],
+)
+def test_a_wrong_method_hears_which_are_right(client, path, methods):
+    """`Allow` names every method of the path, also where they are endpoints of their own."""
+    assert client.options(path).headers["Allow"] == client.delete(path).headers["Allow"] == methods
+
+
 def test_another_hash_can_be_served(tmp_path):
     """CONSTITUTIONAL_HASH in the environment is what is demanded and named."""
     with serving(folder=tmp_path, CONSTITUTIONAL_HASH="another-hash") as served:
