@@ -29,13 +29,12 @@ _FORMATS: Final[dict[str, Callable[[float | None], str]]] = {
     "count": format_count,
 }
 RULE_COLUMNS: Final = ("Rule", "State", "Value so far", "Limit", "Goal", "Margin", "Samples", "Why")
-ACCOUNTING_COLUMNS: Final = ("Requests", "Number", "")
 
 
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str = ""
 ) -> dict[str, Any]:
-    """A table as the page draws it; `note` stands below it, or in its place where it has no rows."""
+    """A table as the page draws it, without a head where `columns` is empty; `note` stands below it."""
     return {"title": title, "columns": list(columns), "rows": [list(row) for row in rows], "note": note}
 
 
@@ -154,14 +153,10 @@ def accounting(
         ["Present", format_count(present), "on the master's disk"],
         ["Missing", marked(format_count(missing), "fail" if missing and in_flight is None else "none"), ""],
     ]
-    target: list[list[Cell]] = [["Target counted", format_count(counted), counted_note]]
+    target: list[list[Cell]] = [["Counted", format_count(counted), counted_note]]
     return [
-        table("Requests", ACCOUNTING_COLUMNS, rows),
-        table("Intervals", ("Intervals", "Number", ""), seconds),
-        table("The other side", ("Requests", "Number", ""), target),
-        *(
-            [table("Differences", ("What does not add up",), [[text] for text in differences])]
-            if differences
-            else []
-        ),
+        table("Requests", (), rows),
+        table("Intervals in the journals", (), seconds),
+        table("On the target's side", (), target),
+        *([table("What does not add up", (), [[text] for text in differences])] if differences else []),
     ]

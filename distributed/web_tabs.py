@@ -5,8 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from distributed.live import Figures, LiveTotals
-from distributed.web_tables import RULE_COLUMNS, accounting, final_rule, live_rule, marked, rule_row, table
+from distributed.live import LiveTotals
+from distributed.placement import seats
+from distributed.web_tables import (
+    RULE_COLUMNS,
+    accounting,
+    final_rule,
+    in_unit,
+    live_rule,
+    marked,
+    rule_row,
+    state_cell,
+    table,
+)
 from loadproof.plan.model import RATE_PERIOD_S
 from loadproof.plan.profile import phase_at, phase_spans, users_at
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
@@ -18,10 +29,12 @@ if TYPE_CHECKING:
     from distributed.master import Master
     from distributed.placement import Seat
     from distributed.trouble import Trouble
+    from distributed.web_tables import Cell
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Phase, Plan
 
 REGION_COLUMNS: Final = ("Region", "Workers", "Users", "Rate, ok", "P95", "P99", "Failed", "Failed, all")
+JUDGED_REGION_COLUMNS: Final = ("Region", "Rate, ok", "P95", "P99", "Failed", "Failed, all")
 PHASE_COLUMNS: Final = ("Phase", "From", "To", "Load", "Judged", "State")
 COUNTED_LATER: Final = "asked after the end, where the target counts"
 
@@ -34,6 +47,7 @@ class Tabs:
         self._trouble = trouble
         self._master: Master | None = None
         self._regions = {region.name: LiveTotals() for region in plan.regions}
+        self._all = LiveTotals()
         self._in_flight: dict[str, int] = {}
         """Worker -> as of its last interval."""
         self._started = self._ok = self._failed = self._unfinished = self._dropped = 0
@@ -47,6 +61,7 @@ class Tabs:
     def add(self, seat: Seat, interval: Interval) -> None:
         """One second of a worker of the plan."""
         self._regions[seat.region].add(seat.worker, interval)
+        self._all.add(seat.worker, interval)
         ended = interval.ended()
         self._started += interval.started
         self._ok += ended.ok
@@ -73,6 +88,11 @@ class Tabs:
         clock = None if self._master is None else self._master.load.clock
         return None if clock is None or clock.now_us() < 0 else clock.now_us()
 
+    def where(self) -> str:
+        """How far the run is, in one line."""
+        now = self.now_us
+        return self._where(now, None if now is None else phase_at(self.plan.load, now))
+
     def document(self) -> dict[str, Any]:
         """Every tab's tables, as the page draws them."""
         return {
@@ -83,37 +103,36 @@ class Tabs:
         }
 
     def _region_tables(self) -> list[dict[str, Any]]:
+        if self._results is not None:
+            groups = self._results["by_region"]
+            rows = [_judged_region(name, groups[name]) for name in groups]
+            return [table("Regions", JUDGED_REGION_COLUMNS, rows, "Of the whole run but its warm-up.")]
         at_work = [] if self._master is None else self._master.roster.at_work()
-        ended = self._results is not None
-        rows = []
-        for region in self.plan.regions:
-            live = self._regions[region.name]
-            up = sum(seat.region == region.name for seat in at_work)
-            figures = Figures() if ended else live.figures(max(1, up))
-            ratio = live.failures / live.requests if live.requests else None
-            workers = f"{up} of {region.workers}"
-            rows.append(
-                [
-                    region.name,
-                    workers if ended or up == region.workers else marked(workers, "fail"),
-                    format_count(0 if ended else live.users),
-                    format_rate(figures.rate_per_s),
-                    format_duration(figures.p95_us),
-                    format_duration(figures.p99_us),
-                    marked(format_ratio(ratio), "fail") if live.failures else format_ratio(ratio),
-                    f"{format_count(live.failures)} of {format_count(live.requests)}",
-                ]
+        for seat in set(seats(self.plan.regions)) - set(at_work):
+            # Who is gone has neither users nor requests in flight, whatever it said last.
+            self._regions[seat.region].forget(seat.worker)
+            self._all.forget(seat.worker)
+            self._in_flight.pop(seat.worker, None)
+        rows = [
+            _region(
+                region.name,
+                self._regions[region.name],
+                sum(seat.region == region.name for seat in at_work),
+                region.workers,
             )
+            for region in self.plan.regions
+        ]
+        if len(rows) > 1:
+            planned = sum(region.workers for region in self.plan.regions)
+            rows.append(_region("all", self._all, len(at_work), planned))
         note = "Rate and latencies of ok requests over the last 10 s; failures since the start."
-        if ended:
-            note = "The run is over. Its figures by region are in the report."
         return [table("Regions", REGION_COLUMNS, rows, note)]
 
     def _rule_tables(self) -> list[dict[str, Any]]:
         if self._results is not None:
             final = [final_rule(rule) for rule in self._results["rules"]]
-            reasons = [[f"{one['verdict']}: {one['text']}"] for one in self._results["reasons"]]
-            told = [table("Why", (f"The run is {self._results['verdict']}",), reasons)] if reasons else []
+            reasons = [[state_cell(one["verdict"]), one["text"]] for one in self._results["reasons"]]
+            told = [table(f"Why the run is {self._results['verdict']}", (), reasons)] if reasons else []
             return [*told, table("Rules", _past(), final, "As judged in the report.")]
         results = self._trouble.results
         note = "As if the run ended now; judged anew every few seconds."
@@ -136,9 +155,7 @@ class Tabs:
             elif phase is current and self._results is None:
                 state = marked("now", "pass")
             judged = "no, warm-up" if phase.warmup else "yes"
-            rows.append(
-                [phase.name, format_duration(start), format_duration(end), _load(phase), judged, state]
-            )
+            rows.append([phase.name, _instant(start), _instant(end), _load(phase), judged, state])
         timeline = {
             "timeline": [
                 {"name": phase.name, "share": phase.duration_us / self.plan.duration_us}
@@ -189,8 +206,41 @@ class Tabs:
         )
 
 
+def _region(name: str, live: LiveTotals, up: int, planned: int) -> list[Cell]:
+    figures = live.figures(max(1, up))
+    ratio = live.failures / live.requests if live.requests else None
+    workers = f"{up} of {planned}"
+    return [
+        name,
+        workers if up == planned else marked(workers, "fail"),
+        format_count(live.users),
+        format_rate(figures.rate_per_s),
+        format_duration(figures.p95_us),
+        format_duration(figures.p99_us),
+        marked(format_ratio(ratio), "fail") if live.failures else format_ratio(ratio),
+        f"{format_count(live.failures)} of {format_count(live.requests)}",
+    ]
+
+
+def _judged_region(name: str, totals: Mapping[str, Any]) -> list[Cell]:
+    """A region of `results.json`."""
+    latency = totals["latency_ms"]
+    return [
+        name,
+        format_rate(totals["rate_per_s"]),
+        in_unit(latency["p95"], "ms"),
+        in_unit(latency["p99"], "ms"),
+        format_ratio(totals["error_ratio"]),
+        f"{format_count(totals['failures'])} of {format_count(totals['requests'])}",
+    ]
+
+
 def _faults() -> dict[str, Any]:
     return table("Faults", (), (), "This plan injects no faults.")
+
+
+def _instant(at_us: int) -> str:
+    return format_duration(at_us) if at_us else "0 s"
 
 
 def _load(phase: Phase) -> str:

@@ -13,7 +13,6 @@ from locust.web import WebUI
 
 from distributed.web_gate import BODY_BYTES, CONTENT_POLICY
 from distributed.web_runs import FILES, State
-from loadproof.plan.model import EMBEDDED
 from loadproof.plan.profile import first_rise_us
 from loadproof.units import duration_text
 
@@ -77,7 +76,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
             "is_distributed": True,
             "user_count": runner.user_count,
             "version": locust_version,
-            "host": self._target(),
+            "host": self.runs.plan.target,
             "history": runner.stats.history,
             "override_host_warning": False,
             "missing_host_warning": False,
@@ -102,9 +101,6 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
             "extended_tabs": [{"key": key, "title": title} for key, title in TABS],
         }
 
-    def _target(self) -> str:
-        return "" if self.runs.plan.target == EMBEDDED else self.runs.plan.target
-
     def _index(self) -> Response:
         if self.environment.runner is None:
             return make_response(LOADING)
@@ -127,11 +123,12 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         state: str = runs.state
         if runs.said:
             state = f"the run could not begin: {runs.said}"
+        elif runs.state is State.RUNNING and runs.tabs is not None:
+            state = runs.tabs.where()
         return jsonify(
             {
                 "title": runs.plan.title,
                 "state": state,
-                "ready": runs.state is State.READY,
                 "verdict": runs.verdict,
                 "tabs": {} if runs.tabs is None else runs.tabs.document(),
                 "files": [
@@ -154,7 +151,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
     def _refuse_options(self, form: Any) -> None:
         """ValueError for what would make another run of it than the plan's."""
         plan = self.runs.plan
-        if form.get("host", "") not in {"", self._target()}:
+        if form.get("host", "") not in {"", self.runs.plan.target}:
             raise ValueError("the target stands in the plan: start loadproof with --target to load another")
         if form.get("user_count", "") not in {"", str(plan.max_users)}:
             raise ValueError(
@@ -187,7 +184,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
 
     def _answer(self, message: str, *, success: bool) -> Response:
         """As Locust's page expects it; of another status than 200 it shows no message."""
-        return jsonify({"success": success, "message": message, "host": self._target()})
+        return jsonify({"success": success, "message": message, "host": self.runs.plan.target})
 
     def _page(self, name: str) -> Response:
         return send_from_directory(PAGE, name)

@@ -23,9 +23,9 @@
   const drawTable = ({ title, columns, rows, note }) => {
     const parts = [make("h2", {}, title)];
     if (rows.length) {
+      const table = make("table", {}, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
       const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)));
-      const body = rows.map((row) => make("tr", {}, ...row.map(cell)));
-      const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
+      if (columns.length) table.prepend(make("thead", {}, head));
       parts.push(make("div", { class: "scroll" }, table));
     }
     if (note) parts.push(make("p", {}, note));
@@ -65,7 +65,8 @@
 
   const draw = () => {
     if (!latest) return;
-    const tab = openTab();
+    // Before a run Locust shows no tabs: what the plan is about to do is what there is to see.
+    const tab = document.querySelector("[role=tab]") ? openTab() : "phases";
     const shown = JSON.stringify([tab, latest]);
     if (shown === drawn) return;
     drawn = shown;
@@ -73,6 +74,7 @@
       ? [make("span", { class: `mark ${latest.verdict.toLowerCase()}` }, latest.verdict)]
       : [];
     strip.replaceChildren(make("b", {}, latest.title), make("span", {}, latest.state), ...verdict);
+    panel.className = tab;
     if (tab === "reports") panel.replaceChildren(...drawFiles(latest.files));
     else {
       const tables = latest.tabs[tab] || [];
