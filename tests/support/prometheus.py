@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
 import subprocess
 import threading
 import urllib.error
@@ -17,10 +18,17 @@ from typing import TYPE_CHECKING, Any
 from commands import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 LISTENS = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
+
+
+def free_port() -> int:
+    """One that nobody listened at just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -35,9 +43,9 @@ class Real:
 
     def asked(self, what: str, **parameters: Any) -> Any:
         """The data of an answer of its HTTP API; its own words where it finds a mistake."""
-        body = urllib.parse.urlencode(parameters).encode()
+        query = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{what}", body, timeout=30) as answer:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{query}", timeout=30) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             with error:
@@ -56,17 +64,29 @@ def prometheus(folder: Path, *targets: str) -> Iterator[Real]:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, jobs: dict[str, list[str]], rules: Sequence[Path] = ()) -> Iterator[Real]:
-    """One that scrapes the jobs' hosts and ports every second, once it has scraped each of them."""
+def watching(
+    folder: Path,
+    jobs: Mapping[str, Sequence[str]],
+    *,
+    rules: Sequence[Path] = (),
+    discovered: Mapping[str, str] | None = None,
+    port: int = 0,
+) -> Iterator[Real]:
+    """One that scrapes the jobs' hosts and ports every second, once it has scraped each of them.
+
+    `discovered` are jobs whose hosts are asked for every second at a URL.
+    """
+    scraped: list[dict[str, Any]] = [
+        {"job_name": job, "static_configs": [{"targets": list(targets)}]} for job, targets in jobs.items()
+    ]
+    for job, url in (discovered or {}).items():
+        scraped.append({"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": "1s"}]})
     (folder / "prometheus.yml").write_text(
         json.dumps(
             {
                 "global": {"scrape_interval": "1s"},
                 "rule_files": list(map(str, rules)),
-                "scrape_configs": [
-                    {"job_name": job, "static_configs": [{"targets": targets}]}
-                    for job, targets in jobs.items()
-                ],
+                "scrape_configs": scraped,
             }
         )
     )
@@ -77,7 +97,7 @@ def watching(folder: Path, jobs: dict[str, list[str]], rules: Sequence[Path] = (
                 "prometheus",
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/prometheus-data",
-                "--web.listen-address=127.0.0.1:0",
+                f"--web.listen-address=127.0.0.1:{port}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
