@@ -116,7 +116,7 @@ class MetricsServer:
                 worker: node.memory_usage for worker, node in nodes.items() if node and node.memory_usage
             },
             addresses={
-                worker: _plain(address)
+                worker: plain(address)
                 for worker, address in master.server.addresses.items()
                 if worker in nodes
             },
@@ -125,7 +125,7 @@ class MetricsServer:
         )
 
 
-def _plain(address: str) -> str:
+def plain(address: str) -> str:
     """An IPv4 address as such, also where a socket for both kinds writes it as one of IPv6."""
     found = ip_address(address)
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None

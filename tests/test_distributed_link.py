@@ -320,6 +320,26 @@ def test_a_worker_that_is_back_goes_on_where_it_was(home, at_work):
     again.client.close()
 
 
+def test_a_workers_address_is_that_of_its_current_connection(home, at_work):
+    """Who only has its key changes nothing; where the worker itself comes from next, it is."""
+    elsewhere = f"tcp://127.0.0.2:0;127.0.0.1:{home.port}"
+    found = home.master.server.addresses
+    other = Peer(home, "east-01")
+    connections = other.client.connections
+    other.client.socket.disconnect(f"tcp://127.0.0.1:{home.port}")
+    other.client.socket.connect(elsewhere)
+    until(lambda: other.client.connections > connections)
+    life, other.life = other.life, "fedcba9876543210"
+    other.say(messages.HELLO, other.hello())
+
+    assert other.hear().type == messages.REFUSED
+    assert found == {"east-01": "127.0.0.1"}
+    other.life = life
+    other.join()
+    assert found == {"east-01": "127.0.0.2"}
+    other.client.close()
+
+
 def test_what_was_said_while_a_worker_was_cut_off_is_said_again(home, at_work):
     """A placement and a stop that went to a dead connection reach the worker on its next one."""
     worker, _ = at_work

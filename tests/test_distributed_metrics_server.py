@@ -11,7 +11,7 @@ from gevent.event import Event
 from judging import plan_of
 from measuring import small_interval
 
-from distributed.metrics_server import MetricsAddress, MetricsServer
+from distributed.metrics_server import MetricsAddress, MetricsServer, plain
 from distributed.placement import Seat
 from distributed.trouble import Trouble
 from loadproof.cli.metrics_address import metrics_address
@@ -71,6 +71,15 @@ def test_a_token_is_asked_for(serve):
     assert scrape(server, "wrong")[0] == 401
     assert scrape(server, "t0ken")[0] == 200
     assert scrape(server, "t0ken", "/")[0] == 404
+
+
+def test_addresses_are_written_as_they_are():
+    """An IPv4 address that a socket for both kinds tells of is one of IPv4; others stay as they are."""
+    assert [plain(text) for text in ("10.0.0.7", "::ffff:10.0.0.7", "fd00::2")] == [
+        "10.0.0.7",
+        "10.0.0.7",
+        "fd00::2",
+    ]
 
 
 def test_nobody_is_waited_for_who_never_came(serve):

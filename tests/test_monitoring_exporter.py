@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -18,10 +19,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from distributed import locust_statistics
 from loadproof.measure.interval import ErrorKey, Interval, Outcome, SeriesKey
+from loadproof.verdict.result import RuleVerdict
 from monitoring.application import Application
 from monitoring.labels import MOST, OTHER
 from monitoring.look import RunState
 from monitoring.metrics import BY_NAME, TABLE, Kind
+from monitoring.verdict_so_far import WORST_FIRST, verdict_so_far
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 EACH = [(worker, second) for worker in PLANNED for second in range(30)]
@@ -130,13 +133,16 @@ def test_it_says_what_happened():
 def test_a_worker_that_is_away_has_no_users():
     """Its load is with others: it is not up, and counts neither among users nor in flight; its counters stay."""
     away = {worker: state for worker, state in UP.items() if worker != "us-east-1-01"}
-    found = samples(exporter_of(*SMALL, seen=look(at_s=50, up=away)))
+    memory = dict.fromkeys(PLANNED, 70_000_000)
+    found = samples(exporter_of(*SMALL, seen=look(at_s=50, up=away, memory=memory)))
     labels = {"region": "us-east-1", "worker": "us-east-1-01"}
 
     assert value(found, "loadproof_worker_up", **labels) == 0
     assert total(found, "loadproof_users", region="us-east-1") == 0
     assert total(found, "loadproof_users") == 6
     assert value(found, "loadproof_worker_silence_seconds", **labels) == 20
+    assert value(found, "loadproof_worker_memory_bytes", **labels) is None
+    assert total(found, "loadproof_worker_memory_bytes") == 140_000_000
     assert value(found, "loadproof_intervals_total", **labels) == 30
     assert value(found, "loadproof_workers_planned", region="us-east-1") == 1
     assert value(found, "locust_workers_missing_count") == 1
@@ -290,6 +296,43 @@ def test_rules_are_told_in_base_units():
     assert counted["loadproof_rule_state"] == 4 * len(rules)
 
 
+rule_verdicts = st.sampled_from(RuleVerdict)
+
+
+@given(st.lists(st.tuples(rule_verdicts, st.booleans()), max_size=4), st.integers(0, 3), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_the_verdict_so_far_is_the_worst_that_is_known(rules, torn, tolerated):
+    """A broken rule before a journal that has no end, that before a rule without data, unless that is optional."""
+    [given_rule] = run_of("error_ratio <= 1%").judge().rules[:1]
+    results = tuple(replace(given_rule, verdict=verdict, optional=optional) for verdict, optional in rules)
+    told = verdict_so_far(results, torn, tolerated)
+    required = {verdict for verdict, optional in rules if not optional}
+    said = {verdict for verdict, _ in rules}
+    if RuleVerdict.FAIL in said:
+        expected = "FAIL"
+    elif torn > tolerated:
+        expected = "INVALID"
+    elif RuleVerdict.NO_DATA in required:
+        expected = "NO_DATA"
+    elif torn or RuleVerdict.WARN in said:
+        expected = "WARN"
+    else:
+        expected = "PASS" if RuleVerdict.PASS in said else None
+
+    assert told == expected
+
+
+def test_one_verdict_is_told_at_a_time():
+    """1 for it and 0 for the others; nothing before the rules were looked at."""
+    rules = run_of("error_ratio <= 1%").judge().rules
+    found = samples(exporter_of(seen=look(rules=rules, torn=1)))
+
+    assert {
+        dict(labels)["verdict"]: number for (name, labels), number in found.items() if "so_far" in name
+    } == {verdict: float(verdict == "INVALID") for verdict in WORST_FIRST}
+    assert not any("so_far" in name for name, _ in samples(exporter_of()))
+
+
 def test_rules_that_read_the_same_are_one_series():
     """Prometheus refuses a scrape that says one series twice; the worse of the two is shown."""
     rule = run_of("error_ratio <= 1%").judge().rules[0]
@@ -337,6 +380,35 @@ def test_only_who_has_the_token_is_answered():
     assert application.scrapes == 0
     assert scrape(application, authorization="Bearer t0ken")[0] == "200 OK"
     assert application.scrapes == 1
+
+
+def test_workers_hosts_are_discovered():
+    """Each worker that is up at the port that is asked for, with its region and name; that is no scrape."""
+    addresses = {"us-east-1-01": "10.0.0.7", "eu-west-1-01": "fd00::2", "nobody-01": "10.9.9.9"}
+    application = Application(exporter_of(*SMALL, seen=look(addresses=addresses)), token="t0ken")
+
+    def asked(query):
+        status, headers, body = scrape(
+            application, path="/workers", query=query, authorization="Bearer t0ken"
+        )
+        return status, headers["Content-Type"], body
+
+    status, kind, body = asked("port=9101")
+    assert (status, kind) == ("200 OK", "application/json")
+    assert json.loads(body) == [
+        {"targets": ["[fd00::2]:9101"], "labels": {"region": "eu-west-1", "worker": "eu-west-1-01"}},
+        {"targets": ["10.0.0.7:9101"], "labels": {"region": "us-east-1", "worker": "us-east-1-01"}},
+    ]
+    assert json.loads(asked("")[2])[1]["targets"] == ["10.0.0.7:9100"]
+    for wrong in ("port=", "port=0", "port=65536", "port=-1", "port=http", "port=%D9%A3"):
+        assert asked(wrong)[0] == "400 Bad Request", wrong
+    assert scrape(application, path="/workers")[0] == "401 Unauthorized"
+    assert application.scrapes == 0
+
+
+def test_nobody_is_discovered_before_somebody_is_there():
+    """An empty list, which is what Prometheus reads as no targets."""
+    assert scrape(Application(exporter_of()), path="/workers")[2] == b"[]"
 
 
 def test_only_a_get_of_metrics_is_a_scrape():

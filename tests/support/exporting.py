@@ -33,9 +33,9 @@ def exporter_of(*seconds, seen=None):
     return exporter
 
 
-def scrape(application, accept=None, path="/metrics", method="GET", authorization=None):
+def scrape(application, accept=None, path="/metrics", method="GET", authorization=None, query=""):
     """Status, headers and body, as a WSGI server would send them."""
-    environ = {"PATH_INFO": path, "REQUEST_METHOD": method}
+    environ = {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": query}
     if accept is not None:
         environ["HTTP_ACCEPT"] = accept
     if authorization is not None:
