@@ -158,15 +158,25 @@ def test_a_killed_run_leaves_nothing(here):
     assert "Traceback" not in judged.stdout + judged.stderr
 
 
-def test_a_second_signal_ends_what_is_in_flight(here):
-    """With the target frozen and a long stop timeout, two SIGINTs end the run at once; the hung are unfinished."""
+def interrupt_twice(command, folder):
+    command.send_signal(signal.SIGINT)
+    time.sleep(1)
+    command.send_signal(signal.SIGINT)
+
+
+def stop_at_once(command, folder):
+    stop = loadproof("stop", folder, "--at-once", cwd=folder)
+    assert stop.returncode == 0, stop.stderr
+
+
+@pytest.mark.parametrize(("end", "code"), [(interrupt_twice, 130), (stop_at_once, 5)])
+def test_what_is_in_flight_can_be_ended_too(here, end, code):
+    """With the target frozen and a long stop timeout the run ends at once; the hung are unfinished."""
     command, folder = begin(here, "--set", "stop_timeout=10m")
     target = Target(folder)
     target.suspend()
     time.sleep(1.5)
-    command.send_signal(signal.SIGINT)
-    time.sleep(1)
-    command.send_signal(signal.SIGINT)
+    end(command, folder)
     time.sleep(0.5)
     wait_until(
         lambda: (
@@ -176,7 +186,7 @@ def test_a_second_signal_ends_what_is_in_flight(here):
     target.resume()
     returned, output = finish(command)
 
-    assert returned == 130, output
+    assert returned == code, output
     accounting = results(folder)["accounting"]
     assert accounting["unfinished"] > 0
     assert accounting["started"] == accounting["ok"] + accounting["failed"] + accounting["unfinished"]
