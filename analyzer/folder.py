@@ -14,7 +14,7 @@ from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolder
 from loadproof.measure.journal import Journal
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
-from loadproof.verdict.facts import Absence, Epoch, RunFacts, Stop
+from loadproof.verdict.facts import Absence, Epoch, GuardTrip, RunFacts, Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
@@ -123,6 +123,10 @@ class RunFolder:
             stop=Stop(stop.by, stop.why, stop.at_us, stop.rule) if stop else None,
             absences=_absences(manifest.absences if manifest else ()),
             quorum_lost=_absences(manifest.quorum_lost if manifest else ()),
+            guards=tuple(
+                GuardTrip(trip.guard, trip.level, trip.at_us, trip.why)
+                for trip in (manifest.guards if manifest else ())
+            ),
             smoke=manifest.smoke if manifest else False,
             locust_counted=manifest.locust_counted if manifest else None,
             lost={

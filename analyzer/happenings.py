@@ -16,6 +16,7 @@ SHOWN: Final = 200
 """Moments that a chart has lines for; the table of events has all."""
 _LABELS: Final = {
     "guard": "guard",
+    "guard_warn": "guard warns:",
     "abort": "abort rule",
     "worker_lost": "lost",
     "worker_away": "away",

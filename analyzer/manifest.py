@@ -38,6 +38,13 @@ class AbsenceNote(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class GuardNote(msgspec.Struct, frozen=True):
+    guard: str
+    level: str
+    at_us: int
+    why: str
+
+
 class StopNote(msgspec.Struct, frozen=True):
     by: str
     why: str
@@ -72,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True):
     locust_counted: int | None = None
     absences: tuple[AbsenceNote, ...] = ()
     quorum_lost: tuple[AbsenceNote, ...] = ()
+    guards: tuple[GuardNote, ...] = ()
     recovered: Recovered | None = None
     clock_offset_us_max: int | None = None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
     from loadproof.verdict.accounting import Books
     from loadproof.verdict.compared import Comparison
-    from loadproof.verdict.facts import Absence, Stop
+    from loadproof.verdict.facts import Absence, GuardTrip, Stop
     from loadproof.verdict.result import Reason, RuleResult, Verdict
 
 
@@ -363,6 +363,7 @@ class Report:
     resource_lines: tuple[ResourceLine, ...] = ()
     absences: tuple[Absence, ...] = ()
     """Workers whose load others had to take over for a time."""
+    guards: tuple[GuardTrip, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
     comparison: Comparison | None = None

@@ -165,6 +165,7 @@ class _Layout:
             latency_map=fold.heat.finish(),
             resource_lines=self._resource_lines(),
             absences=self.facts.absences,
+            guards=self.facts.guards,
             manifest=self._manifest(),
         )
 

@@ -135,9 +135,13 @@ def document(report: Report) -> dict[str, Any]:
             for window in fault_windows(report)
         ],
         "guards": [
-            {"at_ms": milliseconds(stop.at_us), "why": stop.why}
-            for stop in (report.stop,)
-            if stop is not None and stop.by == "guard"
+            {
+                "guard": trip.guard,
+                "level": trip.level,
+                "at_ms": milliseconds(trip.at_us),
+                "why": trip.why,
+            }
+            for trip in report.guards
         ],
         "resources": {
             resource.name: {

@@ -19,10 +19,11 @@ from loadproof.plan.model import EMBEDDED
 from loadproof.plan.prometheus import token_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from distributed.absences import Absences
     from distributed.clock import RunClock
+    from distributed.guards import Tripped
     from distributed.master import Master
     from distributed.preflight import Health
     from distributed.stop import Stop
@@ -65,6 +66,7 @@ def ending(
     clock: RunClock,
     stop: Stop,
     quorum_lost: Absences,
+    guards: Sequence[Tripped],
     counts: Mapping[str, int] | None,
     why_not: str | None,
     *,
@@ -84,6 +86,7 @@ def ending(
         "refused_connections": dict(master.server.refused),
         "absences": master.load.absences.documents(),
         "quorum_lost": quorum_lost.documents(),
+        "guards": [trip._asdict() for trip in guards],
         "clock_offset_us_max": master.clock_error_us,
         "closed": True,
     }

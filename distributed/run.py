@@ -139,7 +139,7 @@ class _Run:
         self.master: Master | None = None
         self.watch: Watch | None = None
         self.trouble = Trouble(plan)
-        folder.on_sample = self.trouble.sample
+        folder.on_sample = self._sampled
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
         self.web = options.web
@@ -333,6 +333,7 @@ class _Run:
                 clock,
                 stop,
                 Absences() if self.watch is None else self.watch.quorum_lost,
+                [] if self.watch is None else self.watch.guards.tripped,
                 counts,
                 why_not,
                 target_is_ours=self.target is not None,
@@ -352,6 +353,11 @@ class _Run:
     def _now_us(self) -> int | None:
         """Run time; None before it begins."""
         return None if self.master is None else self.master.load.now_us
+
+    def _sampled(self, at_us: int, name: str, value: float) -> None:
+        self.trouble.sample(at_us, name, value)
+        if self.watch is not None:
+            self.watch.guards.sample(at_us, name, value)
 
     def _locustfile_ends(self) -> None:
         """The locustfile called `runner.quit()`."""

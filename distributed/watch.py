@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.absences import Absences
+from distributed.guards import Guards, Reading, Tripped
 from distributed.limits import join_timeout_us, stop_timeout_us
 from distributed.live import View
 from distributed.resources import sample_resources
-from distributed.stop import HAND
+from distributed.stop import GUARD, HAND
 from loadproof.errors import RunFolderError
 from loadproof.plan.profile import phase_at, users_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from distributed.clock import RunClock
     from distributed.master import Master
@@ -60,13 +63,15 @@ class Watch:
         self._phase: str | None = None
         self.quorum_lost = Absences()
         self._unwritable: RunFolderError | None = None
+        self.guards = Guards(plan)
+        self._guarded_second = -1
 
     def remember(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Know what the master of this run, that was killed, has noted."""
         for event in events:
             at_us, who, text = event["at_us"], event["who"], event["text"]
             at_us = self._clock.now_us() if at_us is None else at_us
-            match event["kind"]:
+            match kind := event["kind"]:
                 case "phase":
                     self._phase = who
                 case "worker_away":
@@ -77,8 +82,13 @@ class Watch:
                     self.quorum_lost.begin(who, at_us, text)
                 case "quorum_back":
                     self.quorum_lost.end(who, at_us)
-                case "stop" | "abort" as kind:
-                    by, rule = ("abort", who) if kind == "abort" else (text.partition(":")[0], None)
+                case "guard_warn" | "guard_blind":
+                    self.guards.remember(Tripped(who, kind.removeprefix("guard_"), at_us, text))
+                case "stop" | "abort" | "guard":
+                    by, rule = (kind, who) if kind != "stop" else (text.partition(":")[0], None)
+                    if kind == "guard":
+                        self.guards.remember(Tripped(who, "stop", at_us, text))
+                        rule = None
                     self._stop.ask(by, text, rule=rule, at_ns=self._clock.start_ns + at_us * 1_000)
 
     def until_settled(self) -> None:
@@ -108,6 +118,8 @@ class Watch:
                 self._heed_aborts(now)
             if asked_us is None and self._stop.by is None:
                 self._heed_quorum(now)
+            if asked_us is None and self._stop.by is None:
+                self._heed_guards(now)
             self._notice_deaths()
             if asked_us is not None:
                 self._give_up_the_silent(now, late=now > asked_us + patience_us)
@@ -173,6 +185,31 @@ class Watch:
         self._stop.ask("abort", fired.reason, rule=fired.rule)
         self._folder.event(now_us, "abort", fired.reason, fired.rule)
 
+    def _heed_guards(self, now_us: int) -> None:
+        """Warn, or end the run in order, where it takes more than it may; looks once a second."""
+        second = now_us // 1_000_000
+        if not self.guards or now_us < 0 or second == self._guarded_second:
+            return
+        self._guarded_second = second
+        master = self._master
+        if not self._workers:
+            # Workers elsewhere tell of themselves what can be seen of those here.
+            nodes = [
+                master.clients[seat.worker]
+                for seat in master.roster.at_work()
+                if seat.worker in master.clients
+            ]
+            if nodes:
+                self.guards.sample(now_us, "generator.rss", sum(node.memory_usage for node in nodes))
+                self.guards.sample(now_us, "generator.cpu", max(node.cpu_usage for node in nodes) / 100)
+        live = master.live
+        reading = Reading(now_us, live.users, live.requests, live.failures, _free_bytes(self._folder.path))
+        for trip in self.guards.look(reading):
+            if trip.level == "stop":
+                self._stop.ask(GUARD, trip.why)
+            kind = GUARD if trip.level == "stop" else f"guard_{trip.level}"
+            self._folder.event(now_us, kind, trip.why, trip.guard)
+
     def _show(self, *, draining: bool) -> None:
         if not self._showing:
             return
@@ -219,6 +256,13 @@ class Watch:
             failures=live.failures,
             dropped=live.dropped,
             workers=regions,
-            trouble=self._trouble.lines(),
+            trouble=(*(trip.why for trip in self.guards.tripped), *self._trouble.lines()),
             draining=draining,
         )
+
+
+def _free_bytes(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(path).free
+    except OSError:
+        return None

@@ -304,11 +304,17 @@ def test_a_journal_with_a_second_far_away_is_torn(run):
 
 def test_a_stop_by_a_guard_is_shown(run):
     """A run that a guard ended is INVALID and lists the guard."""
-    change_manifest(run, stop={"by": "guard", "why": "memory above 2 GB", "at_us": 30_000_000})
+    trip = {"guard": "memory", "level": "stop", "why": "memory is 2 GB"}
+    change_manifest(
+        run,
+        stop={"by": "guard", "why": trip["why"], "at_us": 30_000_000},
+        guards=[trip | {"at_us": 30_000_000}],
+    )
     report = analyse(run)
 
     assert report.verdict is Verdict.INVALID
-    assert document(report)["guards"] == [{"at_ms": 30_000.0, "why": "memory above 2 GB"}]
+    assert document(report)["guards"] == [trip | {"at_ms": 30_000.0}]
+    assert next(reason.code for reason in report.reasons) == "stopped"
 
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,8 @@ from loadproof.plan.reader import Overrides, read_plan
 from loadproof.plan.sections import KEYS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "plan.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+GUARDS = (Path(__file__).parent.parent / "docs" / "guards.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", GUARDS + PAGE, re.MULTILINE | re.DOTALL)
 WHOLE = [text for kind, text in BLOCKS if kind == "yaml" and text.startswith("name:")]
 PARTS = [text for kind, text in BLOCKS if kind == "json" or (kind == "yaml" and not text.startswith("name:"))]
 WRONG = [
@@ -58,7 +59,7 @@ def test_a_shown_mistake_is_told_as_shown(text, said):
 
 def test_the_page_shows_all_kinds_of_examples():
     """The tests above have something to run."""
-    assert (len(WHOLE), len(PARTS), len(WRONG)) == (3, 3, 1)
+    assert (len(WHOLE), len(PARTS), len(WRONG)) == (3, 4, 1)
 
 
 def test_the_table_of_keys_is_complete():

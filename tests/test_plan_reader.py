@@ -137,7 +137,6 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         # unknown keys
         (small("sead: 7\n"), "5:1 unknown key `sead` in the plan (did you mean `seed`?)"),
         (small("Seed: 7\n"), "5:1 unknown key `Seed` in the plan (did you mean `seed`?)"),
-        (small("guards: {memory: 2GB}\n"), None),
         (small("faults: []\n"), None),
         (small("1: x\n"), None),
         (
@@ -165,6 +164,43 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         ),
         (small("rules: [{rule: x, abort: true, delay: 30s, optional: true}]\n"), ""),
         (small("rules: [{rule: x, abort: true, delay: 0s}]\n"), ""),
+        # guards
+        (
+            small(
+                "guards: {memory: 2GB, target.cpu: {warn: 80%, stop: 95.5%}, free_disk: {warn: 2GB, stop: 1GB}}\n"
+            ),
+            "",
+        ),
+        (small("guards: {memory_growth: 10MB/s, duration: 10m, users: 500, errors: {warn: 1%}}\n"), ""),
+        (small("guards: {memry: 2GB}\n"), "5:10 there is no guard `memry` (did you mean `memory`?)"),
+        (small("guards: {target.users: 2}\n"), None),
+        (
+            small("guards: {memory: 2}\n"),
+            "5:18 the guard `memory` must have a level such as 2GB, not `2`",
+        ),
+        (
+            small("guards: {cpu: 101%}\n"),
+            "5:15 the guard `cpu` must have a level such as 95%, not `101%`",
+        ),
+        (
+            small("guards: {memory_growth: 10MB}\n"),
+            "5:25 the guard `memory_growth` must have a level such as 10MB/s, not `10MB`",
+        ),
+        (small("guards: {users: 0}\n"), "5:17 the guard `users` must have a level such as 1000, not `0`"),
+        (
+            small("guards: {cpu: {warn: 95%, stop: 80%}}\n"),
+            "5:22 the guard `cpu` would stop the run before it warns (warn below the level that stops)",
+        ),
+        (
+            small("guards: {free_disk: {warn: 1GB, stop: 2GB}}\n"),
+            "5:28 the guard `free_disk` would stop the run before it warns (warn above the level that stops)",
+        ),
+        (small("guards: {cpu: {}}\n"), "5:15 the guard `cpu` has no level (give it `warn`, `stop` or both)"),
+        (
+            small("guards: {cpu: {warm: 1%}}\n"),
+            "5:16 unknown key `warm` in the guard `cpu` (did you mean `warn`?)",
+        ),
+        (small("guards: [memory]\n"), None),
         # prometheus
         (small("prometheus: http://127.0.0.1:9090/\n"), ""),
         (

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from distributed.guards import resources_of
 from distributed.hosts import is_loopback, needs_permission
 from distributed.run import Options, run_plan
 from loadproof.cli.metrics_address import metrics_address
@@ -83,7 +84,7 @@ def conduct(
             f"{host} is not this machine: if you may load it, say --yes or add it to the plan's `allow_hosts`"
         )
     if not smoke:
-        notes = (*notes, *_unsampled(asked, workers_here=listen is None))
+        notes = (*notes, *_unsampled(asked, workers_here=listen is None), *_unguarded(asked))
     served_at = metrics_address(metrics, metrics_token)
     baselines = _alike(asked, baselines, reports, unlike=unlike)
     try:
@@ -178,6 +179,27 @@ def _unsampled(asked: Asked, *, workers_here: bool) -> list[str]:
         for who in [str(rule.statistic.argument).partition(".")[0]]
         if not here.get(who, True)
     ]
+
+
+def _unguarded(asked: Asked) -> list[str]:
+    """Guards that look at the generator alone, as the target is elsewhere; UsageError for one that would see nothing."""
+    plan = asked.plan
+    known = plan.prometheus.resources if plan.prometheus is not None else {}
+    if plan.target == EMBEDDED or is_loopback(urlsplit(plan.target).hostname or ""):
+        return []
+    notes = []
+    for guard in plan.guards:
+        unseen = [name for name in resources_of(guard) if name.startswith("target.") and name not in known]
+        if unseen and guard.name.startswith("target."):
+            raise UsageError(
+                f"the guard {guard.name} would see nothing, as the target is not on this machine: let a Prometheus give "
+                f"{unseen[0]} (the plan's `prometheus: {{resources: ...}}`), or remove the guard"
+            )
+        if unseen:
+            notes.append(
+                f"the guard {guard.name} looks at the generator alone: the target is not on this machine"
+            )
+    return notes
 
 
 def _headline(asked: Asked) -> str:

@@ -8,7 +8,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 
 if TYPE_CHECKING:
     from loadproof.cli.asked import Asked
-    from loadproof.plan.model import Phase, Plan
+    from loadproof.plan.model import Guard, Phase, Plan
     from loadproof.verdict.judge import JudgedBy
 
 
@@ -97,7 +97,21 @@ def explanation(asked: Asked) -> list[str]:
         lines.append(f"  promql(...) asks {plan.prometheus.url} once a second")
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
+    if plan.guards:
+        lines += ["", "guarded by", *map(_guard, plan.guards)]
     return lines
+
+
+def _guard(guard: Guard) -> str:
+    from loadproof.plan.guards import kind_of, shown_level
+
+    kind = kind_of(guard)
+    levels = {"warns": guard.warn, "stops the run": guard.stop}
+    what = "below" if kind.lowest else "at"
+    told = (
+        f"{does} {what} {shown_level(kind, level)}" for does, level in levels.items() if level is not None
+    )
+    return f"  {guard.name}: {', '.join(told)}"
 
 
 def _held(one: JudgedBy) -> str:

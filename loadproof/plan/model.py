@@ -12,6 +12,8 @@ from loadproof.plan.flows import Flow  # noqa: TC001 as above
 
 EMBEDDED: Final = "embedded"
 JOIN_TIMEOUT_US: Final = 300_000_000
+PARTS: Final = 1_000_000
+"""Shares of guards are whole numbers of millionths."""
 RATE_PERIOD_S: Final = 1_000_000
 """Arrival rates are whole numbers of arrivals in so many seconds."""
 
@@ -84,6 +86,15 @@ class Prometheus(_Frozen):
     """`target.cpu`, ... -> PromQL that gives it."""
 
 
+class Guard(_Frozen):
+    """A level at which the run warns, and one at which it is stopped; in the unit that `guards.KINDS` says."""
+
+    name: str
+    """`memory`, `target.cpu`, ..."""
+    warn: int | None = None
+    stop: int | None = None
+
+
 class Tolerate(_Frozen):
     """What may go wrong without making the run INVALID; it is WARN then."""
 
@@ -120,6 +131,7 @@ class Plan(_Frozen):
     arrival_process: ArrivalProcess = ArrivalProcess.CONSTANT
     """Of an open plan."""
     prometheus: Prometheus | None = None
+    guards: tuple[Guard, ...] = ()
 
     @property
     def open(self) -> bool:

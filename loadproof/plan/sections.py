@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from loadproof.errors import Position
 from loadproof.plan.columns import NAME
 from loadproof.plan.flow_reader import read_flows
+from loadproof.plan.guards import read_guards
 from loadproof.plan.hosts import is_host, what_is_wrong_with_url
 from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleText, Tolerate
 from loadproof.plan.node import Mapping, Node, Place, Scalar, described, did_you_mean, moved, quoted
@@ -36,6 +37,7 @@ KEYS: Final = (
     "regions",
     "rules",
     "prometheus",
+    "guards",
     "seed",
     "stop_timeout",
     "join_timeout",
@@ -104,6 +106,7 @@ class _Sections:
         regions = read("regions", self._regions)
         rules = read("rules", self._rules)
         prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
+        guards = read("guards", lambda node: read_guards(node, values))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout", 0))
         join_timeout = read("join_timeout", lambda node: values.duration(node, "join_timeout"))
@@ -130,6 +133,7 @@ class _Sections:
             secrets=secrets,
             arrival_process=process or ArrivalProcess.CONSTANT,
             prometheus=prometheus,
+            guards=guards or (),
         )
 
     def _locustfile(self, node: Node) -> str | None:

@@ -9,11 +9,12 @@ import yaml
 
 from loadproof.plan.core_schema import resolved
 from loadproof.plan.flow_writer import Template, flow_document
+from loadproof.plan.guards import kind_of, level_text
 from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
-    from loadproof.plan.model import Phase, Plan, Prometheus, Region, RuleText
+    from loadproof.plan.model import Guard, Phase, Plan, Prometheus, Region, RuleText
 
 
 def dump_plan(plan: Plan) -> str:
@@ -36,6 +37,8 @@ def dump_plan(plan: Plan) -> str:
         document["rules"] = [_rule(rule) for rule in plan.rules]
     if plan.prometheus is not None:
         document["prometheus"] = _prometheus(plan.prometheus)
+    if plan.guards:
+        document["guards"] = {guard.name: _guard(guard) for guard in plan.guards}
     if plan.seed is not None:
         document["seed"] = plan.seed
     if plan.stop_timeout_us is not None:
@@ -122,6 +125,14 @@ def _rule(rule: RuleText) -> str | _OneLine:
     if rule.delay_us:
         written["delay"] = duration_text(rule.delay_us)
     return written
+
+
+def _guard(guard: Guard) -> object:
+    kind = kind_of(guard)
+    if guard.warn is None and guard.stop is not None:
+        return level_text(kind, guard.stop)
+    levels = {"warn": guard.warn, "stop": guard.stop}
+    return _OneLine({key: level_text(kind, level) for key, level in levels.items() if level is not None})
 
 
 def _prometheus(prometheus: Prometheus) -> str | dict[str, object]:

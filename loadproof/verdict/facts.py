@@ -61,6 +61,17 @@ class Absence:
 
 
 @dataclass(frozen=True)
+class GuardTrip:
+    """A guard whose level was reached."""
+
+    guard: str
+    level: str
+    """`warn`; `stop`, which ended the run; `blind`, when there was nothing more to see."""
+    at_us: int
+    why: str
+
+
+@dataclass(frozen=True)
 class RunFacts:
     run: str
     planned: tuple[tuple[str, str], ...]
@@ -78,6 +89,8 @@ class RunFacts:
     """Worker -> what became of it, in words."""
     absences: tuple[Absence, ...] = ()
     """Workers whose load others had to take over."""
+    guards: tuple[GuardTrip, ...] = ()
+    """In order of time."""
     quorum_lost: tuple[Absence, ...] = ()
     """Regions with fewer workers than the plan needs there."""
     target_count_lost: str | None = None

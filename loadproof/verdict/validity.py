@@ -141,6 +141,9 @@ def _scenario_reasons(case: Case) -> Iterator[Reason]:
 
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:
+    for trip in case.facts.guards:
+        if trip.level != "stop":
+            yield Reason(Verdict.WARN, "guard", f"{trip.why}, {format_duration(trip.at_us)} into the run")
     stop = case.facts.stop
     if stop is not None and stop.rule is not None:
         text = f"the abort rule {stop.rule} ended the run after {format_duration(stop.at_us)}: {stop.why}"

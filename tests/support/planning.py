@@ -6,7 +6,18 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from loadproof.errors import PlanError
-from loadproof.plan.model import ArrivalProcess, Phase, Plan, Prometheus, Region, RuleText, Tolerate
+from loadproof.plan import guards
+from loadproof.plan.model import (
+    PARTS,
+    ArrivalProcess,
+    Guard,
+    Phase,
+    Plan,
+    Prometheus,
+    Region,
+    RuleText,
+    Tolerate,
+)
 from loadproof.plan.reader import Overrides, load_plan, read_plan
 
 SMALL = """\
@@ -173,6 +184,14 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
         seed=draw(st.none() | st.integers(0, 2**63 - 1)),
         stop_timeout_us=draw(st.none() | DURATIONS),
         allow_hosts=tuple(draw(st.lists(st.sampled_from(["a.test", "127.0.0.1", "::1", "10"]), max_size=3))),
+        guards=tuple(
+            Guard(name=name, **{level: draw(st.integers(1, PARTS)) for level in levels})
+            for name, levels in draw(
+                st.dictionaries(
+                    st.sampled_from(guards.NAMES), st.sampled_from([("stop",), ("warn",)]), max_size=4
+                )
+            ).items()
+        ),
         tolerate=Tolerate(torn_epochs=draw(st.integers(0, 5))),
         arrival_process=draw(st.sampled_from(ArrivalProcess))
         if phases[0].arrivals_from is not None

@@ -31,7 +31,7 @@ from loadproof.measure.interval import Outcome, Timed
 from loadproof.plan.model import Phase, Plan, Region, RuleText
 from loadproof.verdict.accounting import Books, EndpointBook, Gap
 from loadproof.verdict.compared import Compared, ComparedEndpoint, Comparison, Word
-from loadproof.verdict.facts import Stop
+from loadproof.verdict.facts import GuardTrip, Stop
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
 
 HOSTILE = (
@@ -690,6 +690,7 @@ def invalid() -> Report:
         ),
         target_counted_note="the target does not count requests (GET /counts answered 404)",
         stop=Stop("guard", "memory above 2 GB", 38_000_000),
+        guards=(GuardTrip("target.memory", "stop", 38_000_000, "memory above 2 GB"),),
         workers=(
             base.workers[0],
             replace(
