@@ -34,4 +34,4 @@ def recover(
     for line in (f"recovered into {found.folder}", *found.notes):
         if not quiet:
             print(f"loadproof: {line}", file=sys.stderr)
-    return report(found.folder, rule, charts=charts, json_output=json_output, quiet=quiet, strict=strict)
+    return report(found.folder, rule=rule, charts=charts, json_output=json_output, quiet=quiet, strict=strict)
