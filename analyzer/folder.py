@@ -12,9 +12,10 @@ from analyzer.seconds import Source
 from analyzer.side_files import Samples, read_events, read_samples
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
+from loadproof.plan.edits import EditedLoad, UsersEdit
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
-from loadproof.verdict.facts import Absence, Epoch, GuardTrip, RunFacts, Stop
+from loadproof.verdict.facts import Absence, Edited, Epoch, GuardTrip, RunFacts, Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
@@ -123,6 +124,10 @@ class RunFolder:
             stop=Stop(stop.by, stop.why, stop.at_us, stop.rule) if stop else None,
             absences=_absences(manifest.absences if manifest else ()),
             quorum_lost=_absences(manifest.quorum_lost if manifest else ()),
+            users_edited=tuple(
+                Edited(note.at_us, note.was, note.users, note.who)
+                for note in (manifest.users_edited if manifest else ())
+            ),
             guards=tuple(
                 GuardTrip(trip.guard, trip.level, trip.at_us, trip.why)
                 for trip in (manifest.guards if manifest else ())
@@ -188,6 +193,9 @@ def open_run(path: Path) -> RunFolder:
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
     plan = read_effective_plan(path / "plan.yaml", raw)
+    if manifest is not None and manifest.users_edited:
+        edits = (UsersEdit(note.at_us, note.users) for note in manifest.users_edited)
+        plan = plan.model_copy(update={"load": EditedLoad(plan.load, edits)})
     folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), Samples())
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")

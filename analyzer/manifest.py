@@ -53,6 +53,15 @@ class StopNote(msgspec.Struct, frozen=True):
     """The abort rule that fired."""
 
 
+class EditNote(msgspec.Struct, frozen=True):
+    """From `at_us` on there were `users` in place of `was`, to the plan's end or the next edit."""
+
+    at_us: int
+    was: int
+    users: int
+    who: str
+
+
 class Recovered(msgspec.Struct, frozen=True):
     """What `recover` says of a folder that it put together."""
 
@@ -79,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True):
     locust_counted: int | None = None
     absences: tuple[AbsenceNote, ...] = ()
     quorum_lost: tuple[AbsenceNote, ...] = ()
+    users_edited: tuple[EditNote, ...] = ()
     guards: tuple[GuardNote, ...] = ()
     recovered: Recovered | None = None
     clock_offset_us_max: int | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distributed.run_folder import end_line
 from loadproof.errors import RunFolderError, UsageError
+from loadproof.plan.edits import UsersEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,9 @@ class ClusterLog:
                 placed=placement.worker, revision=placement.revision, pieces=_ranges(sorted(placement.pieces))
             )
 
+    def edited(self, edit: UsersEdit) -> None:
+        self._write(edited=edit.at_us, users=edit.users)
+
     def close(self) -> None:
         # What could not be written was said when it was to be written.
         with contextlib.suppress(OSError):
@@ -91,6 +95,7 @@ class Remembered:
     """Worker -> the highest revision that it may have been sent."""
     holders: dict[int, str] = field(default_factory=dict)
     """Piece -> on whom it was placed last."""
+    edits: list[UsersEdit] = field(default_factory=list)
 
     def held(self, worker: str) -> frozenset[int]:
         """The pieces that only this worker may carry."""
@@ -110,6 +115,7 @@ def read_cluster_log(folder: Path) -> Remembered:
     epochs: dict[tuple[str, int], RememberedEpoch] = {}
     revisions: dict[str, int] = {}
     holders: dict[int, str] = {}
+    edits: list[UsersEdit] = []
     for number, line in enumerate(lines, start=1):
         try:
             facts = json.loads(line)
@@ -128,6 +134,8 @@ def read_cluster_log(folder: Path) -> Remembered:
             epochs[epoch.worker, epoch.epoch] = epoch
         elif "lost" in facts:
             epochs[facts["lost"], facts["epoch"]].lost = facts["why"]
+        elif "edited" in facts:
+            edits.append(UsersEdit(facts["edited"], facts["users"]))
         elif "placed" in facts:
             worker = facts["placed"]
             revisions[worker] = max(revisions.get(worker, 0), facts["revision"])
@@ -138,6 +146,7 @@ def read_cluster_log(folder: Path) -> Remembered:
             f"the load of {folder} had not begun: there is nothing to go on with, start the run anew"
         )
     remembered.epochs, remembered.revisions, remembered.holders = list(epochs.values()), revisions, holders
+    remembered.edits = edits
     return remembered
 
 

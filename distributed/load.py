@@ -12,6 +12,7 @@ from distributed.lease import lease_clock_ns
 from distributed.placement import Slot
 from distributed.starts import WorkerStarts
 from distributed.users import Users
+from loadproof.plan.edits import UsersEdit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,10 @@ class Load:
 
     def place(self, begin: Begin) -> None:
         """Carry this and nothing else; what ends, ends at once."""
-        self.users.place([Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots])
+        self.users.place(
+            [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots],
+            [UsersEdit(at_us, users) for at_us, users in begin.edits],
+        )
         self.starts.place(begin)
 
     def heed_lease(self) -> None:

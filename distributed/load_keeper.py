@@ -15,6 +15,7 @@ from distributed.lease import lease_clock_ns
 from distributed.membership import Change, Membership
 from distributed.shares import Shares
 from loadproof.errors import RunFolderError
+from loadproof.plan.edits import edits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +53,7 @@ class LoadKeeper:
     ) -> None:
         """`send` sends a message of this type to a worker; what it cannot send now is said again later."""
         self._run = run
+        self._edits = edits_of(plan.load)
         self._duration_us = plan.duration_us
         self._period = period_of(plan) if plan.open else 0
         self._folder = folder
@@ -96,6 +98,12 @@ class LoadKeeper:
             revision = remembered.revisions.get(seat.worker, 0)
             self.membership.adopt(seat, revision, remembered.held(seat.worker), lease_clock_ns())
         self.membership.begun = True
+
+    def edited(self) -> None:
+        """The plan's load has one more edit: write it down, and tell every worker with a new placement."""
+        self._log.edited(self._edits[-1])
+        self.membership.renew()
+        self._tick()
 
     def keep_placed(self) -> None:
         """Do what time brings about, until killed or nothing more can be written down."""
@@ -181,5 +189,6 @@ class LoadKeeper:
                 messages.Pool(users, [(turn.index, index[turn.scenario]) for turn in turns])
                 for users, turns in carried.pools.items()
             ],
+            list(self._edits),
         )
         self._send(messages.BEGIN, begin, placement.worker)

@@ -98,6 +98,8 @@ class Membership:
         """Who is there has changed since the last deal."""
         self._moving = True
         """Some placement may have to be sent."""
+        self._renewing = False
+        """Every placement has to be sent anew, though it gives the same pieces."""
         self._notices: list[Notice] = []
         self._revisions: dict[str, int] = {}
         """Worker that has finished -> above all that it was ever sent."""
@@ -188,6 +190,10 @@ class Membership:
             self._put_down(worker)
             self._stale = True
 
+    def renew(self) -> None:
+        """What comes with a placement has changed: everybody is to follow a new one."""
+        self._renewing = self._moving = True
+
     def finish(self, worker: str) -> None:
         """A worker's journal has its end, or its process was seen to be gone: it carries nothing."""
         if worker in self.members:
@@ -228,14 +234,15 @@ class Membership:
         present = self.present
         if self._stale and present:
             self._owners = self._deal(present, self._owners)
-        self._stale = self._moving = False
+        renewing = self._renewing
+        self._stale = self._moving = self._renewing = False
         wanted: dict[str, set[int]] = {seat.worker: set() for seat in present}
         for piece, (owner, holder) in enumerate(zip(self._owners, self._holders, strict=True)):
             if owner in wanted and holder in {None, owner}:
                 wanted[owner].add(piece)
         for worker, pieces in wanted.items():
             member = self.members[worker]
-            if pieces == member.placed and member.revision:
+            if pieces == member.placed and member.revision and not renewing:
                 continue
             member.revision += 1
             member.placed = frozenset(pieces)

@@ -120,9 +120,13 @@ class Begin(msgspec.Struct):
     """How many turns the starts of an open plan repeat after; 0 in a closed plan."""
     pools: list[Pool] = []
     """One for each number of users that a phase of an open plan has."""
+    edits: list[tuple[Count, Count]] = []
+    """(run time in microseconds, users from then on) of a closed plan that was changed by hand, ascending."""
 
     def __post_init__(self) -> None:
         """ValueError, which `read` gives as a ValidationError, for what points at nothing or goes back."""
+        if any(one > following for (one, _), (following, _) in itertools.pairwise(self.edits)):
+            raise ValueError("`edits` must ascend")
         _check("slots", self.slots, 2**62, len(self.scenarios))
         for pool in self.pools:
             _check("turns", pool.turns, self.period, len(self.scenarios))

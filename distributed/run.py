@@ -32,9 +32,11 @@ from distributed.run_log import logging_to
 from distributed.stop import HAND, Stop
 from distributed.stop_request import heed_requests
 from distributed.trouble import Trouble
+from distributed.users_edit import edit_users, editable
 from distributed.watch import Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
 from loadproof.errors import UsageError
+from loadproof.plan.edits import EditedLoad
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
 
@@ -126,7 +128,7 @@ class _Run:
     def __init__(
         self, plan: Plan, suite: Suite, options: Options, show: Callable[[View], bool], folder: RunFolder
     ) -> None:
-        self.plan = plan
+        plan = self.plan = editable(plan)
         self.suite = suite
         self.options = options
         self.show = show
@@ -158,7 +160,7 @@ class _Run:
         if self.options.metrics is not None:
             self.metrics = MetricsServer(self.options.metrics, plan, self.run, self.trouble)
         if self.web is not None:
-            self.web.prepare(plan, self.trouble, self._requested)
+            self.web.prepare(plan, self.trouble, self._requested, self._edit_users)
         url = self._reach_target()
         if self.remembered is None:
             self._write_beginning(url)
@@ -232,6 +234,8 @@ class _Run:
         assert self.master is not None
         assert self.remembered is not None
         clock = RunClock(self.remembered.start_ns)
+        if isinstance(self.plan.load, EditedLoad):
+            self.plan.load.edits += self.remembered.edits
         self.master.take_up(clock, self.remembered)
         self.folder.event(clock.now_us(), "master_back", "the master was started anew, and goes on")
         return clock
@@ -371,6 +375,12 @@ class _Run:
         if self.stop.ask(HAND, why):
             self.folder.event(self._now_us(), "stop", f"{HAND}: {why}: draining")
         self.stop.asked.set()
+
+    def _edit_users(self, users: int, who: str) -> str:
+        """What is said to who wants so many users; ValueError says why not."""
+        if self.master is None or self.stop.by is not None:
+            raise ValueError("users can be edited while the load goes on, and it does not")
+        return edit_users(self.plan, self.master.load, self.folder, users, who)
 
     def _signalled(self, number: int) -> None:
         """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""

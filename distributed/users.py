@@ -10,10 +10,11 @@ import gevent
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadproof.measure.interval import Outcome
+from loadproof.plan.edits import EditedLoad
 from loadproof.plan.profile import next_change_us, users_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gevent.pool import Group
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from distributed.placement import Slot
     from loadproof.client.user import Starts
     from loadproof.measure.recorder import Recorder
+    from loadproof.plan.edits import UsersEdit
     from loadproof.plan.model import Phase
 
 logger = logging.getLogger(__name__)
@@ -75,8 +77,12 @@ class Users:
         self.group: Group = environment.runner.user_greenlets
         self.place(slots)
 
-    def place(self, slots: Sequence[Slot]) -> None:
-        """Run these slots and no others from now on; at once for those that end, with the plan for those that begin."""
+    def place(self, slots: Sequence[Slot], edits: Iterable[UsersEdit] = ()) -> None:
+        """Run these slots and no others from now on; at once for those that end, with the plan for those that begin.
+
+        `edits` are all that were made to the plan's users so far.
+        """
+        self._load = EditedLoad(self._load, edits)
         self._slots = sorted(slots, key=lambda slot: slot.index)
         scenarios = {slot.index: slot.scenario for slot in slots}
         for index, scenario in list(self._asked.items()):

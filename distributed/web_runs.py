@@ -85,6 +85,7 @@ class WebRuns:
         self._state = State.PREPARING
         self._master: Master | None = None
         self._stop: Callable[[StopRequest], None] | None = None
+        self._edit_users: Callable[[int, str], str] | None = None
         if autostart:
             self.start_asked.set()
 
@@ -108,12 +109,19 @@ class WebRuns:
     def goes_on(self) -> bool:
         return self.state in {State.RUNNING, State.DRAINING}
 
-    def prepare(self, plan: Plan, trouble: Trouble, stop: Callable[[StopRequest], None]) -> None:
-        """A run is made; `stop` takes a wish for its end."""
+    def prepare(
+        self,
+        plan: Plan,
+        trouble: Trouble,
+        stop: Callable[[StopRequest], None],
+        edit_users: Callable[[int, str], str],
+    ) -> None:
+        """A run is made; `stop` takes a wish for its end, `edit_users` one for another number of users."""
         self.plan = plan
         self.tabs = Tabs(plan, trouble)
         self.verdict, self.said = None, ""
         self._stop = stop
+        self._edit_users = edit_users
         self._master = None
         self._state = State.PREPARING
 
@@ -165,6 +173,12 @@ class WebRuns:
             raise ValueError("the reports of the last run are still being written: try again in a moment")
         self.start_asked.set()
         return f"{self.plan.title} starts"
+
+    def ask_users(self, users: int, who: str) -> str:
+        """Let the run that goes on have so many users; ValueError says why not."""
+        if self._edit_users is None or not self.goes_on:
+            raise ValueError("no run goes on")
+        return self._edit_users(users, who)
 
     def ask_stop(self, who: str) -> str:
         """End the run in order; ValueError says why not."""

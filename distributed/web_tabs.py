@@ -18,6 +18,7 @@ from distributed.web_tables import (
     state_cell,
     table,
 )
+from loadproof.plan.edits import edits_of
 from loadproof.plan.model import RATE_PERIOD_S
 from loadproof.plan.profile import phase_at, phase_spans, users_at
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
@@ -164,7 +165,12 @@ class Tabs:
             "at": None if now is None else min(1.0, now / self.plan.duration_us),
             "title": self._where(now, current),
         }
-        return [timeline, table("Phases", PHASE_COLUMNS, rows), _faults()]
+        edits = [
+            [f"from {format_duration(edit.at_us)} to the end", f"{format_count(edit.users)} users"]
+            for edit in edits_of(self.plan.load)
+        ]
+        edited = [table("Users edited by hand", (), edits)] if edits else []
+        return [timeline, table("Phases", PHASE_COLUMNS, rows), *edited, _faults()]
 
     def _where(self, now: int | None, current: Phase | None) -> str:
         if now is None:

@@ -142,13 +142,23 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         """Start, or change, what Locust's form asks for; the plan says all of it but the moment."""
         form = request.form
         try:
-            self._refuse_options(form)
-            said = self.runs.ask_start()
+            said = self._edit(form) if self.runs.goes_on else self._start(form)
         except ValueError as error:
             return self._answer(str(error), success=False)
         return self._answer(said, success=True)
 
-    def _refuse_options(self, form: Any) -> None:
+    def _edit(self, form: Any) -> str:
+        """Another number of users in the run that goes on; the rate that Locust's form says beside it means nothing."""
+        _refuse_unknown(form, {"user_count", "spawn_rate"})
+        if "user_count" not in form:
+            raise ValueError("a run goes on already")
+        try:
+            users = int(form["user_count"])
+        except ValueError:
+            raise ValueError("the number of users is a whole number") from None
+        return self.runs.ask_users(users, self._who())
+
+    def _start(self, form: Any) -> str:
         """ValueError for what would make another run of it than the plan's."""
         plan = self.runs.plan
         if form.get("host", "") not in {"", self.runs.plan.target}:
@@ -162,17 +172,12 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
                 f"the plan takes {duration_text(plan.duration_us)}: start loadproof with --duration for another time"
             )
         # Locust's form always says a rate, which the plan's phases say better.
-        unknown = sorted(
-            key
-            for key, value in form.items()
-            if value and key not in {"host", "user_count", "run_time", "spawn_rate"}
-        )
-        if unknown:
-            raise ValueError(f"not changed during a plan: {', '.join(unknown)[:200]}")
+        _refuse_unknown(form, {"host", "user_count", "run_time", "spawn_rate"})
+        return self.runs.ask_start()
 
     def _stop(self) -> Response:
         try:
-            said = self.runs.ask_stop(f"the web UI, from {request.remote_addr}")
+            said = self.runs.ask_stop(self._who())
         except ValueError as error:
             return self._answer(str(error), success=False)
         return self._answer(said, success=True)
@@ -181,6 +186,9 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         answer: Response = self._answer("user classes are not changed during a plan", success=False)
         answer.status_code = 403
         return answer
+
+    def _who(self) -> str:
+        return f"the web UI, from {request.remote_addr}"
 
     def _answer(self, message: str, *, success: bool) -> Response:
         """As Locust's page expects it; of another status than 200 it shows no message."""
@@ -198,3 +206,9 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         answer = send_file(folder.resolve() / name)
         answer.headers[CONTENT_POLICY] = REPORT_POLICY
         return answer
+
+
+def _refuse_unknown(form: Any, known: set[str]) -> None:
+    unknown = sorted(key for key, value in form.items() if value and key not in known)
+    if unknown:
+        raise ValueError(f"not changed during a plan: {', '.join(unknown)[:200]}")

@@ -2,12 +2,15 @@
 
 A phase is the half-open stretch [start, end) of the run clock in microseconds. Within it users stand on the
 straight line from `users_from` to `users_to`, rounded to whole users, halves up; from the last end on, and
-before 0, there are none.
+before 0, there are none. Where somebody has edited the users of a run (`EditedLoad`), the latest edit before the instant
+takes the line's place.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+
+from loadproof.plan.edits import edits_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +45,9 @@ def phase_at(load: Sequence[Phase], t_us: int) -> Phase | None:
 
 def users_at(load: Sequence[Phase], t_us: int) -> int:
     """Users due at the instant."""
+    for edit in reversed(edits_of(load)):
+        if edit.at_us <= t_us:
+            return edit.users if t_us < _end_us(load) else 0
     for phase, start, end in phase_spans(load):
         if start <= t_us < end:
             return _users_within(phase, t_us - start)
@@ -55,6 +61,10 @@ def user_us_between(load: Sequence[Phase], from_us: int, to_us: int) -> int:
     it adds up over adjacent ranges.
     """
     total = 0
+    end_us = _end_us(load)
+    for edit in reversed(edits_of(load)):
+        total += edit.users * max(0, min(to_us, end_us) - max(from_us, edit.at_us))
+        to_us = end_us = min(to_us, end_us, edit.at_us)
     for phase, start, end in phase_spans(load):
         first, last = max(from_us, start) - start, min(to_us, end) - start
         if first < last:
@@ -74,7 +84,23 @@ def first_rise_us(load: Sequence[Phase]) -> int:
 
 def next_change_us(load: Sequence[Phase], t_us: int) -> int | None:
     """The first instant after `t_us` whose users differ from those at `t_us`; None if they never change."""
-    users = users_at(load, t_us)
+    users, end = users_at(load, t_us), _end_us(load)
+    is_edited = any(edit.at_us <= t_us for edit in edits_of(load))
+    planned = None if is_edited else _next_planned_change_us(load, t_us, users)
+    for edit in edits_of(load):
+        if edit.at_us <= t_us:
+            continue
+        if edit.at_us >= end or (planned is not None and planned < edit.at_us):
+            break
+        if edit.users != users:
+            return edit.at_us
+        is_edited, planned = True, None
+    if is_edited:
+        return end if users and t_us < end else None
+    return planned
+
+
+def _next_planned_change_us(load: Sequence[Phase], t_us: int, users: int) -> int | None:
     end = 0
     for phase, start, end in phase_spans(load):
         if end <= t_us + 1:
@@ -86,6 +112,10 @@ def next_change_us(load: Sequence[Phase], t_us: int) -> int | None:
         if change is not None:
             return start + change
     return end if users else None
+
+
+def _end_us(load: Sequence[Phase]) -> int:
+    return sum(phase.duration_us for phase in load)
 
 
 def _users_within(phase: Phase, since_us: int) -> int:

@@ -61,6 +61,16 @@ class Absence:
 
 
 @dataclass(frozen=True)
+class Edited:
+    """Somebody changed the number of users while the run went on."""
+
+    at_us: int
+    was: int
+    users: int
+    who: str
+
+
+@dataclass(frozen=True)
 class GuardTrip:
     """A guard whose level was reached."""
 
@@ -101,3 +111,5 @@ class RunFacts:
     """The names of resources -> when and why there was no value, in order of time."""
     baseline: dict[str, float] = field(default_factory=dict)
     """What a rule measures (`Rule.subject`) -> its value in the baselines, in the rule's unit."""
+    users_edited: tuple[Edited, ...] = ()
+    """What was changed about the load by hand; the plan that is judged has the changed load."""

@@ -153,6 +153,12 @@ def _ending_reasons(case: Case) -> Iterator[Reason]:
         why = f": {stop.why}" if stop.why else ""
         text = f"the run was stopped by {stop.by} after {format_duration(stop.at_us)} of {planned}{why}"
         yield Reason(Verdict.INVALID, "stopped", text)
+    for edited in case.facts.users_edited:
+        text = (
+            f"{format_count(edited.was)} users were made {format_count(edited.users)} by hand after "
+            f"{format_duration(edited.at_us)}: {edited.who}; it was another load than the plan's"
+        )
+        yield Reason(Verdict.WARN, "users_edited", text)
     if case.facts.smoke:
         text = "a smoke run shows that the scenarios work; it makes no load"
         yield Reason(Verdict.WARN, "smoke", text)
