@@ -356,7 +356,12 @@ def _alerts() -> list[Panel]:
             "Time that Prometheus takes to look at the rules",
             "Of each group of rules: what an alert is late by at least, beside the interval. Prometheus must scrape itself.",
             "s",
-            Query("max by (rule_group) (prometheus_rule_group_last_duration_seconds)", "{{rule_group}}"),
+            # A group is known by the path of its file: its name alone is worth showing.
+            Query(
+                'max by (file) (label_replace(prometheus_rule_group_last_duration_seconds, "file", "$1", '
+                '"rule_group", ".*/(.+);.*"))',
+                "{{file}}",
+            ),
             width=24,
         ),
     ]

@@ -114,12 +114,13 @@ def _over_time() -> list[Panel]:
             Query(f"{_checks('passed', 'check')} / {_checks(RAN, 'check')}", "{{check}}"),
             Query(limit, f"{LIMIT} {{{{check}}}}"),
             most=1,
+            from_zero=False,
         ),
         graph(
             "Checks failed a second",
-            "By check and region.",
+            "By check, over the chosen regions.",
             "ops",
-            Query(_checks("failed", "check, region"), "{{check}} {{region}}"),
+            Query(_checks("failed", "check"), "{{check}}"),
         ),
         graph(
             "Checks made a second",

@@ -92,14 +92,14 @@ def _first_line() -> list[Panel]:
             sparkline=True,
         ),
         figure(
-            "OK requests a second",
+            "OK requests/s",
             "What the plan's `rate` counts: requests that ended well.",
             "reqps",
             Query(per_second(f'{REQUESTS}_count{{{CHOSEN},outcome="ok"}}')),
             sparkline=True,
         ),
         figure(
-            "P95 of ok requests",
+            "P95, ok requests",
             "Of the last seconds. Failures and timeouts are not in it; the rules count timeouts as slow.",
             "s",
             Query(latency("0.95")),

@@ -73,13 +73,15 @@ def graph(
     width: int = 12,
     log: bool = False,
     most: float | None = None,
+    from_zero: bool = True,
     drawn_limit: float | None = None,
     colours: Mapping[str, str] | None = None,
     right: Mapping[str, str] | None = None,
 ) -> Panel:
     """Lines over time; `right` are legends (regular expressions) with a unit of their own, on an axis at the right.
 
-    `drawn_limit` is for a limit that no rule of the plan says: one that is the judge's own.
+    `drawn_limit` is for a limit that no rule of the plan says: one that is the judge's own. Not `from_zero` is for shares near
+    the whole: the axis begins at 90 %, or lower where the data does.
     """
     panel = (
         timeseries.Panel()
@@ -112,8 +114,10 @@ def graph(
     )
     if log:
         panel.scale_distribution(layout.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
-    else:
+    elif from_zero:
         panel.min(0)
+    else:
+        panel.axis_soft_min(0.9)
     if most is not None:
         panel.max(most)
     if drawn_limit is not None:
@@ -254,6 +258,8 @@ def heat(title: str, description: str, unit: str, buckets: str, *, width: int = 
         .calculate(False)
         .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges"))
         .y_axis(heatmap.YAxisConfig().unit(unit))
+        # Rates of neighbouring buckets differ by rounding alone.
+        .filter_values(heatmap.FilterValueRange().le(1e-6))
         .targets([_target(Query(buckets, "{{le}}"), 0).format(PromQueryFormat.HEATMAP)])
     )
 
