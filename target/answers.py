@@ -82,9 +82,15 @@ async def read_json(request: Request, form: msgspec.json.Decoder[T]) -> T:
 
 
 def read_query(request: Request, form: type[T]) -> T:
-    """The query string as `form` describes it; RefusedError (422) where it has another form."""
+    """The query string as `form` describes it; RefusedError (422) where it has another form.
+
+    What may be left out is UNSET in `form` and not None, which would be read from a text `null`.
+    """
+    query = dict(request.query_params)
+    if len(query) < len(request.query_params.multi_items()):
+        raise RefusedError(422, "invalid_query", "say each parameter once")
     try:
-        return msgspec.convert(dict(request.query_params), form, strict=False)
+        return msgspec.convert(query, form, strict=False)
     except msgspec.ValidationError as error:
         raise RefusedError(422, "invalid_query", str(error)) from None
 

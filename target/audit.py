@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from target.answers import RefusedError, answer, read_json, read_query
 from target.chain import BEFORE_FIRST, SEED_BYTES, Entry, Fault, Link, Signer, first_fault
@@ -113,7 +113,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 class VerifyQuery(Struct, frozen=True, forbid_unknown_fields=True):
     first: Seq = msgspec.field(name="from", default=1)
-    last: Seq | None = msgspec.field(name="to", default=None)
+    last: Seq | UnsetType = msgspec.field(name="to", default=UNSET)
     """By default the last one that there is."""
 
 
@@ -201,12 +201,11 @@ async def verify(request: Request) -> Response:
     served = require_hash(request)
     query = read_query(request, VerifyQuery)
     trail = request.app.state.trail
-    last = query.last
-    if last is None:
+    if query.last is UNSET:
         last, _ = await trail.head()
         if query.first > last + 1:
             raise RefusedError(404, "no_such_entry", f"the trail ends with entry {last}")
-    elif last < query.first:
+    elif (last := query.last) < query.first:
         raise RefusedError(422, "invalid_query", "`to` comes before `from`")
     if last - query.first >= LONGEST_RANGE:
         raise RefusedError(422, "range_too_long", f"verify at most {LONGEST_RANGE:,} entries at once")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from target.answers import RefusedError, answer, path_id, read_json, read_query
 from target.constitution import require_hash
@@ -72,7 +72,7 @@ class DecisionAnswer(Struct, frozen=True):
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    resource: Annotated[str, Meta(min_length=1, max_length=256), NO_NUL] | None = None
+    resource: Annotated[str, Meta(min_length=1, max_length=256), NO_NUL] | UnsetType = UNSET
     """Only policies with exactly this pattern."""
 
 
@@ -146,7 +146,7 @@ async def page(request: Request) -> Response:
     query = read_query(request, ListQuery)
     store = request.app.state.store
     columns = "SELECT id, version, digest, content FROM policies"
-    if query.resource is None:
+    if query.resource is UNSET:
         rows = await store.read(f"{columns} WHERE id > ? ORDER BY id LIMIT ?", (query.offset, query.limit))
         total = await store.read("SELECT coalesce(max(id), 0) FROM policies")
     else:

@@ -62,7 +62,20 @@ class BooleanVariable(Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 Variables = Annotated[dict[Name, IntegerVariable | BooleanVariable], Meta(max_length=MOST_VARIABLES)]
-Formulas = Annotated[list[Any], Meta(max_length=MOST_FORMULAS)]
+Formula = Annotated[
+    Any,
+    Meta(
+        extra_json_schema={
+            "description": "true, false, a variable's name, or an operator and its operands.",
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "string"},
+                {"type": "array", "prefixItems": [{"type": "string"}], "minItems": 2},
+            ],
+        }
+    ),
+]
+Formulas = Annotated[list[Formula], Meta(max_length=MOST_FORMULAS)]
 
 
 class Obligation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +83,7 @@ class Obligation(Struct, frozen=True, forbid_unknown_fields=True):
 
     variables: Variables
     assumptions: Formulas
-    goal: Any
+    goal: Formula
 
 
 class ConstraintSet(Struct, frozen=True, forbid_unknown_fields=True):

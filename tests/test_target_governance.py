@@ -257,13 +257,24 @@ def test_a_missing_field_is_named(client, missing):
         "limit=101",
         "limit=",
         "resource=",
+        "resource=%00",
+        "offset=null",
+        "offset=1&offset=1",
         "page=2",
         "offset=9007199254740992",
     ],
 )
 def test_a_wrong_query_is_refused(client, query):
-    """Paging that makes no sense, and parameters that do not exist: 422."""
+    """Paging that makes no sense, and parameters that do not exist or come twice: 422."""
     refused(client.get(f"/policies?{query}"), 422, "invalid_query")
+
+
+def test_a_resource_may_be_called_null(client):
+    """The text `null` in a query is a text, and not the lack of one."""
+    made = client.post("/policies", json={**POLICY, "resource": "null"}).json()["id"]
+
+    page = client.get("/policies?resource=null").json()
+    assert ([each["id"] for each in page["items"]], page["total"]) == ([made], 1)
 
 
 @pytest.mark.parametrize(
