@@ -132,6 +132,7 @@ class RunFolder:
                 GuardTrip(trip.guard, trip.level, trip.at_us, trip.why)
                 for trip in (manifest.guards if manifest else ())
             ),
+            clock_error_us=manifest.clock_offset_us_max if manifest else None,
             smoke=manifest.smoke if manifest else False,
             locust_counted=manifest.locust_counted if manifest else None,
             lost={

@@ -9,7 +9,7 @@ from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of,
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
 from loadproof.plan.model import Region
 from loadproof.verdict.case import Case
-from loadproof.verdict.facts import Absence, Epoch, Sample, Stop
+from loadproof.verdict.facts import Absence, Epoch, GuardTrip, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import RuleVerdict, Verdict
@@ -609,6 +609,38 @@ def test_a_run_without_a_judged_rule_is_warn():
 
     assert judgement.verdict is Verdict.WARN
     assert codes(judgement) == {"no_rules"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "error_us", "doubtful"),
+    [
+        ("p95 <= 2s for 10s", 100_000, False),
+        ("p95 <= 2s for 10s", 100_001, True),
+        ("p95{phase=steady} <= 2s", 600_000, False),
+        ("p95{phase=steady} <= 2s", 600_001, True),
+        ("p95{phase=steady} <= 2s within 5s", 50_001, True),
+        ("p95 <= 2s", 3_000_000, False),
+    ],
+)
+def test_a_clock_that_is_not_known_well_enough_is_warn(rule, error_us, doubtful):
+    """For rules on windows and phases, from an error of a hundredth of their length on; others do not hang on it."""
+    run = run_of(rule)
+    run.facts["clock_error_us"] = error_us
+    judgement = run.judge()
+
+    assert ("clock" in codes(judgement)) is doubtful
+    assert judgement.verdict is (Verdict.WARN if doubtful else Verdict.PASS)
+
+
+def test_a_guard_that_warned_is_warn():
+    """The one that stopped the run is told by the stop alone."""
+    run = run_of(LIMIT)
+    trips = [GuardTrip("memory", level, 30 * SECOND, "memory is 2 GB") for level in ("warn", "stop", "blind")]
+    run.facts["guards"] = tuple(trips)
+    judgement = run.judge()
+
+    assert judgement.verdict is Verdict.WARN
+    assert [one.code for one in judgement.reasons] == ["guard", "guard"]
 
 
 def test_exceptions_in_tasks_are_warn_with_their_count():

@@ -92,6 +92,8 @@ class RunFacts:
     target_counts: dict[str, int] | None = None
     """What the target counted for this run by endpoint, `POST /policies/:id`; None where it does not."""
     stop: Stop | None = None
+    clock_error_us: int | None = None
+    """The most that a worker's run time may have been off the master's; None where nobody has measured it."""
     smoke: bool = False
     locust_counted: int | None = None
     """Requests in Locust's own statistics on the master."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LATE_US: Final = 2 * SECOND_US
 """Before the end of the load, by which a worker that ends has left."""
+CLOCK_SHARE: Final = 0.01
+"""Of a window or phase, that an error of run time may be before it is told of."""
 SHOWN: Final = 5
 """Texts of one kind that a reason quotes."""
 
@@ -34,6 +36,7 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
         found += arrival_reasons(case) if case.plan.open else offered_reasons(case)
     found += arrival_mix_reasons(case) if case.plan.open else _mix_reasons(case)
     found += generator_reasons(case, rules)
+    found += _clock_reasons(case, rules)
     found += (Reason(Verdict.INVALID, "books_open", text) for text in books.differences)
     if case.facts.target_count_lost is not None:
         found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
@@ -138,6 +141,27 @@ def _scenario_reasons(case: Case) -> Iterator[Reason]:
             "ended could hide"
         )
         yield Reason(Verdict.WARN, "untracked", text)
+
+
+def _clock_reasons(case: Case, rules: Sequence[Rule]) -> Iterator[Reason]:
+    """Rules on stretches so short that, by how well run time is known, requests of their neighbours may be in them."""
+    error_us = case.facts.clock_error_us
+    if not error_us or case.facts.smoke:
+        return
+    lengths = {phase.name: phase.duration_us for phase in case.plan.load}
+    doubtful = []
+    for rule in rules:
+        stretches = [rule.window.seconds * SECOND_US] if rule.window is not None else []
+        stretches += [lengths[phase] for phase in (rule.selector.get("phase"),) if phase in lengths]
+        if stretches and error_us > CLOCK_SHARE * min(stretches):
+            doubtful.append(str(rule))
+    if doubtful:
+        more = f" and {len(doubtful) - SHOWN} more" if len(doubtful) > SHOWN else ""
+        text = (
+            f"run time was known to {format_duration(error_us)} only, over 1 % of what is judged by "
+            f"{'; '.join(doubtful[:SHOWN])}{more}: what was measured just outside may count in it"
+        )
+        yield Reason(Verdict.WARN, "clock", text)
 
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:
