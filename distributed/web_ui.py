@@ -128,6 +128,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         return jsonify(
             {
                 "title": runs.plan.title,
+                "users": runs.plan.max_users,
                 "state": state,
                 "verdict": runs.verdict,
                 "tabs": {} if runs.tabs is None else runs.tabs.document(),

@@ -84,10 +84,13 @@
 
   // The plan says what Locust's form for a new run asks; its fields show it, and the moment is what is left to choose.
   const lockForm = () => {
+    if (!latest) return;
     for (const input of document.querySelectorAll("form input[name=host]")) {
       for (const field of input.form.querySelectorAll("input")) {
         if (field.readOnly) continue;
         field.readOnly = true;
+        // After an edit Locust would ask for the edited number again.
+        if (field.name === "userCount") field.value = latest.users;
         field.title = "as the plan says; flags of loadproof change it";
       }
     }

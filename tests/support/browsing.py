@@ -66,9 +66,10 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder, *words, plan=PLAN, verb="run", **env):
-    """`loadproof run ./watched.yaml --web` on a free port, with more words."""
+    """`loadproof run PLAN --web` on a free port, with more words; `plan` is a text or a built-in name."""
     (folder / "watched.yaml").write_text(plan)
-    process = start(verb, "./watched.yaml", "--web", "--web-port", "0", *words, cwd=folder, **env)
+    name = "./watched.yaml" if "\n" in plan else plan
+    process = start(verb, name, "--web", "--web-port", "0", *words, cwd=folder, **env)
     try:
         yield Served(process, folder)
     finally:

@@ -1,0 +1,160 @@
+"""A run in the web UI, as a user of a browser sees it: in, started, watched, edited, stopped, and its reports read."""
+
+import json
+import os
+import re
+import signal
+
+import pytest
+from browsing import served, wait_for_state
+from commands import active_users, loadproof, manifest, results, run_folder
+from playwright.sync_api import expect, sync_playwright
+
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page of a real Chromium that holds every error against the test."""
+    wrong = []
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS) as chromium,
+    ):
+        opened = chromium.new_page(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+        opened.set_default_timeout(20_000)
+        opened.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(said.text))
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.on("requestfailed", lambda request: wrong.append(f"{request.url} failed: {request.failure}"))
+        opened.on(
+            "response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} {answer.url}")
+        )
+        yield opened
+    assert wrong == []
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def cell(page, row, column):
+    """The text of one cell of our panel, by the first words of its row."""
+    return (
+        page.locator("#loadproof-panel tr", has_text=re.compile(f"^{re.escape(row)}"))
+        .locator("td")
+        .nth(column)
+    )
+
+
+def settle(page):
+    """Leave the page as a user does, with no request on its way."""
+    page.goto("about:blank")
+
+
+def test_a_spike_is_run_from_the_browser(tmp_path, page):
+    """Log in by the link, start, see Regions and Rules change, edit the users, stop, download, and start another."""
+    with served(tmp_path, "--users", "40", "--duration", "60s", "--workers", "4", plan="spike") as process:
+        page.goto(process.link())
+        strip = page.locator("#loadproof-strip")
+        expect(strip).to_contain_text("ready: press Start", timeout=30_000)
+        assert "link" not in page.url
+        assert page.get_by_label("Number of users").input_value() == "40"
+        expect(page.locator("#loadproof-panel")).to_contain_text("recovery")
+        page.get_by_role("button", name="Start").click()
+
+        tab(page, "Regions")
+        regions = page.locator("#loadproof-panel tbody tr")
+        expect(regions).not_to_have_count(0)
+        everywhere = page.locator("#loadproof-panel tr").last
+        expect(everywhere.locator("td").nth(3)).to_contain_text("/s", timeout=30_000)
+        before = everywhere.locator("td").last.inner_text()
+        expect(everywhere.locator("td").last).not_to_have_text(before)
+
+        tab(page, "Rules")
+        expect(cell(page, "error_ratio <= 1%", 2)).to_have_text("0 %", timeout=30_000)
+        samples = cell(page, "error_ratio <= 1%", 6)
+        before = samples.inner_text()
+        expect(samples).not_to_have_text(before, timeout=30_000)
+
+        page.get_by_role("button", name="Edit").click()
+        page.get_by_label("Number of users").fill("7")
+        page.get_by_role("button", name="Update").click()
+        tab(page, "Phases")
+        expect(page.locator("#loadproof-panel")).to_contain_text("7 users")
+        expect(page.locator("#loadproof-panel")).to_contain_text("This plan injects no faults.")
+        expect(page.get_by_text("RUNNING")).to_be_visible()
+        tab(page, "Accounting")
+        expect(cell(page, "Started", 1)).not_to_have_text("0")
+        expect(page.locator("header")).to_contain_text("7", timeout=30_000)
+
+        page.get_by_role("button", name="Stop").click()
+        expect(strip).to_contain_text("ended", timeout=60_000)
+        expect(cell(page, "Not accounted for", 1)).to_have_text("0")
+        counted = cell(page, "Counted", 1).inner_text()
+        tab(page, "Download Data")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="results.json").click()
+        said = json.loads(download.value.path().read_text())
+        with page.expect_download() as download:
+            page.get_by_role("link", name="report.html").click()
+        assert "<html" in download.value.path().read_text()
+        with page.expect_popup() as popup:
+            page.get_by_role("link", name="open the report").click()
+        expect(popup.value.get_by_role("heading", level=1)).to_contain_text("Spike")
+        popup.value.close()
+
+        page.get_by_role("button", name="New").click()
+        page.get_by_role("button", name="Start").click()
+        expect(strip).to_contain_text("baseline", timeout=30_000)
+        settle(page)
+        os.kill(process.process.pid, signal.SIGINT)
+        assert process.end() == 130
+
+    first, second = sorted((tmp_path / "reports").iterdir())
+    assert results(first) == said
+    assert f"{said['accounting']['target_counted']:,}" == counted
+    assert said["verdict"] in {"FAIL", "INVALID"}
+    assert {"stopped", "users_edited"} <= {reason["code"] for reason in said["reasons"]}
+    assert manifest(first)["stop"]["by"] == "hand"
+    assert manifest(second)["stop"]["by"] == "SIGINT"
+    kinds = [json.loads(line)["kind"] for line in (first / "events.jsonl").read_text().splitlines()]
+    assert kinds.count("users_edited") == kinds.count("stop") == 1
+
+
+SHORT = """\
+name: edited
+suite: governance
+load:
+  - {phase: warm, duration: 1s, users: 0..30, warmup: true}
+  - {phase: steady, duration: 15s, users: 30}
+regions: [{name: east}, {name: west}]
+rules: [error_ratio <= 1%]
+seed: 7
+"""
+
+
+def test_edited_users_are_judged_as_edited(tmp_path):
+    """The load follows an edit on every worker, nothing of it is missing by the edited number, and no run passes so."""
+    with served(tmp_path, "--autostart", "--autoquit", "0", plan=SHORT) as process:
+        client = process.log_in()
+        wait_for_state(client, "steady")
+        refused = client.post("/swarm", data={"user_count": "31", "spawn_rate": "1"}).json()
+        edited = client.post("/swarm", data={"user_count": "8", "spawn_rate": "1"}).json()
+        assert process.end() == 0
+    folder = run_folder(tmp_path)
+    [note] = manifest(folder)["users_edited"]
+    found = results(folder)
+
+    assert "the plan's peak" in refused["message"]
+    assert edited["success"], edited
+    assert (note["was"], note["users"]) == (30, 8)
+    assert "127.0.0.1" in note["who"]
+    users = active_users(folder)
+    changed = note["at_us"] // 1_000_000
+    assert users[2:changed] == [30] * (changed - 2)
+    assert users[changed + 2 : 15] == [8] * (13 - changed)
+    assert found["verdict"] == "WARN"
+    assert {reason["code"] for reason in found["reasons"]} <= {"users_edited", "rule"}
+    assert "30 users were made 8 by hand" in " ".join(reason["text"] for reason in found["reasons"])
+    assert loadproof("report", folder, cwd=tmp_path).returncode == 0
+    assert results(folder)["reasons"] == found["reasons"]
