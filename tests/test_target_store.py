@@ -1,4 +1,4 @@
-"""The store: what is answered is kept, whatever happens to the neighbours or the process."""
+"""The stores: what is answered is kept, whatever happens to the neighbours or the process."""
 
 from __future__ import annotations
 
@@ -9,42 +9,51 @@ import sqlite3
 import threading
 
 import httpx
+import psycopg
 import pytest
-from hypothesis import given, settings
+from databases import STORES
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import HEADERS, POLICY, serving, start
 
 from loadproof.errors import UsageError
 from target import group_commit
 from target import sqlite as sqlite_module
-from target.databases import prepare as prepare_url
-from target.databases import store_url
-from target.sqlite import SqliteStore, prepare
-from target.store import IDENTITY_SCHEMA, StoreUnavailableError
+from target.databases import open_store, prepare, store_url
+from target.store import StoreUnavailableError
 
 SCHEMA = ("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",)
 
 
+INSERT = "INSERT INTO notes (id, text) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM notes), ?) RETURNING id"
+
+
 def insert(text):
-    return lambda transaction: transaction.execute(
-        "INSERT INTO notes (text) VALUES (?) RETURNING id", (text,)
-    )
+    return lambda transaction: transaction.execute(INSERT, (text,))
 
 
 def insert_then_raise(text, error):
     def job(transaction):
-        transaction.execute("INSERT INTO notes (text) VALUES (?)", (text,))
+        transaction.execute(INSERT, (text,))
         raise error
 
     return job
 
 
-def using(path, story, **options):
+@pytest.fixture(params=STORES)
+def url(request, tmp_path):
+    """Of a store without tables."""
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/db"
+    return request.getfixturevalue("databases").postgres.new()
+
+
+def using(url, story, **options):
     """Run `story(store)` in an event loop of its own."""
-    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
+    prepare(url, SCHEMA)
 
     async def told():
-        store = SqliteStore(str(path), **options)
+        store = open_store(url, **options)
         try:
             return await story(store)
         finally:
@@ -65,29 +74,28 @@ async def together(store, jobs):
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def texts(path):
-    with sqlite3.connect(path) as connection:
-        return [row[0] for row in connection.execute("SELECT text FROM notes ORDER BY id")]
+def texts(url):
+    rows = using(url, lambda store: store.read("SELECT text FROM notes ORDER BY id"))
+    return [row[0] for row in rows]
 
 
-def test_jobs_that_wait_are_committed_together(tmp_path):
+def test_jobs_that_wait_are_committed_together(url):
     """A hundred jobs that wait make one group; each gets its own result."""
     groups = []
 
     async def story(store):
         return await together(store, [insert(str(number)) for number in range(100)])
 
-    results = using(tmp_path / "db", story, on_group=lambda kept, undone: groups.append((kept, undone)))
+    results = using(url, story, on_group=lambda kept, undone: groups.append((kept, undone)))
 
     assert [rows[0][0] for rows in results] == list(range(1, 101))
     assert groups == [(1, 0), (100, 0)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fates=st.lists(st.sampled_from(["keep", "raise", "broken SQL", "twice"]), max_size=12))
-def test_a_failing_job_is_undone_alone(tmp_path_factory, fates):
+def test_a_failing_job_is_undone_alone(url, fates):
     """In one group, exactly the jobs that failed are undone and hear of their own failure."""
-    path = tmp_path_factory.mktemp("store") / "db"
     jobs = []
     for number, fate in enumerate(fates):
         if fate == "raise":
@@ -96,7 +104,8 @@ def test_a_failing_job_is_undone_alone(tmp_path_factory, fates):
             jobs.append(lambda transaction: transaction.execute("INSERT INTO nowhere VALUES (1)"))
         else:
             jobs.append(insert("same" if fate == "twice" else f"{number}"))
-    results = using(path, lambda store: together(store, jobs))
+    using(url, lambda store: store.write(lambda transaction: transaction.execute("DELETE FROM notes")))
+    results = using(url, lambda store: together(store, jobs))
     repeated = [number for number, fate in enumerate(fates) if fate == "twice"][1:]
 
     for number, (fate, result) in enumerate(zip(fates, results, strict=True)):
@@ -106,47 +115,50 @@ def test_a_failing_job_is_undone_alone(tmp_path_factory, fates):
         elif fate == "broken SQL":
             assert isinstance(result, StoreUnavailableError)
         elif number in repeated:
-            assert isinstance(result, sqlite3.IntegrityError)
+            assert isinstance(result, (sqlite3.IntegrityError, psycopg.IntegrityError))
         else:
             assert isinstance(result, list)
-    assert texts(path) == [
+    assert texts(url) == [
         "same" if fate == "twice" else f"{number}"
         for number, fate in enumerate(fates)
         if fate in {"keep", "twice"} and number not in repeated
     ]
 
 
-def test_a_read_sees_what_was_resolved(tmp_path):
+def test_a_read_sees_what_was_resolved(url):
     """A write that has been awaited is seen by the next read, also by another process's store."""
 
     async def story(store):
-        other = SqliteStore(str(tmp_path / "db"))
+        other = open_store(url)
         await store.write(insert("seen"))
         found = [await each.read("SELECT text FROM notes") for each in (store, other)]
         other.close()
         return found
 
-    assert using(tmp_path / "db", story) == [[("seen",)], [("seen",)]]
+    assert using(url, story) == [[("seen",)], [("seen",)]]
 
 
-def test_two_stores_of_one_file_keep_all_writes(tmp_path):
-    """Two writers at once lose nothing."""
+def test_two_writers_keep_all_writes(url):
+    """Two stores of one database lose nothing, and number what they write without gaps."""
 
     async def story(store):
-        other = SqliteStore(str(tmp_path / "db"))
+        other = open_store(url)
         writers = (store, other)
-        await asyncio.gather(*(writers[number % 2].write(insert(f"{number}")) for number in range(200)))
+        rows = await asyncio.gather(
+            *(writers[number % 2].write(insert(f"{number}")) for number in range(200))
+        )
         other.close()
+        return [row[0][0] for row in rows]
 
-    using(tmp_path / "db", story)
-
-    assert sorted(texts(tmp_path / "db"), key=int) == [f"{number}" for number in range(200)]
+    assert sorted(using(url, story)) == list(range(1, 201))
+    assert sorted(texts(url), key=int) == [f"{number}" for number in range(200)]
 
 
 def test_a_database_that_cannot_be_written_refuses_and_recovers(tmp_path, monkeypatch):
     """While another program holds the write lock every waiting job is refused; afterwards writes work."""
     monkeypatch.setattr(sqlite_module, "BUSY_S", 0.01)
     path = tmp_path / "db"
+    url = f"sqlite://{path}"
 
     async def story(store):
         blocker = sqlite3.connect(path, isolation_level=None)
@@ -159,15 +171,15 @@ def test_a_database_that_cannot_be_written_refuses_and_recovers(tmp_path, monkey
         await store.write(insert("after"))
         return refused
 
-    refused = using(path, story)
+    refused = using(url, story)
 
     assert [type(each) for each in refused] == [StoreUnavailableError] * 3
-    assert texts(path) == ["after"]
+    assert texts(url) == ["after"]
 
 
 def test_a_full_disk_loses_no_answered_job(tmp_path):
     """When the database is full, what was answered as kept is there, and what was refused is not."""
-    path = tmp_path / "db"
+    url = f"sqlite://{tmp_path}/db"
 
     async def story(store):
         await store.write(lambda transaction: transaction.execute("PRAGMA max_page_count = 12"))
@@ -178,12 +190,12 @@ def test_a_full_disk_loses_no_answered_job(tmp_path):
             results += await together(store, [insert(text) for text in wanted[pair : pair + 2]])
         return wanted, results
 
-    wanted, results = using(path, story)
+    wanted, results = using(url, story)
     refused = [isinstance(result, StoreUnavailableError) for result in results]
 
     assert any(refused)
     assert not all(refused)
-    assert texts(path) == [text for text, no in zip(wanted, refused, strict=True) if not no]
+    assert texts(url) == [text for text, no in zip(wanted, refused, strict=True) if not no]
 
 
 def test_a_damaged_file_is_no_defect_of_the_request(tmp_path):
@@ -199,11 +211,11 @@ def test_a_damaged_file_is_no_defect_of_the_request(tmp_path):
             with pytest.raises(StoreUnavailableError):
                 await use
 
-    using(path, fill)
-    using(path, use)
+    using(f"sqlite://{path}", fill)
+    using(f"sqlite://{path}", use)
 
 
-def test_a_cancelled_request_does_not_stop_the_writer(tmp_path):
+def test_a_cancelled_request_does_not_stop_the_writer(url):
     """A waiter that was cancelled is passed over; the others get their results."""
 
     async def story(store):
@@ -216,20 +228,20 @@ def test_a_cancelled_request_does_not_stop_the_writer(tmp_path):
         await held
         return await store.write(insert("kept"))
 
-    assert using(tmp_path / "db", story)
-    assert "kept" in texts(tmp_path / "db")
+    assert using(url, story)
+    assert "kept" in texts(url)
 
 
-def test_closing_finishes_what_waits(tmp_path):
+def test_closing_finishes_what_waits(url):
     """Jobs that were queued before `close` are in the file after it."""
 
     async def story(store):
         for number in range(50):
             store._writer._jobs.put(group_commit._Job(insert(f"{number}")))
 
-    using(tmp_path / "db", story)
+    using(url, story)
 
-    assert len(texts(tmp_path / "db")) == 50
+    assert len(texts(url)) == 50
 
 
 def test_a_kill_loses_nothing_that_was_answered(tmp_path):
@@ -326,7 +338,7 @@ def test_a_store_url_names_a_file(tmp_path, url, name):
     """Three slashes and an absolute path; without a URL the file is in the target's folder."""
     folder = tmp_path / "a folder"
     folder.mkdir()
-    prepare_url(store_url(url and url.format(tmp_path), folder), SCHEMA)
+    prepare(store_url(url and url.format(tmp_path), folder), SCHEMA)
 
     assert (tmp_path / name).exists()
 
@@ -345,7 +357,7 @@ def test_another_store_url_is_refused(tmp_path, url):
 def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_factory, damage):
     """Whatever bytes of the first page are others, `prepare` ends in order or with UsageError that names the file."""
     path = tmp_path_factory.mktemp("damaged") / "store.sqlite3"
-    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
+    prepare(f"sqlite://{path}", SCHEMA)
     page = bytearray(path.read_bytes())
     for position, byte in damage.items():
         page[position] = byte
@@ -353,7 +365,7 @@ def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_facto
 
     told = ""
     try:
-        prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
+        prepare(f"sqlite://{path}", SCHEMA)
     except UsageError as error:
         told = str(error)
 
@@ -363,8 +375,8 @@ def test_a_damaged_schema_page_is_refused_in_words_or_not_noticed(tmp_path_facto
 def test_a_schema_that_is_no_text_is_refused_in_words(tmp_path):
     """SQLite's own message would not be text either, so the store has one of its own."""
     path = tmp_path / "store.sqlite3"
-    prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
+    prepare(f"sqlite://{path}", SCHEMA)
     path.write_bytes(path.read_bytes().replace(b"tablenotes", b"tabl\xff\xfe\xfdtes"))
 
     with pytest.raises(UsageError, match="its schema is damaged"):
-        prepare(str(path), (*IDENTITY_SCHEMA, *SCHEMA))
+        prepare(f"sqlite://{path}", SCHEMA)
