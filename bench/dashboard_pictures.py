@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "monitoring" / "rules"
-CELL, LINE, GAP = 46, 20, 4
-"""Pixels of one of the grid's 24 columns and of one of its lines, and between panels."""
+CELL, LINE, GAP, HEAD = 46, 20, 4, 50
+"""Pixels of one of the grid's 24 columns and of one of its lines, between panels, and above them."""
 PURPLE = "#7a3fb3"
 QUALITY = 45
 COLOURS = {"green": GREEN, "orange": ORANGE, "red": RED, "purple": PURPLE, "blue": BLUE}
@@ -121,7 +121,7 @@ def drawn(real: Real, name: str, document: dict[str, Any]) -> tuple[str, int, in
     parts = []
     for panel in document["panels"]:
         box = panel["gridPos"]
-        x, y = box["x"] * CELL + GAP, box["y"] * LINE + GAP + 2 * LINE
+        x, y = box["x"] * CELL + GAP, box["y"] * LINE + GAP + HEAD
         width, height = box["w"] * CELL - 2 * GAP, box["h"] * LINE - 2 * GAP
         kind = panel["type"]
         if kind == "row":
@@ -136,7 +136,15 @@ def drawn(real: Real, name: str, document: dict[str, Any]) -> tuple[str, int, in
                 target.get("legendFormat", ""),
                 answer(
                     real,
-                    Asked(name, panel["title"], kind, target["expr"], "", target.get("format") == "table"),
+                    Asked(
+                        name,
+                        panel["title"],
+                        kind,
+                        target["expr"],
+                        "",
+                        target.get("format") == "table",
+                        target.get("instant", False),
+                    ),
                     run,
                     begin_s,
                     end_s,
@@ -155,7 +163,7 @@ def drawn(real: Real, name: str, document: dict[str, Any]) -> tuple[str, int, in
         own = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>p{panel['id']}-", body)
         parts.append(f'<g transform="translate({x + 8},{y + 26})">{own}</g>')
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in document["panels"])
-    across, down = 24 * CELL, bottom * LINE + 2 * LINE + GAP
+    across, down = 24 * CELL, bottom * LINE + HEAD + GAP
     head = label(8, 24, document["title"], 18, INK, bold=True) + label(
         8, 42, f"{run}, drawn by bench/dashboard_pictures.py from the panels' queries: not Grafana", 11, FAINT
     )
@@ -193,6 +201,7 @@ def graph(panel: dict[str, Any], found: Found, width: int, height: int, begin_s:
         points = [point for point in points if point["value"] > 0]
     names = sorted({point["series"] for point in points}, key=lambda name: (name.startswith("limit"), name))
     colours = [colour_of(panel, name, at) for at, name in enumerate(names)]
+    columns = max(2, width // 175)
     on_right = {name for name in names if any(re.search(pattern, name) for pattern in right)}
 
     def layer(chosen: set[str], unit: str, side: str) -> dict[str, Any]:
@@ -226,8 +235,8 @@ def graph(panel: dict[str, Any], found: Found, width: int, height: int, begin_s:
                     "legend": {
                         "orient": "bottom",
                         "title": None,
-                        "columns": max(1, width // 175),
-                        "labelLimit": 165,
+                        "columns": columns,
+                        "labelLimit": width / columns - 30,
                         "symbolType": "stroke",
                     },
                 },

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from monitoring.dashboards.board import FIRING
 from monitoring.dashboards.overview import ENDED, FAILED_SHARE, PLANNED_S, RUN_S, rules
 from monitoring.dashboards.panels import (
-    BLUE,
     GREEN,
+    GREY,
     LIMIT,
     ORANGE,
     OUTCOMES,
@@ -28,6 +28,7 @@ from monitoring.dashboards.queries import (
     CHOSEN,
     REQUESTS,
     latency,
+    latest,
     limits,
     now,
     of_run,
@@ -230,7 +231,7 @@ def _progress() -> list[Panel]:
             "Status",
             "What the run does now, or did last.",
             "none",
-            Query(of_run("loadproof_run_state == 1"), "{{state}}"),
+            Query(f"{latest('loadproof_run_state')} == 1", "{{state}}"),
             width=4,
             names=True,
         ),
@@ -279,7 +280,7 @@ def _resources() -> list[Panel]:
             "percentunit",
             Query(now(f"loadproof_worker_cpu_ratio{{{OF_REGION}}}", "worker", "max"), "{{worker}}"),
             Query(TARGET_CPU, "target"),
-            colours={"target": BLUE},
+            colours={"target": GREY},
         ),
         graph(
             "Memory",
@@ -287,7 +288,7 @@ def _resources() -> list[Panel]:
             "bytes",
             Query(now(f"loadproof_worker_memory_bytes{{{OF_REGION}}}", "worker", "max"), "{{worker}}"),
             Query("sum(target_resident_memory_bytes)", "target"),
-            colours={"target": BLUE},
+            colours={"target": GREY},
         ),
         graph(
             "Network of the load",
@@ -320,10 +321,13 @@ def _alerts() -> list[Panel]:
             "Firing",
             "By severity, now. Severities are what the verdict would be.",
             "short",
-            Query(f"count by (severity) ({firing})", "{{severity}}"),
+            *(
+                Query(f'count(ALERTS{{{FIRING},severity="{severity}"}}) or vector(0)', severity)
+                for severity in SEVERITIES
+            ),
             width=4,
             height=8,
-            colours={None: ORANGE},
+            colours={None: GREEN, 1: ORANGE},
             decimals=0,
         ),
         rows(

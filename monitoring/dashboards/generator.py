@@ -42,7 +42,7 @@ def _there() -> list[Panel]:
             "short",
             Query(now(f"loadproof_intervals_missing{{{OF_REGION}}}")),
             width=6,
-            colours={None: GREEN, 1: ORANGE, 10: RED},
+            colours={None: GREEN, 1: ORANGE},
             decimals=0,
         ),
         figure(
@@ -51,7 +51,7 @@ def _there() -> list[Panel]:
             "s",
             Query(now(f"loadproof_worker_silence_seconds{{{OF_REGION}}}", fold="max")),
             width=6,
-            colours={None: GREEN, 5: ORANGE, 10: RED},
+            colours={None: GREEN, 10: RED},
             decimals=1,
         ),
         figure(
@@ -65,7 +65,7 @@ def _there() -> list[Panel]:
                 f" / {now('loadproof_generator_lag_limit_seconds', fold='max')}"
             ),
             width=6,
-            colours={None: GREEN, 0.5: ORANGE, 1: RED},
+            colours={None: GREEN, 1: RED},
             sparkline=True,
         ),
         states(

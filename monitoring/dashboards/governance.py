@@ -28,7 +28,7 @@ def _checks(result: str, by: str) -> str:
 
 def _total(result: str, by: str) -> str:
     series = f'loadproof_checks_total{{{OF_CHECKS},result=~"{result}"}}'
-    return f"sum by ({by}) ({latest(series)})"
+    return f"sum by ({by}) {latest(series)}"
 
 
 def _first_line() -> list[Panel]:

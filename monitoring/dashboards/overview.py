@@ -28,7 +28,6 @@ from monitoring.dashboards.queries import (
     latest,
     limits,
     now,
-    of_run,
     per_second,
     worst,
 )
@@ -71,9 +70,9 @@ def _first_line() -> list[Panel]:
         ),
         figure(
             "Phase",
-            "The phase that the plan is in, or was in last.",
+            "The phase that the plan is in; none before the load and after it.",
             "none",
-            Query(of_run("loadproof_phase == 1"), "{{phase}}"),
+            Query(f"{latest('loadproof_phase')} == 1", "{{phase}}"),
             names=True,
         ),
         figure(
@@ -155,8 +154,8 @@ def rules(which: str = "", title: str = "Rules", description: str = "") -> Panel
         vector = latest(f"{family}{{{','.join(matchers)}}}" if matchers else family)
         if which:
             info = latest(f"loadproof_rule_info{{{which}}}")
-            vector = f"({vector}) and on (job, instance, rule) ({info})"
-        return f"max by (rule) ({vector})"
+            vector = f"({vector} and on (job, instance, rule) {info})"
+        return f"max by (rule) {vector}"
 
     def in_state(state: str) -> str:
         matcher = f'state="{state}"'

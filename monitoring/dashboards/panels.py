@@ -155,7 +155,7 @@ def figure(
 ) -> Panel:
     """The last value in the range, large; `colours` are from which value on, None from the first on.
 
-    `names` shows the series' name in place of its value.
+    `names` shows the series' name in place of its value: of those that are there at the range's end, not in it.
     """
     panel = (
         stat.Panel()
@@ -171,8 +171,13 @@ def figure(
         .text_mode(common.BigValueTextMode.NAME if names else common.BigValueTextMode.AUTO)
         .reduce_options(layout.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .thresholds(_steps(colours or {None: BLUE}))
-        .no_value("no data")
-        .targets([_target(query, at) for at, query in enumerate(queries)])
+        .no_value("-" if names else "no data")
+        .targets(
+            [
+                _target(query, at).instant() if names else _target(query, at)
+                for at, query in enumerate(queries)
+            ]
+        )
     )
     if mappings:
         panel.mappings([_mapped(mappings)])

@@ -27,9 +27,9 @@ def now(gauge: str, by: str = "", fold: str = "sum") -> str:
 
 
 def latest(vector: str) -> str:
-    """The last value of each series in the dashboard's range, also when the run is over by its end."""
+    """The last value of each series in the dashboard's range, also where the run was over before its end."""
     info = f"last_over_time({RUN}[$__range])"
-    return f"last_over_time({vector}[$__range]) and on (job, instance) {info}"
+    return f"(last_over_time({vector}[$__range]) and on (job, instance) {info})"
 
 
 def latency(quantile: str, by: str = "", selector: str = f'{CHOSEN},outcome="ok"') -> str:

@@ -30,7 +30,7 @@ def panels() -> list[Panel]:
 
 def _so_far() -> Panel:
     def total(selector: str) -> str:
-        return f"sum by (region) ({latest(f'{REQUESTS}_count{{{selector}}}')})"
+        return f"sum by (region) {latest(f'{REQUESTS}_count{{{selector}}}')}"
 
     buckets = latest(f'{REQUESTS}_bucket{{{CHOSEN},outcome="ok"}}')
     failed = total(f'{CHOSEN},outcome!="ok"')
@@ -38,12 +38,12 @@ def _so_far() -> Panel:
         "Regions since the start",
         "Workers, requests, the share of them that failed, and the chosen percentile of the ok ones, of the whole run so far.",
         "region",
-        Column("workers planned", f"sum by (region) ({latest(f'loadproof_workers_planned{{{OF_REGION}}}')})"),
-        Column("workers up", f"sum by (region) ({latest(f'loadproof_worker_up{{{OF_REGION}}}')})"),
+        Column("workers planned", f"sum by (region) {latest(f'loadproof_workers_planned{{{OF_REGION}}}')}"),
+        Column("workers up", f"sum by (region) {latest(f'loadproof_worker_up{{{OF_REGION}}}')}"),
         Column("requests", total(CHOSEN)),
         Column("failed", f"({failed} or {total(CHOSEN)} * 0) / {total(CHOSEN)}", "percentunit"),
         Column(
-            "${quantile:text} of ok", f"histogram_quantile($quantile, sum by (region, le) ({buckets}))", "s"
+            "${quantile:text} of ok", f"histogram_quantile($quantile, sum by (region, le) {buckets})", "s"
         ),
         height=6,
     )

@@ -29,7 +29,8 @@ class Asked:
     kind: str
     expression: str
     legend: str
-    is_table: bool
+    is_table: bool = False
+    is_instant: bool = False
 
     def __str__(self) -> str:
         return f"{self.board}: {self.panel}: {self.expression}"
@@ -51,11 +52,10 @@ def queries() -> Iterator[Asked]:
                     target["expr"],
                     target.get("legendFormat", ""),
                     target.get("format") == "table",
+                    target.get("instant", False),
                 )
         for annotation in document["annotations"]["list"]:
-            yield Asked(
-                name, annotation["name"], "annotation", annotation["target"]["expr"], "", is_table=False
-            )
+            yield Asked(name, annotation["name"], "annotation", annotation["target"]["expr"], "")
 
 
 def substituted(expression: str, run: str = "a-run", range_s: int = 900) -> str:
@@ -79,8 +79,10 @@ def answer(real: Real, asked: Asked, run: str, begin_s: float, end_s: float) -> 
     """The series of a query: each with `metric` and `values`, pairs of time and a finite number."""
     range_s = math.ceil(end_s - begin_s)
     expression = substituted(asked.expression, run, range_s)
-    if asked.is_table:
-        found = real.asked("query", query=expression, time=end_s)["result"]
+    if asked.is_instant:
+        # A table is read when all is over, what is there at the moment while the load goes on.
+        time = end_s if asked.is_table else end_s - STEP_S - 1
+        found = real.asked("query", query=expression, time=time)["result"]
         series = [{"metric": one["metric"], "values": [one["value"]]} for one in found]
     else:
         series = real.asked("query_range", query=expression, start=begin_s, end=end_s, step=STEP_S)["result"]
