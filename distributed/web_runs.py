@@ -106,6 +106,13 @@ class WebRuns:
         return _OF_LOCUST[state]
 
     @property
+    def workers(self) -> tuple[int, int] | None:
+        """How many are here of how many planned; None before any could be."""
+        if self._master is None:
+            return None
+        return len(self._master.load.membership.present), sum(one.workers for one in self.plan.regions)
+
+    @property
     def goes_on(self) -> bool:
         return self.state in {State.RUNNING, State.DRAINING}
 

@@ -123,6 +123,9 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         state: str = runs.state
         if runs.said:
             state = f"the run could not begin: {runs.said}"
+        elif runs.state is State.PREPARING and runs.workers:
+            here, planned = runs.workers
+            state = f"waiting for workers: {here} of {planned} are here"
         elif runs.state is State.RUNNING and runs.tabs is not None:
             state = runs.tabs.where()
         return jsonify(

@@ -57,6 +57,11 @@ class Served:
         assert answer.status_code == 303, answer.text
         return client
 
+    def client(self, token):
+        """A client that says the token, as scripts do."""
+        base = self.said(r"web UI at (http://[^/]+)/")
+        return httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+
     def end(self):
         """Wait for the end of the process; its exit code."""
         code = self.process.wait(60)
