@@ -20,3 +20,12 @@ def databases():
     """A real PostgreSQL and a real Redis, which start when the first test asks for them."""
     with real.databases() as running:
         yield running
+
+
+@pytest.fixture(params=real.STORES)
+def storage(request, tmp_path):
+    """Where a test's own targets keep what they are told, by option: a file, or a database and the Redis."""
+    if request.param == "sqlite":
+        return {"store": f"sqlite://{tmp_path}/kept.db"}
+    running = request.getfixturevalue("databases")
+    return {"store": running.postgres.new(), "redis": running.redis.url}

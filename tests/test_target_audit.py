@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from databases import STORES, options_of
+from databases import STORES, flags, options_of
 from fuzzing import bodies, is_sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -112,10 +112,9 @@ def test_an_empty_trail_begins_with_zeros(tmp_path):
     assert (first["seq"], first["previous"]) == (1, ZEROS)
 
 
-def test_processes_and_threads_append_to_one_chain(tmp_path):
+def test_processes_and_threads_append_to_one_chain(tmp_path, storage):
     """Two targets of two processes on one store, appending at once: no fork, no gap, nothing lost, all verified."""
-    store = f"sqlite://{tmp_path}/kept.db"
-    options = ["--processes", "2", "--store", store]
+    options = ["--processes", "2", *flags(storage)]
     with serving(*options, folder=tmp_path) as one, serving(*options, folder=tmp_path) as two:
         made: list[tuple[int, dict]] = []
 
@@ -146,9 +145,9 @@ def test_processes_and_threads_append_to_one_chain(tmp_path):
         assert item["entry"]["actor"] == f"{actor}"
 
 
-def test_the_key_is_the_stores(tmp_path):
+def test_the_key_is_the_stores(tmp_path, storage):
     """A store keeps its key over restarts, and what was signed stays verifiable; another store has another key."""
-    kept = ["--store", f"sqlite://{tmp_path}/kept.db"]
+    kept = flags(storage)
     keys = []
     for options in (kept, kept, []):
         with serving(*options, folder=tmp_path) as served, served.client() as client:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import httpx
 import msgspec
 import pytest
-from databases import STORES, options_of
+from databases import STORES, flags, options_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import HASH, HEADERS, serving
@@ -76,22 +76,21 @@ def test_the_default_principles_are_there_at_the_start(tmp_path):
     assert verified["version"] == len(DEFAULTS)
 
 
-def test_a_kept_store_keeps_its_principles(tmp_path):
+def test_a_kept_store_keeps_its_principles(tmp_path, storage):
     """At the next start the principles are those that the store had, each once."""
-    store = f"sqlite://{tmp_path}/kept.db"
-    with serving("--store", store, folder=tmp_path) as served, served.client() as client:
+    with serving(*flags(storage), folder=tmp_path) as served, served.client() as client:
         client.post(PRINCIPLES, json=PRINCIPLE)
         before = client.get(PRINCIPLES).json()
-    with serving("--store", store, folder=tmp_path) as served, served.client() as client:
+    with serving(*flags(storage), folder=tmp_path) as served, served.client() as client:
         after = client.get(PRINCIPLES).json()
 
     assert after == before
     assert after["version"] == len(DEFAULTS) + 1
 
 
-def test_an_added_principle_is_in_force_at_once_in_every_process(tmp_path):
+def test_an_added_principle_is_in_force_at_once_in_every_process(tmp_path, storage):
     """After 201 with version n, every answer of either process is of version n or later."""
-    with serving("--processes", "2", folder=tmp_path) as served:
+    with serving("--processes", "2", *flags(storage), folder=tmp_path) as served:
         for number in range(1, 4):
             made = httpx.post(
                 served.url + PRINCIPLES, json={**PRINCIPLE, "name": f"P{number}"}, headers=HEADERS
@@ -110,9 +109,9 @@ def test_an_added_principle_is_in_force_at_once_in_every_process(tmp_path):
                 assert (scored["version"], len(scored["findings"])) == (version, version)
 
 
-def test_principles_that_are_added_at_once_get_numbers_without_gaps(tmp_path):
+def test_principles_that_are_added_at_once_get_numbers_without_gaps(tmp_path, storage):
     """Many clients that add principles get the versions 11, 12, 13, ... each once, and lists in that order."""
-    with serving("--processes", "2", folder=tmp_path) as served:
+    with serving("--processes", "2", *flags(storage), folder=tmp_path) as served:
         versions: list[int] = []
 
         def add(client_number: int) -> None:

@@ -11,7 +11,7 @@ import threading
 import httpx
 import psycopg
 import pytest
-from databases import STORES
+from databases import STORES, flags
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import HEADERS, POLICY, serving, start
@@ -244,10 +244,9 @@ def test_closing_finishes_what_waits(url):
     assert len(texts(url)) == 50
 
 
-def test_a_kill_loses_nothing_that_was_answered(tmp_path):
+def test_a_kill_loses_nothing_that_was_answered(tmp_path, storage):
     """SIGKILL of every process amid writes: what was answered with 201 or 200 is there, as answered."""
-    store = f"sqlite://{tmp_path}/kept.db"
-    served = start("--processes", "2", "--store", store, folder=tmp_path)
+    served = start("--processes", "2", *flags(storage), folder=tmp_path)
     pids = served.processes()
     answered: list[dict] = []
     enough = threading.Event()
@@ -280,7 +279,7 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path):
     for answer in answered:
         latest[answer["id"]] = max(answer, latest.get(answer["id"], answer), key=lambda each: each["version"])
 
-    with serving("--store", store, folder=tmp_path) as again, again.client() as client:
+    with serving(*flags(storage), folder=tmp_path) as again, again.client() as client:
         found = {each: client.get(f"/policies/{each}").json() for each in latest}
     # The last update of each thread may have been written without having been answered.
     assert all(found[each]["version"] >= latest[each]["version"] for each in latest)

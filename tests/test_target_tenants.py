@@ -242,13 +242,13 @@ async def operate(
     assert set(CANARY.findall(answer.text)) <= {me.mark}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
-def test_no_order_of_operations_mixes_tenants_or_shows_what_was(tmp_path_factory, operations):
+def test_no_order_of_operations_mixes_tenants_or_shows_what_was(tmp_path_factory, storage, operations):
     """Of two processes with a cache each, every answer is its tenant's own, whole and of this moment."""
 
     async def told():
-        async with inside(tmp_path_factory.mktemp("property"), 2) as clients:
+        async with inside(tmp_path_factory.mktemp("property"), 2, **storage) as clients:
             models = await tenants(clients[0])
             for operation in operations:
                 await operate(clients, models, *operation)
@@ -256,7 +256,7 @@ def test_no_order_of_operations_mixes_tenants_or_shows_what_was(tmp_path_factory
     asyncio.run(told())
 
 
-def test_operations_at_once_do_not_mix_tenants(tmp_path):
+def test_operations_at_once_do_not_mix_tenants(tmp_path, storage):
     """With many requests in flight at once in two processes, a list is always a beginning of its tenant's rows."""
     random.seed(5)
 
@@ -275,7 +275,7 @@ def test_operations_at_once_do_not_mix_tenants(tmp_path):
         return me, [item["id"] for item in page["items"]]
 
     async def told():
-        async with inside(tmp_path, 2) as clients:
+        async with inside(tmp_path, 2, **storage) as clients:
             models = await tenants(clients[0])
             work = [
                 random.choice((add, look, look))(random.choice(clients), random.choice(models))

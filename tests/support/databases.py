@@ -113,10 +113,6 @@ class Databases:
     postgres: Postgres
     redis: Redis
 
-    def options(self) -> list[str]:
-        """For a target with a database of its own; what it has in Redis is its own by the store's name."""
-        return ["--store", self.postgres.new(), "--redis", self.redis.url]
-
 
 @contextlib.contextmanager
 def databases() -> Iterator[Databases]:
@@ -151,9 +147,19 @@ def databases() -> Iterator[Databases]:
 
 
 def options_of(request: pytest.FixtureRequest, store: str) -> list[str]:
-    """What a target on one of the STORES is started with; the fixture `databases` is asked for when it is needed."""
-    found: Databases | None = None if store == "sqlite" else request.getfixturevalue("databases")
-    return [] if found is None else found.options()
+    """What a target on one of the STORES is started with, with a database of its own if that is PostgreSQL.
+
+    What it has in Redis is its own by the store's name.
+    """
+    if store == "sqlite":
+        return []
+    running: Databases = request.getfixturevalue("databases")
+    return ["--store", running.postgres.new(), "--redis", running.redis.url]
+
+
+def flags(storage: dict[str, str]) -> list[str]:
+    """The fixture `storage` as a command line has it."""
+    return [word for name, url in storage.items() for word in (f"--{name}", url)]
 
 
 def _postgres(program: str) -> str:
