@@ -15,7 +15,7 @@ COMMANDS = [
 ]
 VERBS = (
     *("run", "plans", "validate", "target", "report", "compare", "trend", "runs", "recover", "stop"),
-    *("keys", "master", "worker"),
+    *("keys", "master", "worker", "dashboards"),
 )
 
 
