@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from loadproof.measure.histogram import bucket_index
 from loadproof.measure.interval import Outcome
 from loadproof.plan.model import Phase
 from loadproof.verdict.result import RuleVerdict, Verdict
+from monitoring.metrics import TABLE
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +260,20 @@ def test_prometheus_takes_the_openmetrics_export(tmp_path, run, report, requests
         own = sum(value for labels, value in counts.items() if f'outcome="{outcome}"' in labels)
         assert own == sum(one.outcome is outcome for one in requests)
     assert path.read_text().endswith("# EOF\n")
+
+
+def test_the_openmetrics_export_speaks_as_the_exporter_does(report, run):
+    """What a run's live metrics and its export both tell of has one name, kind and unit; resources are the export's own."""
+    [path] = export(report, run, "openmetrics")
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", path.read_text(), re.MULTILINE))
+    units = dict(re.findall(r"^# UNIT (\S+) (\S+)$", path.read_text(), re.MULTILINE))
+    live = {metric.family().name: metric for metric in TABLE}
+
+    assert set(kinds) - set(live) == {"loadproof_resource"}
+    for name in set(kinds) & set(live):
+        # Quantiles of each second cannot be had from buckets.
+        expected = {"histogram": "summary"}.get(live[name].kind.value, live[name].kind.value)
+        assert (kinds[name], units.get(name, "")) == (expected, live[name].unit), name
 
 
 def test_a_run_without_a_clock_has_no_openmetrics(tmp_path, run, report):

@@ -21,7 +21,7 @@ _QUANTILES: Final = (("0.5", "p50_us"), ("0.95", "p95_us"), ("0.99", "p99_us"))
 _GAUGES: Final[tuple[tuple[str, str, Callable[[Second], float | None]], ...]] = (
     ("loadproof_users", "Active users.", lambda row: row.users),
     ("loadproof_users_planned", "Users of the plan.", lambda row: row.users_planned),
-    ("loadproof_in_flight", "Requests begun and not ended.", lambda row: row.in_flight),
+    ("loadproof_requests_in_flight", "Requests begun and not ended.", lambda row: row.in_flight),
 )
 
 
