@@ -6,13 +6,13 @@ are embedded ones with a temporary file.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from loadproof.errors import UsageError
 from target import sqlite
 from target.cache import MemoryCache, MemorySessions
-from target.store import IDENTITY_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,12 +45,23 @@ def prepare(url: str, schema: Iterable[str]) -> str:
 
     `schema` is statements that change nothing the second time.
     """
-    statements = (*IDENTITY_SCHEMA, *schema)
+    statements = (*_identity_schema(), *schema)
     if url.startswith("postgresql:"):
         from target import postgres  # noqa: PLC0415 see above
 
         return postgres.prepare(url, statements)
     return sqlite.prepare(_path(url), statements)
+
+
+def _identity_schema() -> tuple[str, str]:
+    return (
+        """CREATE TABLE IF NOT EXISTS store_identity (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            name TEXT NOT NULL
+        )""",
+        # A store that has a name keeps it.
+        f"INSERT INTO store_identity (id, name) VALUES (1, '{secrets.token_hex(16)}') ON CONFLICT DO NOTHING",  # noqa: S608 hex digits
+    )
 
 
 def open_store(url: str, on_group: GroupObserver | None = None) -> Store:

@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 READERS: Final = 4
 CONNECT_S: Final = 2
-_TURN: Final = 0x6C6F6164
+TURN: Final = 0x6C6F6164
 """The advisory lock that writers take turns by; any number that nobody else uses in this database."""
-_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_TURN})"
+_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({TURN})"
 _OPTIONS: Final = (
     f"-c lock_timeout={int(BUSY_S * 800)} "
     # A writer that died with its machine must not keep the others waiting for ever.
@@ -203,7 +203,7 @@ def prepare(url: str, statements: Iterable[str]) -> str:
     """As `databases.prepare`, for the database at `url`."""
     try:
         with _Connection.connect(_conninfo(url)) as connection:
-            connection.execute(f"SELECT pg_advisory_xact_lock({_TURN})")
+            connection.execute(f"SELECT pg_advisory_xact_lock({TURN})")
             for statement in statements:
                 connection.execute(_table(statement).encode())
             identity = cast("tuple[Any, ...]", connection.execute(IDENTITY).fetchone())[0]

@@ -9,7 +9,6 @@ gaps and the chain of the audit trail rest on it.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -22,14 +21,6 @@ Row = tuple[Any, ...]
 BUSY_S: Final = 5.0
 """How long a writer waits for its turn, and PostgreSQL may take for one answer."""
 
-IDENTITY_SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS store_identity (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        name TEXT NOT NULL
-    )""",
-    # A store that has a name keeps it.
-    f"INSERT INTO store_identity (id, name) VALUES (1, '{secrets.token_hex(16)}') ON CONFLICT DO NOTHING",  # noqa: S608 hex digits
-)
 IDENTITY: Final = "SELECT name FROM store_identity"
 """A name that no other store has: what is cached outside of the target is kept under it."""
 

@@ -185,7 +185,7 @@ class Switches:
                 message = {**message, "body": body.replace(right, wrong)}
                 start["headers"] = [*start["headers"], (HEADER_BYTES, other.encode())]
             if start:
-                await send(start.copy())
+                await send(dict(start))
                 start.clear()
             await send(message)
 

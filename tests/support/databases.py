@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis
 from commands import wait_until
+from serving import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 STORES = ("sqlite", "postgresql")
+SEALED = "sealed"
+"""The name of a user, if there is one, who must say the password."""
 
 
 @dataclass
@@ -54,6 +57,22 @@ class Postgres:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(30)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """With all its processes stopped in the middle of what they do: the kernel accepts, nobody answers."""
+        assert self.process is not None
+        main = self.process.pid
+        # The first one, so that none is added meanwhile.
+        freeze(main)
+        children = [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+        for pid in children:
+            freeze(pid)
+        try:
+            yield
+        finally:
+            for pid in (*children, main):
+                os.kill(pid, signal.SIGCONT)
 
     def new(self) -> str:
         """The URL of a new, empty database."""
@@ -135,6 +154,9 @@ def databases() -> Iterator[Databases]:
             check=False,
         )
         assert made.returncode == 0, made.stderr
+        # The first line that fits decides: this user needs a password, all others do not.
+        access = folder / "data" / "pg_hba.conf"
+        access.write_text(f"host all {SEALED} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
         both.postgres.start()
         both.redis.start()
         yield both
