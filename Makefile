@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 USERS ?= 1000
 DURATION ?= 90s
 
-.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand bench-master bench-report keys lock clean
+.PHONY: help run test test-long lint bench bench-enterprise bench-hundred-thousand bench-master bench-metrics bench-report keys lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show these lines.
@@ -48,6 +48,10 @@ bench-hundred-thousand: $(VENV)/.run  ## Hold 100,000 users with a connection ea
 
 bench-master: $(VENV)/.run  ## Measure what a master costs with 200 workers, beside stock Locust's (about 20 minutes).
 	$(BIN)/python bench/master.py
+
+bench-metrics: $(VENV)/.run  ## Measure what a scrape a second costs a run (about 8 minutes, idle machine).
+	@bench/packages
+	$(BIN)/python bench/metrics.py
 
 bench-report: $(VENV)/.run  ## Report an hour of 100 million requests, and 30 s (about 5 minutes).
 	$(BIN)/python bench/report.py

@@ -37,7 +37,7 @@ RULES = ROOT / "monitoring" / "rules"
 CELL, LINE, GAP, HEAD = 46, 20, 4, 50
 """Pixels of one of the grid's 24 columns and of one of its lines, between panels, and above them."""
 PURPLE = "#7a3fb3"
-QUALITY = 45
+QUALITY = 40
 COLOURS = {"green": GREEN, "orange": ORANGE, "red": RED, "purple": PURPLE, "blue": BLUE}
 TURN = [BLUE, ORANGE, GREEN, PURPLE, SKY, "#8a6d3b", "#c2185b", "#607d8b"]
 PLAN = """\
@@ -445,7 +445,7 @@ def readable(value: float, unit: str) -> str:
         "reqps": lambda v: f"{v:.4g}/s",
         "dthms": lambda v: f"{v // 60:02.0f}:{v % 60:02.0f}",
     }
-    return forms.get(unit, lambda v: f"{v:,.4g}")(value)
+    return forms.get(unit, lambda v: f"{v:,.0f}" if v >= 1_000 else f"{v:.4g}")(value)
 
 
 def label(
