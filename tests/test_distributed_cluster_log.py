@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from distributed.cluster_log import NAME, ClusterLog, read_cluster_log
 from distributed.membership import Placement
 from loadproof.errors import UsageError
+from loadproof.plan.edits import UsersEdit
 
 WORKERS = ("a-01", "a-02", "b-01")
 
@@ -49,6 +50,17 @@ def test_processes_are_remembered_with_what_became_of_them(tmp_path):
         ("a-01", 0, "life", None, "killed"),
         ("a-01", 1, "another", 5, None),
     ]
+
+
+def test_edits_of_the_users_are_remembered(tmp_path):
+    """In order: a worker may follow any of them."""
+    log = ClusterLog(tmp_path)
+    log.began(1)
+    log.edited(UsersEdit(5_000_000, 30))
+    log.edited(UsersEdit(9_000_000, 3))
+    log.close()
+
+    assert read_cluster_log(tmp_path).edits == [UsersEdit(5_000_000, 30), UsersEdit(9_000_000, 3)]
 
 
 def test_half_a_last_line_was_never_sent(tmp_path):

@@ -112,6 +112,23 @@ def test_a_worker_without_a_share_is_told_so():
     }
 
 
+def test_everybody_follows_anew_what_was_renewed():
+    """The same pieces under a higher revision, once; a lease is for who follows it."""
+    membership = begun(plan_for(40, *FOUR))
+    before = placed(membership)
+    revisions = {worker: member.revision for worker, member in membership.members.items()}
+    membership.renew()
+    sent = membership.tick(SECOND_NS)
+
+    assert {one.worker: one.pieces for one in sent} == before
+    assert {one.worker: one.revision for one in sent} == {
+        worker: last + 1 for worker, last in revisions.items()
+    }
+    assert membership.tick(SECOND_NS) == []
+    assert not membership.hear("r0-01", revisions["r0-01"], SECOND_NS)
+    assert membership.hear("r0-01", revisions["r0-01"] + 1, SECOND_NS)
+
+
 # Leases.
 
 
@@ -551,7 +568,8 @@ REGIONS = regions_of((2, None, None), (1, None, 20), (1, 2, None))
 
 
 def play(seed, trouble, seconds=90):
-    """A run of a minute and a half in which workers die, freeze out, leave and return, and the master restarts."""
+    """A run of a minute and a half in which workers die, freeze out, leave and return, all placements are sent anew, and
+    the master restarts."""
     schedule = Schedule(seed, plan_for(20, *REGIONS), trouble=trouble)
     chance = schedule.chance
     workers = [seat.worker for seat in seats(REGIONS)]
@@ -560,7 +578,9 @@ def play(seed, trouble, seconds=90):
         now += chance.expovariate(1 / 6)
         schedule.run(now)
         worker = chance.choice(workers)
-        match chance.choice(("close", "vanish", "cut", "cut", "leave", "replace", "replace", "master")):
+        match chance.choice(
+            ("close", "vanish", "cut", "cut", "leave", "replace", "replace", "renew", "master")
+        ):
             case "close":
                 schedule.kill(worker, closes=True)
             case "vanish":
@@ -571,6 +591,8 @@ def play(seed, trouble, seconds=90):
                 schedule.leave(worker, chance.uniform(0, 20))
             case "replace":
                 schedule.replace(worker)
+            case "renew":
+                schedule.master.renew()
             case "master":
                 schedule.kill_master()
                 schedule.run(now + chance.uniform(0, 20))

@@ -7,9 +7,10 @@ import pytest
 from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
 
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
+from loadproof.plan.edits import EditedLoad, UsersEdit
 from loadproof.plan.model import Region
 from loadproof.verdict.case import Case
-from loadproof.verdict.facts import Absence, Epoch, GuardTrip, Sample, Stop
+from loadproof.verdict.facts import Absence, Edited, Epoch, GuardTrip, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import RuleVerdict, Verdict
@@ -489,6 +490,43 @@ def test_a_stopped_run_is_never_pass(by):
         assert judgement.verdict is Verdict.INVALID
         assert f"stopped by {by} after {at_s} s of 60 s" in reason(judgement, "stopped").text
         assert bad.judge().verdict is Verdict.FAIL
+
+
+def edited(plan, users=20):
+    """The plan as somebody changed its users in the middle, and the fact."""
+    half = plan.duration_us // 2
+    load = EditedLoad(plan.load, [UsersEdit(half, users)])
+    return plan.model_copy(update={"load": load}), Edited(half, 100, users, "the web UI, from 127.0.0.1")
+
+
+def test_a_run_whose_users_were_edited_is_warn_at_best():
+    """It offered what was asked for last, which was another load than the plan's, and says who wanted that."""
+    run = run_of(LIMIT)
+    run.plan, fact = edited(run.plan)
+    run.facts["users_edited"] = (fact,)
+    judgement = run.judge()
+
+    assert judgement.verdict is Verdict.WARN
+    assert codes(judgement) == {"users_edited"}
+    assert "100 users were made 20 by hand after 30 s" in reason(judgement, "users_edited").text
+    assert "127.0.0.1" in reason(judgement, "users_edited").text
+
+
+def test_an_edit_that_the_load_did_not_follow_is_load_not_offered():
+    """Who went on with the plan's users, or went with an edit that nobody made, offered another load than judged."""
+    kept, made = run_of(LIMIT), run_of(LIMIT)
+    kept_evidence = kept.evidence()
+    made.plan, _ = edited(made.plan)
+    made_evidence = made.evidence()
+    plan, fact = edited(kept.plan)
+
+    for judged, evidence, facts in (
+        (plan, kept_evidence, replace(kept.run_facts(), users_edited=(fact,))),
+        (kept.plan, made_evidence, made.run_facts()),
+    ):
+        judgement = judge(judged, [parse_rule(LIMIT)], evidence, facts)
+        assert judgement.verdict is Verdict.INVALID
+        assert "load_not_offered" in codes(judgement)
 
 
 def stopped(*rules, at_s, latencies=(FAST,) * 20, seconds=120):
