@@ -1,4 +1,8 @@
-"""What all dashboards share: variables, annotations, links, and how they are written."""
+"""What all dashboards share: variables, annotations, links, and how they are written.
+
+They are of the classic kind, which every Grafana since 9 reads from files. The library would rather have the new one, which
+only Grafana 12 knows.
+"""
 
 from __future__ import annotations
 
