@@ -11,23 +11,25 @@ store is asked instead; then it is left alone for REST_S.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis import exceptions
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from loadproof.errors import UsageError
 
 if TYPE_CHECKING:
     from target.metrics import Metrics
 
-ANSWER_S: Final = 0.25
-REST_S: Final = 1.0
+ANSWER_S: Final = 1.0
+"""More than a busy event loop may be late, which is no fault of Redis."""
+REST_S: Final = 2.0
 _URL: Final = re.compile(r"redis://([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[0-9]{1,4})?")
 CONNECTIONS: Final = 8
 """Of each server process."""
@@ -39,47 +41,49 @@ class SharedMemory:
     def __init__(self, url: str, *names: str) -> None:
         """`names` are what entries must have in common to be of use to each other."""
         self._redis = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
+            connection_pool=ConnectionPool.from_url(
                 url,
-                max_connections=CONNECTIONS,
-                timeout=ANSWER_S,
                 socket_timeout=ANSWER_S,
                 socket_connect_timeout=ANSWER_S,
                 # A kept connection may be one to a Redis that was restarted since.
-                retry=Retry(NoBackoff(), 1),
+                retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
                 protocol=2,
             )
         )
         self._prefix = hashlib.sha256("\n".join(names).encode()).hexdigest()[:24].encode()
         self._resting_until = 0.0
+        self._turns = asyncio.Semaphore(CONNECTIONS)
 
-    async def get(self, key: bytes) -> bytes | None:
-        """What is there; raises RedisError when that cannot be said."""
-        self._check_rest()
-        try:
-            # Bytes, as decode_responses is off.
-            value = cast("bytes | None", await self._redis.get(self._prefix + key))
-        except (RedisError, OSError) as error:
-            raise self._failed(error) from error
-        return value
+    async def get(self, key: bytes) -> tuple[str, bytes | None]:
+        """The outcome, of `metrics.LOOKUPS`, and what is there."""
+        async with self._turns:
+            # Looked at when it is one's turn: those who waited need not find out each for themselves.
+            if self._is_resting:
+                return "error", None
+            try:
+                # Bytes, as decode_responses is off.
+                value = cast("bytes | None", await self._redis.get(self._prefix + key))
+            except (exceptions.RedisError, OSError):
+                self._rest()
+                return "error", None
+        return "miss" if value is None else "hit", value
 
     async def put(self, key: bytes, value: bytes) -> None:
         """Keep it, or do not: whoever looks for it next can tell."""
-        try:
-            self._check_rest()
-            await self._redis.set(self._prefix + key, value)
-        except (RedisError, OSError) as error:
-            self._failed(error)
+        async with self._turns:
+            if self._is_resting:
+                return
+            try:
+                await self._redis.set(self._prefix + key, value)
+            except (exceptions.RedisError, OSError):
+                self._rest()
 
-    def _check_rest(self) -> None:
-        if time.monotonic() < self._resting_until:
-            raise RedisError("it failed less than a moment ago")
+    @property
+    def _is_resting(self) -> bool:
+        return time.monotonic() < self._resting_until
 
-    def _failed(self, error: Exception) -> RedisError:
-        now = time.monotonic()
-        if now >= self._resting_until:
-            self._resting_until = now + REST_S
-        return RedisError(str(error))
+    def _rest(self) -> None:
+        self._resting_until = time.monotonic() + REST_S
 
 
 class RedisSessions:
@@ -88,7 +92,8 @@ class RedisSessions:
         self._metrics = metrics
 
     async def tenant(self, token_hash: bytes) -> int | None:
-        value = await _looked_up(self._memory, self._metrics, "sessions", b":session:" + token_hash)
+        outcome, value = await self._memory.get(b":session:" + token_hash)
+        self._metrics.lookup("sessions", outcome)
         return None if value is None else int(value)
 
     async def remember(self, token_hash: bytes, tenant: int) -> None:
@@ -101,20 +106,12 @@ class RedisCache:
         self._metrics = metrics
 
     async def get(self, tenant: int, key: str) -> bytes | None:
-        return await _looked_up(self._memory, self._metrics, "reads", _answer_key(tenant, key))
+        outcome, value = await self._memory.get(_answer_key(tenant, key))
+        self._metrics.lookup("reads", outcome)
+        return value
 
     async def put(self, tenant: int, key: str, value: bytes) -> None:
         await self._memory.put(_answer_key(tenant, key), value)
-
-
-async def _looked_up(memory: SharedMemory, metrics: Metrics, cache: str, key: bytes) -> bytes | None:
-    try:
-        value = await memory.get(key)
-    except RedisError:
-        metrics.lookup(cache, "error")
-        return None
-    metrics.lookup(cache, "miss" if value is None else "hit")
-    return value
 
 
 def _answer_key(tenant: int, key: str) -> bytes:
