@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import signal
 import threading
 
 import httpx
 import psycopg
 import pytest
-from commands import wait_until
+from commands import start, wait_until
 from databases import SEALED, flags
-from serving import HEADERS, POLICY, launch, serving
+from serving import HEADERS, POLICY, ROOT, launch, serving
 
 from loadproof.errors import UsageError
 from target import postgres
 from target.databases import store_url
 
+TEXT = (ROOT / "docs" / "target.md").read_text()
 HURRIED = "from target import store\nstore.BUSY_S = 0.5"
 """Of a target that waits for PostgreSQL a tenth as long."""
 
@@ -60,6 +64,32 @@ def test_a_stopped_database_is_503_until_it_is_back(tmp_path, databases, storage
     assert [answer.json()["id"] for answer in written] == list(range(2, 10))
     assert alive == 3
     assert served.process.returncode == 0
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    (.*loadproof target.*)$", TEXT, re.MULTILINE))
+def test_the_documented_commands_start_it(tmp_path, databases, storage, line):
+    """`docs/target.md`, typed as it stands but for addresses and port: it serves from both, and says it by metrics."""
+    line = line.replace("postgresql://target@127.0.0.1:5432/govern", storage["store"])
+    line = line.replace("redis://127.0.0.1:6379/0", storage["redis"]).replace("--port 8000 ", "")
+    environment = dict(re.findall(r"([A-Z_]+)=(\S+)", line))
+    words = shlex.split(line.partition("loadproof ")[2])
+    process = start(*words, "--port", "0", cwd=tmp_path, **environment)
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        with httpx.Client(base_url=url, headers=HEADERS) as client:
+            tenant = client.post("/tenants", json={"name": "t"}).json()
+            client.get(
+                f"/tenants/{tenant['id']}/rows", headers={"Authorization": f"Bearer {tenant['token']}"}
+            )
+            metrics = client.get("/metrics").text
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 0, output
+    assert 'target_cache_lookups_total{cache="sessions",outcome="hit"} 1.0' in metrics
+    with psycopg.connect(storage["store"]) as connection:
+        assert connection.execute("SELECT name FROM tenants").fetchall() == [("t",)]
 
 
 def test_a_restart_that_nobody_saw_is_not_noticed(tmp_path, databases, storage):
