@@ -41,6 +41,7 @@ button {{ font: inherit; font-weight: 600; color: #fff; background: var(--go); b
 _FORM: Final = """\
 <p>The token is in the file that this run was started with.</p>
 <form method="post" action="/login">
+<input name="username" autocomplete="username" value="loadproof" hidden>
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Log in</button>
