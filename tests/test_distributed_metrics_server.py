@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
 
@@ -9,8 +10,10 @@ import gevent
 import pytest
 from gevent.event import Event
 from judging import plan_of
+from linking import Peer, linked, until
 from measuring import small_interval
 
+from distributed.clock import RunClock
 from distributed.metrics_server import MetricsAddress, MetricsServer, plain
 from distributed.placement import Seat
 from distributed.trouble import Trouble
@@ -25,8 +28,8 @@ RULES = ("p95 <= 2s", "p99 <= 5s", "max <= 1ms")
 def serve():
     served = []
 
-    def begin(address=LOOPBACK):
-        plan = plan_of(*RULES)
+    def begin(address=LOOPBACK, plan=None):
+        plan = plan or plan_of(*RULES)
         served.append(MetricsServer(address, plan, "judged-1", Trouble(plan)))
         return served[-1]
 
@@ -80,6 +83,26 @@ def test_addresses_are_written_as_they_are():
         "10.0.0.7",
         "fd00::2",
     ]
+
+
+def test_a_lost_worker_makes_the_verdict_so_far_invalid(serve, tmp_path):
+    """While it is there its host is discovered; when its process is gone, so is it, and its journal has no end."""
+    with linked(tmp_path) as home:
+        server = serve(plan=home.master.plan)
+        server.follow(home.master)
+        worker = Peer(home, "east-01").join()
+        home.master.begin_load(RunClock(time.monotonic_ns()))
+        until(lambda: "east-01" in scrape(server, path="/workers")[1])
+        before = scrape(server)[1]
+        home.master.roster.lose("east-01", "its process ended")
+        after = scrape(server)[1]
+
+        assert scrape(server, path="/workers") == (200, "[]")
+        assert 'loadproof_worker_up{region="east",worker="east-01"} 1.0' in before
+        assert 'loadproof_verdict_so_far{verdict="INVALID"} 1.0' not in before
+        assert 'loadproof_worker_up{region="east",worker="east-01"} 0.0' in after
+        assert 'loadproof_verdict_so_far{verdict="INVALID"} 1.0' in after
+        worker.client.close()
 
 
 def test_nobody_is_waited_for_who_never_came(serve):

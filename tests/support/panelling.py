@@ -44,18 +44,22 @@ def documents() -> dict[str, Any]:
 def queries() -> Iterator[Asked]:
     for name, document in documents().items():
         for panel in document["panels"]:
-            for target in panel.get("targets", ()):
-                yield Asked(
-                    name,
-                    panel["title"],
-                    panel["type"],
-                    target["expr"],
-                    target.get("legendFormat", ""),
-                    target.get("format") == "table",
-                    target.get("instant", False),
-                )
+            yield from queries_of(name, panel)
         for annotation in document["annotations"]["list"]:
             yield Asked(name, annotation["name"], "annotation", annotation["target"]["expr"], "")
+
+
+def queries_of(board: str, panel: dict[str, Any]) -> Iterator[Asked]:
+    for target in panel.get("targets", ()):
+        yield Asked(
+            board,
+            panel["title"],
+            panel["type"],
+            target["expr"],
+            target.get("legendFormat", ""),
+            target.get("format") == "table",
+            target.get("instant", False),
+        )
 
 
 def substituted(expression: str, run: str = "a-run", range_s: int = 900) -> str:
