@@ -96,6 +96,7 @@ def test_a_restart_that_nobody_saw_is_not_noticed(tmp_path, databases, storage):
     """Connections that died while nothing was asked are replaced: no request hears of it."""
     with serving(*flags(storage), folder=tmp_path) as served, served.client() as client:
         made = client.post("/policies", json=POLICY).json()
+        assert client.get("/policies/1").json() == made
         databases.postgres.stop(signal.SIGQUIT)
         databases.postgres.start()
 
