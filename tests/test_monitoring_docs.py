@@ -1,4 +1,4 @@
-"""`docs/metrics.md` against the table of metrics, the bounds and the alerts."""
+"""`docs/metrics.md` against the table of metrics, the bounds and the alerts; `docs/dashboards.md` against the dashboards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import yaml
+from panelling import documents
 
 from loadproof.units import ABSENT
 from monitoring.labels import LENGTH, MOST
@@ -50,3 +51,22 @@ def test_alerts_are_those_of_the_rules():
     }
 
     assert {row[:2] for row in rows(3)} == expected
+
+
+def test_every_dashboard_is_shown():
+    """The page has a picture of each, no other, which are modest in size, and says what they are not."""
+    page = (ROOT / "docs" / "dashboards.md").read_text()
+    pictures = re.findall(r"\]\(images/(dashboard-\w+\.webp)\)", page)
+    files = list((ROOT / "docs" / "images").glob("dashboard-*"))
+
+    assert sorted(pictures) == sorted(path.name for path in files)
+    assert {name.removeprefix("dashboard-").removesuffix(".webp") for name in pictures} == set(documents())
+    assert sum(path.stat().st_size for path in files) < 320_000
+    assert "These pictures are **not Grafana**" in page
+
+
+def test_the_nine_panels_are_explained():
+    """What each of D36 to D44 asks for, and what is shown in its place."""
+    page = (ROOT / "docs" / "dashboards.md").read_text()
+
+    assert re.findall(r"^\| (D\d+) \|", page, re.MULTILINE) == [f"D{number}" for number in range(36, 45)]
