@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,8 @@ REPORT_POLICY: Final = (
     "img-src data:; font-src data:; frame-ancestors 'none'"
 )
 """A report holds what a target said: in an origin of its own, whatever that was, it can ask us for nothing."""
+SAID_S: Final = 8.0
+"""How long an answer to a button stays on the page."""
 LOADING: Final = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1"><title>loadproof</title>
 <link rel="icon" href="data:,"><p>The target and the workers are coming up.</p></html>
@@ -46,6 +49,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
 
     def __init__(self, runs: WebRuns) -> None:
         self.runs = runs
+        self._said = "", -SAID_S
         # Before it may refer to a run: what follows is Locust's own making of its routes.
         super().__init__(runs.environment, "", 0, delayed_start=True)
         app = self.app
@@ -133,6 +137,7 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
                 "title": runs.plan.title,
                 "users": runs.plan.max_users,
                 "state": state,
+                "said": self._said[0] if time.monotonic() - self._said[1] < SAID_S else "",
                 "verdict": runs.verdict,
                 "tabs": {} if runs.tabs is None else runs.tabs.document(),
                 "files": [
@@ -195,7 +200,8 @@ class PlanWebUI(WebUI):  # type: ignore[misc]  # Locust is not typed
         return f"the web UI, from {request.remote_addr}"
 
     def _answer(self, message: str, *, success: bool) -> Response:
-        """As Locust's page expects it; of another status than 200 it shows no message."""
+        """As Locust's page expects it, and for a while in the line above that, which shows not every message."""
+        self._said = message, time.monotonic()
         return jsonify({"success": success, "message": message, "host": self.runs.plan.target})
 
     def _page(self, name: str) -> Response:

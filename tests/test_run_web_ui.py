@@ -79,6 +79,7 @@ def test_a_spike_is_run_from_the_browser(tmp_path, page):
         page.get_by_role("button", name="Edit").click()
         page.get_by_label("Number of users").fill("7")
         page.get_by_role("button", name="Update").click()
+        expect(strip).to_contain_text("users become 7, to the end of the plan")
         tab(page, "Phases")
         expect(page.locator("#loadproof-panel")).to_contain_text("7 users")
         expect(page.locator("#loadproof-panel")).to_contain_text("This plan injects no faults.")

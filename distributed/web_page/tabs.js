@@ -73,7 +73,8 @@
     const verdict = latest.verdict
       ? [make("span", { class: `mark ${latest.verdict.toLowerCase()}` }, latest.verdict)]
       : [];
-    strip.replaceChildren(make("b", {}, latest.title), make("span", {}, latest.state), ...verdict);
+    const said = latest.said ? [make("span", { class: "said" }, latest.said)] : [];
+    strip.replaceChildren(make("b", {}, latest.title), make("span", {}, latest.state), ...verdict, ...said);
     panel.className = tab;
     if (tab === "reports") panel.replaceChildren(...drawFiles(latest.files));
     else {
@@ -105,6 +106,7 @@
     } catch {
       document.documentElement.classList.add("loadproof-lost");
       strip.replaceChildren(make("b", {}, "loadproof has ended, or cannot be reached"));
+      latest = null;
       drawn = "";
     }
     window.setTimeout(ask, EVERY_MS);
@@ -118,9 +120,10 @@
       document.documentElement.classList.toggle("loadproof-dark", isDark());
       const main = root.querySelector("main");
       if (main && main.lastElementChild !== panel) main.append(panel);
-      lockForm();
       draw();
     }, 100);
+    // Before anybody can press what the form has for pressing.
+    new MutationObserver(lockForm).observe(document.body, { childList: true, subtree: true });
     ask();
   });
 
