@@ -242,7 +242,7 @@ async def operate(
     assert set(CANARY.findall(answer.text)) <= {me.mark}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_no_order_of_operations_mixes_tenants_or_shows_what_was(tmp_path_factory, storage, operations):
     """Of two processes with a cache each, every answer is its tenant's own, whole and of this moment."""
