@@ -178,16 +178,11 @@ def bridges():
 
 def debian_mirror():
     """Where this machine has its packages from."""
-    for path in sorted(Path("/etc/apt").glob("sources.list*")) + sorted(
-        Path("/etc/apt/sources.list.d").glob("*")
-    ):
-        if path.is_file() and (
-            found := re.search(r"^(?:URIs:|deb(?: \[.*?\])?) *(\S*debian\S*)", path.read_text(), re.MULTILINE)
-        ):
-            return found[1]
-    raise AssertionError(
-        "no Debian mirror stands in /etc/apt: this test makes its images of Debian's packages"
-    )
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    told = "\n".join(path.read_text() for path in files if path.is_file())
+    found = re.search(r"^(?:URIs:|deb(?: \[.*?\])?) *(\S+/debian)/?\s", told, re.MULTILINE)
+    assert found, "no Debian mirror stands in /etc/apt: this test makes its images of Debian's packages"
+    return found[1]
 
 
 def pip_settings():
