@@ -35,7 +35,7 @@ from distributed.trouble import Trouble
 from distributed.users_edit import edit_users, editable
 from distributed.watch import Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import UsageError
+from loadproof.errors import NotStartedError, UsageError
 from loadproof.plan.edits import EditedLoad
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
@@ -145,6 +145,7 @@ class _Run:
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
         self.web = options.web
+        self.never_started = False
         self.signals: list[Any] = []
         self.requests: Any = None
         self.complete = False
@@ -222,7 +223,12 @@ class _Run:
             say(f"waiting for {planned} worker{'s'[: planned != 1]} at {listen.host}:{master.port}")
         await_workers(plan, master.load.membership, self.workers, self.folder, self.stop, patience_s, say)
         if self.web is not None:
-            self.web.await_start(self.stop)
+            try:
+                self.web.await_start(self.stop)
+            except NotStartedError:
+                master.dismiss()
+                self.never_started = True
+                raise
         if self.stop.by is not None:
             return None
         clock = RunClock(time.monotonic_ns() + int(HEAD_START_S * 1e9))
@@ -281,7 +287,7 @@ class _Run:
         if self.complete:
             shutil.rmtree(self.folder.worker_journals, ignore_errors=True)
         self.folder.close()
-        if self.master is None and self.remembered is None:
+        if self.never_started or (self.master is None and self.remembered is None):
             # Nothing was run: an empty run folder would only be in the way.
             shutil.rmtree(self.folder.path, ignore_errors=True)
 

@@ -11,6 +11,7 @@ from locust.env import Environment
 
 from distributed.stop_request import StopRequest
 from distributed.web_tabs import Tabs
+from loadproof.errors import NotStartedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,9 +146,11 @@ class WebRuns:
         self.tabs.add(seat, interval)
 
     def await_start(self, stop: Stop) -> None:
-        """Target and workers are there: return when the load is to begin, or the run to end before that."""
+        """Target and workers are there: return when the load is to begin; NotStartedError when somebody wants the end."""
         self._state = State.READY
         gevent.wait([self.start_asked, stop.asked], count=1)
+        if not self.start_asked.is_set():
+            raise NotStartedError("nothing was run: the end was wanted before anybody pressed Start")
 
     def begun(self) -> None:
         self.start_asked.clear()

@@ -18,7 +18,7 @@ from distributed.web_gate import LOGIN, Gate
 from distributed.web_login import Login
 from distributed.web_runs import WebRuns
 from distributed.web_ui import PlanWebUI
-from loadproof.errors import LoadproofError, UsageError
+from loadproof.errors import LoadproofError, NotStartedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,7 @@ class WebServer:
         self._login = Login(address.token)
         self.runs = WebRuns(plan, autostart=address.autostart)
         self._quit = Event()
+        self._signal: int | None = None
         self._server = WSGIServer((address.host, address.port), log=None, error_log=None, spawn=CONNECTIONS)
         try:
             self._server.init_socket()
@@ -80,7 +81,7 @@ class WebServer:
         self._server.start()
         self._greenlets = [gevent.spawn(self._keep_history)]
         self._signals = [
-            gevent.signal_handler(number, self._quit.set)
+            gevent.signal_handler(number, self._signalled, number)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         ]
         if self._address.token is None:
@@ -107,6 +108,9 @@ class WebServer:
             heard = _listeners()
             try:
                 code = once(self.runs)
+            except NotStartedError as error:
+                self._say(str(error))
+                return error.exit_code if self._signal is None else 128 + self._signal
             except LoadproofError as error:
                 if code is None:
                     raise
@@ -124,6 +128,10 @@ class WebServer:
             self._say("press Start in the web UI for another run, or Ctrl-C here to end")
         gevent.wait([self.runs.start_asked, self._quit], timeout=self._address.autoquit_s, count=1)
         return self.runs.start_asked.is_set() and not self._quit.is_set()
+
+    def _signalled(self, number: int) -> None:
+        self._signal = number
+        self._quit.set()
 
     def _place(self) -> str:
         host = self._address.host

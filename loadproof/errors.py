@@ -9,6 +9,7 @@ LoadproofError                 something to tell the user: what happened, where,
 ├── RunFolderError             a run folder lacks what a report needs
 ├── NoRunError                 the run that was waited for was never begun
 ├── QuorumError                fewer workers came than the plan needs
+├── NotStartedError            the end came before anybody pressed Start in the web UI
 ├── TargetError                the target does not answer as it must before the first user
 ├── UndeclaredNameError        a user class used a check or metric that it did not declare
 └── RequestError               a request failed; its text is the same for the same cause
@@ -126,6 +127,10 @@ class NoRunError(LoadproofError):
 
 class QuorumError(LoadproofError):
     exit_code = ExitCode.INVALID
+
+
+class NotStartedError(LoadproofError):
+    exit_code = ExitCode.STOPPED
 
 
 class TargetError(UsageError):
