@@ -135,6 +135,7 @@ class Fold:
                     p99,
                     histogram.max,
                     series.bytes_received,
+                    " ".join(key.faults),
                 )
             )
 

@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "p99_ms",
     "max_ms",
     "bytes_received",
+    "faults",
 )
 _FLUSH_CHARACTERS: Final = 1 << 20
 
@@ -55,6 +56,7 @@ def chunks(report: Report) -> Iterator[bytes]:
                 row.requests,
                 *(milliseconds(latency) for latency in latencies),
                 row.bytes_received,
+                csv_cell(row.faults),
             ]
         )
         if text.tell() > _FLUSH_CHARACTERS:

@@ -83,6 +83,8 @@ class SeriesRow:
     bytes_received: int
     bytes_sent: int
     first_byte: Latency
+    faults: tuple[str, ...] = ()
+    """In whose windows the requests lay."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "first_byte_p50_ms",
     "first_byte_p95_ms",
     "first_byte_p99_ms",
+    "faults",
 )
 
 
@@ -51,6 +52,7 @@ def render(report: Report) -> bytes:
                 row.bytes_received,
                 row.bytes_sent,
                 *(milliseconds(first) for first in (begun.p50_us, begun.p95_us, begun.p99_us)),
+                csv_cell(" ".join(row.faults)),
             ]
         )
     return text.getvalue().encode()

@@ -31,6 +31,8 @@ class MetricRow(msgspec.Struct, frozen=True, array_like=True):
     p99_us: int
     max_us: int
     bytes_received: int
+    faults: str = ""
+    """In whose windows the requests lay, with a blank between the names."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Tables:
             of, first_byte = latency(tally.histogram), latency(_first_byte(tally))
             if of is not None and first_byte is not None:
                 names = (region, key.scenario, key.method, key.name, key.outcome, key.phase)
-                wire = (tally.bytes_received, tally.bytes_sent, first_byte)
+                wire = (tally.bytes_received, tally.bytes_sent, first_byte, key.faults)
                 rows.append(SeriesRow(*names, tally.histogram.count, of, *wire))
         return tuple(rows)
 

@@ -122,6 +122,7 @@ class Trouble:
         """The same key for all series that no rule can tell apart."""
         asked = self._asked
         return key._replace(
+            faults=(),
             scenario=key.scenario if key.scenario in asked["scenario"] else OTHERS,
             method=key.method if key.method in asked["method"] else OTHERS,
             name=key.name if key.name in asked["name"] else OTHERS,

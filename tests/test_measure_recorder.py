@@ -1,5 +1,7 @@
 """The recorder: every request is counted once, in the second and phase where it belongs."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,42 @@ def test_a_request_is_one_in_its_series(recorder, clock):
     assert (series.histogram.count, series.over, series.bytes_received) == (1, [1, 0], 7)
     assert interval.exchanges[Endpoint("GET", "/x")].answered == 1
     assert (interval.started, interval.in_flight, recorder.totals.ok) == (1, 0, 1)
+
+
+ENDS = [("ramp", 2_000_000), ("steady", 9_000_000)]
+FAULTS = [("b", 1_000_000, 3_000_000), ("a", 2_500_000, 4_000_000), ("c", 4_000_000, 4_500_000)]
+INSTANTS = st.integers(0, 9_000_000) | st.sampled_from(
+    sorted(
+        {at + step for _, *window in FAULTS for at in window for step in (-1, 0, 1)} | {1_999_999, 2_000_000}
+    )
+)
+
+
+@given(requests=st.lists(st.tuples(INSTANTS, INSTANTS).map(sorted), max_size=30))
+def test_a_request_belongs_to_every_fault_that_it_overlaps(requests):
+    """However it was recorded, and whatever was counted before it: windows are half open, requests closed."""
+    expected = Counter()
+    by_ticket, by_tally = (
+        Recorder((), clock := Clock(), ENDS, faults=FAULTS),
+        Recorder((), Clock(), ENDS, faults=FAULTS),
+    )
+    tally = None
+    for begun, ended in requests:
+        phase = "ramp" if begun < 2_000_000 else "steady"
+        expected[phase, tuple(name for name, since, until in FAULTS if begun < until and ended >= since)] += 1
+        clock.now = begun
+        ticket = by_ticket.begin("A", "GET", "/")
+        by_ticket.finish(ticket, Outcome.OK, ended - begun)
+        # As the client does: the last tally serves for as long as it says so.
+        if tally is None or begun * 1_000 < tally.since_ns or ended * 1_000 >= tally.until_ns:
+            tally = by_tally.tally("A", "GET", "/", begun, ended)
+        tally.record_whole(ended - begun, 0, 0, 0, 0)
+
+    for recorder in (by_ticket, by_tally):
+        counted = Counter()
+        for key, series in recorder.close_interval().series.items():
+            counted[key.phase, key.faults] += series.histogram.count
+        assert counted == expected
 
 
 def test_a_latency_at_the_limit_is_not_over_it(recorder):

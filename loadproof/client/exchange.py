@@ -465,10 +465,12 @@ class Exchange:
         if self._end_us is None or outcome is Outcome.UNFINISHED:
             self._end_us = (now_ns - self._start_ns + self._late_ns) // 1_000
         first = self._first
-        tally = recorder.tally(first.scenario, first.method, self._name or first.name, self._start_us)
+        latency_us = max(0, self._end_us)
+        endpoint = first.scenario, first.method, self._name or first.name
+        tally = recorder.tally(*endpoint, self._start_us, self._start_us + latency_us)
         tally.record(
             outcome,
-            max(0, self._end_us),
+            latency_us,
             first_byte_us=self._first_byte_us,
             received=self._received_bytes,
             sent=self._sent_bytes,

@@ -345,11 +345,17 @@ class HttpSession:
         connection.idle_since_ns = now_ns
         idle.append(connection)
         del recorder.open[connection]
-        tally = request.tally
-        if tally is None or not tally.since_ns <= due_ns < tally.until_ns or tally.recorder is not recorder:
-            run_us = (due_ns - recorder.zero_ns) // 1_000
-            tally = request.tally = recorder.tally(request.scenario, request.method, request.name, run_us)
         latency_us = (stamp_ns - real_ns + late_ns) // 1_000
+        tally = request.tally
+        if (
+            tally is None
+            or due_ns < tally.since_ns
+            or now_ns >= tally.until_ns
+            or tally.recorder is not recorder
+        ):
+            run_us = (due_ns - recorder.zero_ns) // 1_000
+            endpoint = request.scenario, request.method, request.name
+            tally = request.tally = recorder.tally(*endpoint, run_us, run_us + latency_us)
         sent = 0 if body is None else len(body)
         tally.record_whole(latency_us, head.length, sent, now_ns, (now_real_ns - stamp_ns) // 1_000)
         response = Response(request, body, head, data[head.size :], latency_us)

@@ -213,10 +213,12 @@ class Upgrade:
         recorder = books.recorder
         if recorder is None:
             return
-        tally = recorder.tally(self.request.scenario, METHOD, self.request.name, self.start_us)
+        latency_us = self._now_us() if self._latency_us is None else self._latency_us
+        endpoint = self.request.scenario, METHOD, self.request.name
+        tally = recorder.tally(*endpoint, self.start_us, self.start_us + latency_us)
         tally.record(
             outcome,
-            self._now_us() if self._latency_us is None else self._latency_us,
+            latency_us,
             answered=self._answered,
             unanswered=int(self._on_wire),
             unconnected=self._unconnected,

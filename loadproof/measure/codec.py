@@ -36,6 +36,7 @@ from loadproof.measure.interval import (
 )
 from loadproof.measure.packing import pack, packed_count, unpack
 from loadproof.measure.wire import (
+    FAULT,
     FORMAT_VERSION,
     OUTCOMES,
     TIMED,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from loadproof.measure.histogram import Histogram
+    from loadproof.measure.interval import Outcome
 
 HEADER: Final = b"\x01"
 INTERVAL: Final = b"\x02"
@@ -179,7 +181,7 @@ def _write_interval(interval: Interval) -> WireInterval:
                 at(key.method),
                 at(key.name),
                 OUTCOMES.index(key.outcome),
-                at(key.phase),
+                at(FAULT.join((key.phase, *key.faults))),
                 pack(one.histogram),
                 one.over,
                 one.bytes_received,
@@ -252,7 +254,7 @@ def _texts(raw: tuple[bytes, ...]) -> tuple[str, ...]:
 @lru_cache(maxsize=1_024)
 def _keys(texts: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> tuple[SeriesKey, ...]:
     keys = tuple(
-        SeriesKey(texts[scenario], texts[method], texts[name], OUTCOMES[outcome], texts[phase])
+        _key(texts[scenario], texts[method], texts[name], OUTCOMES[outcome], texts[phase])
         for scenario, method, name, outcome, phase in rows
     )
     _unique([(key, None) for key in keys])
@@ -318,9 +320,14 @@ def _read_series(wire: WireSeries, texts: list[str], limits_us: Sequence[int]) -
             raise JournalError(f"a series counts {over} values over {limit} µs, and its histogram denies it")
         ceiling = over
     scenario, method, name, phase = (texts[at] for at in (wire.scenario, wire.method, wire.name, wire.phase))
-    key = SeriesKey(scenario, method, name, OUTCOMES[wire.outcome], phase)
+    key = _key(scenario, method, name, OUTCOMES[wire.outcome], phase)
     first_byte = None if wire.first_byte is None else _read_first_byte(unpack(wire.first_byte), histogram)
     return key, Series(histogram, wire.over, wire.bytes_received, wire.bytes_sent, first_byte)
+
+
+def _key(scenario: str, method: str, name: str, outcome: Outcome, stretch: str) -> SeriesKey:
+    phase, *faults = stretch.split(FAULT)
+    return SeriesKey(scenario, method, name, outcome, phase, tuple(faults))
 
 
 def _check_limits(wire: WireSeries, limits_us: Sequence[int]) -> None:

@@ -37,6 +37,8 @@ class SeriesKey(NamedTuple):
     name: str
     outcome: Outcome
     phase: str
+    faults: tuple[str, ...] = ()
+    """Every fault in whose window a part of the request lay, in the order of their windows."""
 
 
 class CheckKey(NamedTuple):

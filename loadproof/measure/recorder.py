@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from math import inf, isfinite
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
@@ -65,8 +66,9 @@ class Recorder:
     """Collects one interval at a time; every method is called on the worker's hub only.
 
     `clock` gives run time in microseconds, not before 0. `phases` are names with the run time of their ends,
-    ascending; what comes after the last end, when requests drain, belongs to the last phase. The first interval
-    begins now, in whatever second that is.
+    ascending; what comes after the last end, when requests drain, belongs to the last phase. `faults` are names with
+    the run time of their windows' begin and end: a request belongs to every one that it lies in with any part. The
+    first interval begins now, in whatever second that is.
 
     Requests come by two ways. A `Ticket` is for whoever sees only a beginning and an end. The client of
     `loadproof.client` counts into `started`, `open` and its tallies by itself.
@@ -78,6 +80,7 @@ class Recorder:
         clock: Callable[[], int],
         phases: Sequence[tuple[str, int]],
         zero_ns: int = 0,
+        faults: Sequence[tuple[str, int, int]] = (),
     ) -> None:
         self.scrub = Scrubber()
         """What every text goes through that this process does not declare."""
@@ -104,7 +107,9 @@ class Recorder:
         self._totals = Totals()
         self._phases = [name for name, _ in phases]
         self._ends = [end for _, end in phases[:-1]]
-        self._tallies: dict[tuple[str, str, str, str], Tally] = {}
+        self._faults = sorted(faults, key=itemgetter(1, 2, 0))
+        self._edges = sorted({*self._ends, *(edge for _, *window in faults for edge in window)})
+        self._tallies: dict[tuple[str, str, str, str, tuple[str, ...]], Tally] = {}
         self._names: set[str] = set()
         self._users: dict[str, int] = {}
         self._started_before = 0
@@ -120,17 +125,21 @@ class Recorder:
         self._settle()
         return replace(self._totals, started=self.started)
 
-    def tally(self, scenario: str, method: str, name: str, at_us: int) -> Tally:
-        """Where the requests of an endpoint that start at `at_us` are counted."""
-        position = bisect_right(self._ends, at_us)
-        phase = self._phases[position]
-        since_ns = self._nanoseconds(self._ends[position - 1]) if position else -inf
-        until_ns = self._nanoseconds(self._ends[position]) if position < len(self._ends) else inf
+    def tally(self, scenario: str, method: str, name: str, start_us: int, end_us: int) -> Tally:
+        """Where a request of an endpoint that was under way from `start_us` to `end_us` is counted."""
+        phase = self._phase_at(start_us)
+        faults = tuple(
+            fault for fault, begin_us, until_us in self._faults if start_us < until_us and end_us >= begin_us
+        )
         name = self._bounded(name)
-        key = (scenario, method, name, phase)
+        key = (scenario, method, name, phase, faults)
         found = self._tallies.get(key)
         if found is None:
-            found = self._tallies[key] = Tally(self, scenario, method, name, phase, since_ns, until_ns)
+            found = self._tallies[key] = Tally(self, scenario, method, name, phase, faults)
+        position = bisect_right(self._edges, start_us)
+        if position == bisect_right(self._edges, end_us):
+            found.since_ns = self._nanoseconds(self._edges[position - 1]) if position else -inf
+            found.until_ns = self._nanoseconds(self._edges[position]) if position < len(self._edges) else inf
         return found
 
     def begin(self, scenario: str, method: str, name: str) -> Ticket:
@@ -157,7 +166,11 @@ class Recorder:
         ticket.open = False
         del self.open[ticket]
         tally = self.tally(
-            ticket.scenario, ticket.method, ticket.name if name is None else name, ticket.start_us
+            ticket.scenario,
+            ticket.method,
+            ticket.name if name is None else name,
+            ticket.start_us,
+            ticket.start_us + latency_us,
         )
         tally.record(outcome, latency_us, received=bytes_received, answered=answered, unanswered=unanswered)
         if answered:
@@ -354,7 +367,7 @@ class Recorder:
             series, exchanges = tally.take()
             add_into(interval.exchanges, {Endpoint(tally.method, tally.name): exchanges})
             for outcome, one in series.items():
-                key = SeriesKey(tally.scenario, tally.method, tally.name, outcome, tally.phase)
+                key = SeriesKey(tally.scenario, tally.method, tally.name, outcome, tally.phase, tally.faults)
                 add_into(interval.series, {key: one})
                 if outcome is Outcome.OK:
                     totals.ok += one.histogram.count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from loadproof.measure.histogram import Histogram
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """Counts of one scenario, method and name in one phase.
+    """Counts of one scenario, method and name in one phase, and in the windows of the same faults.
 
     Ok answers that came whole in one read go into `whole`, by `record_whole`; all others into `series`.
     """
@@ -20,6 +21,7 @@ class Tally:
     __slots__ = (
         "_over",
         "exchanges",
+        "faults",
         "method",
         "name",
         "phase",
@@ -40,17 +42,17 @@ class Tally:
         method: str,
         name: str,
         phase: str,
-        since_ns: float,
-        until_ns: float,
+        faults: tuple[str, ...],
     ) -> None:
         self.recorder = recorder
         self.scenario = scenario
         self.method = method
         self.name = name
         self.phase = phase
-        self.since_ns = since_ns
-        self.until_ns = until_ns
-        """Requests that start in [since_ns, until_ns) of CLOCK_MONOTONIC belong here; others to another phase's tally."""
+        self.faults = faults
+        self.since_ns: float = inf
+        self.until_ns: float = -inf
+        """What starts and ends in [since_ns, until_ns) of CLOCK_MONOTONIC belongs here; of all else the recorder knows."""
         self.begin()
 
     def begin(self) -> None:

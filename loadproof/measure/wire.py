@@ -13,6 +13,8 @@ from loadproof.measure.interval import Outcome, Timed
 from loadproof.measure.packing import LARGEST
 
 FORMAT_VERSION: Final = 2
+FAULT: Final = "+"
+"""No plan gives a phase or a fault a name with it."""
 OUTCOMES: Final = (Outcome.OK, Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNFINISHED)
 TIMED: Final = (Timed.RESOLVE, Timed.CONNECT, Timed.TLS, Timed.ROUND_TRIP, Timed.LIFETIME)
 
@@ -53,6 +55,7 @@ class WireSeries(Array):
     outcome: Annotated[int, Meta(ge=0, lt=len(OUTCOMES))]
     """A place in `OUTCOMES`."""
     phase: Text
+    """Its name, and behind a plus each that of a fault: `steady+database-down`."""
     histogram: Packed
     over: list[Count]
     bytes_received: Count

@@ -92,6 +92,11 @@ def metric_summaries(draw: st.DrawFn, numbers: st.SearchStrategy[float] = whole_
     return MetricSummary(len(values), sum(values), min(values), max(values))
 
 
+names = texts.map(lambda text: text.replace("+", "-"))
+"""Of phases and faults."""
+faults = st.just(()) | st.lists(names, max_size=2).map(tuple)
+
+
 @st.composite
 def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval:
     """Any interval that a recorder could close, with every field filled now and then."""
@@ -100,7 +105,8 @@ def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval
         return draw(st.dictionaries(keys, values, max_size=3))
 
     ended = table(
-        st.builds(SeriesKey, texts, texts, texts, st.sampled_from(Outcome), texts), any_series(limits_us)
+        st.builds(SeriesKey, texts, texts, texts, st.sampled_from(Outcome), names, faults),
+        any_series(limits_us),
     )
     stamped = draw(st.integers(0, sum(one.histogram.count for one in ended.values())))
     unstamped = draw(st.integers(0, sum(one.histogram.count for one in ended.values()) - stamped))
