@@ -6,16 +6,25 @@ import socket
 import httpx
 import pytest
 from browsing import live, served, wait_for_state
-from commands import manifest, run_folder
+from commands import manifest, run_folder, start, wait_until
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A run that goes on, and a client that is logged in."""
+    """A run of a master that goes on with workers of their own, and a client that is logged in."""
     folder = tmp_path_factory.mktemp("attacked")
-    with served(folder, "--autostart", "--autoquit", "0", "--no-analysis") as process:
+    words = ("--port", "0", "--autoquit", "0", "--no-analysis")
+    with served(folder, *words, verb="master") as process, contextlib.ExitStack() as ending:
         link = process.link()
         client = process.log_in()
+        place = process.said(r"workers? at (127\.0\.0\.1:\d+)")
+        assert live(client)["state"] == "waiting for workers: 0 of 2 are here"
+        for region in ("us-east-1", "eu-west-1"):
+            worker = ending.enter_context(start("worker", "--master", place, "--region", region, cwd=folder))
+            ending.callback(worker.kill)
+        wait_for_state(client, "ready")
+        assert client.post("/stop").json()["message"] == "no run goes on"
+        assert client.post("/swarm").json()["success"]
         wait_for_state(client, "steady")
         yield process, client, link
 
@@ -125,8 +134,8 @@ def test_an_attack_is_refused(running, name):
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"host": "http://evil.example"}, "the target stands in the plan"),
-        ({"user_count": "12", "run_time": "9h"}, "the plan takes 1m"),
+        ({"host": "http://evil.example"}, "not changed during a plan: host"),
+        ({"user_count": "12", "run_time": "9h"}, "not changed during a plan: run_time"),
         ({"user_classes": "Other", "loglevel": "DEBUG"}, "not changed during a plan: loglevel, user_classes"),
         ({"spawn_rate": "1"}, "a run goes on already"),
     ],
@@ -171,6 +180,20 @@ def test_a_raw_upgrade_is_no_way_in(running):
             "Connection: Upgrade\r\nSec-WebSocket-Key: eA==\r\n\r\n".encode()
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+def test_the_page_is_told_of_the_workers(running):
+    """Each by its name, with its users, in the words of Locust's page."""
+    _, client, _ = running
+    stats = wait_until(lambda: (found := client.get("/stats/requests").json())["user_count"] == 12 and found)
+
+    assert stats["state"] == "running"
+    assert {(worker["id"], worker["state"]) for worker in stats["workers"]} == {
+        ("us-east-1-01", "running"),
+        ("eu-west-1-01", "running"),
+    }
+    assert client.get("/worker-count").json() == {"worker_count": 2}
+    assert client.get("/tasks").json()["per_class"]
 
 
 def test_guesses_are_slowed_down_and_the_run_ends_by_its_own_users(running):
