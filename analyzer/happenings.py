@@ -21,6 +21,7 @@ _LABELS: Final = {
     "worker_lost": "lost",
     "worker_away": "away",
     "worker_back": "back",
+    "users_edited": "users edited by",
 }
 
 
