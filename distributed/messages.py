@@ -125,7 +125,7 @@ class Begin(msgspec.Struct):
 
     def __post_init__(self) -> None:
         """ValueError, which `read` gives as a ValidationError, for what points at nothing or goes back."""
-        if any(one > following for (one, _), (following, _) in itertools.pairwise(self.edits)):
+        if any(one >= following for (one, _), (following, _) in itertools.pairwise(self.edits)):
             raise ValueError("`edits` must ascend")
         _check("slots", self.slots, 2**62, len(self.scenarios))
         for pool in self.pools:

@@ -92,5 +92,6 @@ def test_edits_travel_with_a_placement():
     begin = Begin("run", 3, 0, [(0, 0)], ["User"], edits=[(5, 3), (9, 1)])
 
     assert read(write(begin), Begin) == begin
-    with pytest.raises(msgspec.ValidationError, match="ascend"):
-        read(write(begin) | {"edits": [(9, 1), (5, 3)]}, Begin)
+    for wrong in ([(9, 1), (5, 3)], [(9, 1), (9, 3)]):
+        with pytest.raises(msgspec.ValidationError, match="ascend"):
+            read(write(begin) | {"edits": wrong}, Begin)

@@ -16,7 +16,7 @@ SHORT = loads(durations=st.integers(1, 40), users=st.integers(0, 4) | st.integer
 def test_edited_arithmetic_equals_counting(load, data):
     """Before the first edit the plan's users, then the latest edit's, none after the end; sums and changes agree."""
     end = sum(item.duration_us for item in load)
-    instants = sorted(data.draw(st.lists(st.integers(0, end + 2), max_size=4)))
+    instants = sorted(data.draw(st.lists(st.integers(0, end + 2), max_size=4, unique=True)))
     edits = [UsersEdit(at_us, data.draw(st.integers(0, 4))) for at_us in instants]
     edited = EditedLoad(load, edits)
 

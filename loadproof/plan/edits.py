@@ -18,7 +18,7 @@ class UsersEdit(NamedTuple):
 
 
 class EditedLoad(tuple[Phase, ...]):  # noqa: SLOT001 a tuple that carries more has no slots
-    """The phases of a closed plan as they were planned, and the edits in order of time.
+    """The phases of a closed plan as they were planned, and the edits, each later than the one before.
 
     Names, lengths and warm-up of the phases stay. An edit is only ever added for a time that is still to come, so
     what `loadproof.plan.profile` says of the past never changes.
