@@ -48,8 +48,8 @@ def torn_text(found):
     ("call", "number", "words"),
     [
         ("write", 1, "cannot be written: No space left on device"),
-        ("write", 2, "cannot be written: No space left on device"),
-        ("write", 5, "cannot be written: No space left on device"),
+        pytest.param("write", 2, "cannot be written: No space left on device", marks=pytest.mark.long),
+        pytest.param("write", 5, "cannot be written: No space left on device", marks=pytest.mark.long),
         ("write", "fin", "cannot be written: No space left on device"),
         ("fsync", 1, "could not be brought to disk: No space left on device"),
     ],

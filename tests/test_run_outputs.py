@@ -138,7 +138,9 @@ finally:
 """
 
 
-@pytest.mark.parametrize("error", ["RuntimeError('no terminal')", "SystemExit(1)"])
+@pytest.mark.parametrize(
+    "error", [pytest.param("RuntimeError('no terminal')", marks=pytest.mark.long), "SystemExit(1)"]
+)
 def test_a_display_that_fails_does_not_end_a_run(error, tmp_path):
     """The display is asked no more, its failure stands in the log, and the verdict is the run's."""
     (tmp_path / "visitor.py").write_text(VISITOR)
