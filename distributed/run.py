@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from distributed.placement import Seat
     from distributed.stop_request import StopRequest
     from distributed.suite import Suite
-    from distributed.web_runs import WebRuns
+    from distributed.web.runs import WebRuns
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 

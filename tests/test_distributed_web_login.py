@@ -2,8 +2,8 @@
 
 import pytest
 
-from distributed.web_gate import Gate
-from distributed.web_login import ADDRESSES, GUESS_S, GUESSES, SESSIONS, Login
+from distributed.web.gate import Gate
+from distributed.web.login import ADDRESSES, GUESS_S, GUESSES, SESSIONS, Login
 
 
 def test_a_link_works_once():

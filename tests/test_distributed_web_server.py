@@ -7,9 +7,9 @@ from locust.env import Environment
 from locust.web import WebUI
 from planning import read
 
-from distributed.web_runs import WebRuns
-from distributed.web_server import WebAddress, WebServer
-from distributed.web_ui import PlanWebUI
+from distributed.web.runs import WebRuns
+from distributed.web.server import WebAddress, WebServer
+from distributed.web.ui import PlanWebUI
 from loadproof.errors import UsageError
 
 PLAN = "name: one\nsuite: governance\nload: [{phase: steady, duration: 1m, users: 10}]\n"

@@ -8,7 +8,7 @@ from judging import SECOND, open_phase, phase, plan_of, run_of
 
 from distributed.placement import Seat, seats
 from distributed.trouble import Trouble
-from distributed.web_tabs import Tabs
+from distributed.web.tabs import Tabs
 from loadproof.measure.interval import Outcome
 from loadproof.plan.edits import EditedLoad, UsersEdit
 from loadproof.plan.model import Region

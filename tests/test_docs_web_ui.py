@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from commands import loadproof
 
-from distributed.web_runs import FILES
-from distributed.web_ui import TABS
+from distributed.web.runs import FILES
+from distributed.web.ui import TABS
 from loadproof.cli.web_address import HOST, PORT
 
 ROOT = Path(__file__).parent.parent

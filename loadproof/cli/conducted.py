@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed.run import Ended, Listen
-    from distributed.web_runs import WebRuns
-    from distributed.web_server import WebAddress
+    from distributed.web.runs import WebRuns
+    from distributed.web.server import WebAddress
     from loadproof.cli.asked import Asked
 
 
@@ -135,7 +135,7 @@ def conduct(
 
     if web is None:
         return once(None)
-    from distributed.web_server import WebServer
+    from distributed.web.server import WebServer
 
     with WebServer(replace(web, autostart=web.autostart or go_on is not None), asked.plan, say) as server:
         return server.repeat(once)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from distributed.web_server import WebAddress
+from distributed.web.server import WebAddress
 from loadproof.cli.token_file import read_token
 from loadproof.errors import UsageError
 

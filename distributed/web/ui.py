@@ -12,15 +12,15 @@ from locust import __version__ as locust_version
 from locust import stats
 from locust.web import WebUI
 
-from distributed.web_gate import BODY_BYTES, CONTENT_POLICY
-from distributed.web_runs import FILES, State
+from distributed.web.gate import BODY_BYTES, CONTENT_POLICY
+from distributed.web.runs import FILES, State
 from loadproof.plan.profile import first_rise_us
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
-    from distributed.web_runs import WebRuns
+    from distributed.web.runs import WebRuns
 
-PAGE: Final = Path(__file__).parent / "web_page"
+PAGE: Final = Path(__file__).parent / "page"
 TABS: Final = (
     ("regions", "Regions"),
     ("rules", "Rules"),

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from distributed.hosts import is_loopback
-from distributed.web_login_page import login_page
+from distributed.web.login_page import login_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from distributed.web_login import Login
+    from distributed.web.login import Login
 
 LOGIN: Final = "/login"
 BODY_BYTES: Final = 64 * 1024

@@ -14,10 +14,10 @@ from locust.event import EventHook
 from locust.stats import update_stats_history
 
 from distributed.hosts import is_loopback
-from distributed.web_gate import LOGIN, Gate
-from distributed.web_login import Login
-from distributed.web_runs import WebRuns
-from distributed.web_ui import PlanWebUI
+from distributed.web.gate import LOGIN, Gate
+from distributed.web.login import Login
+from distributed.web.runs import WebRuns
+from distributed.web.ui import PlanWebUI
 from loadproof.errors import LoadproofError, NotStartedError, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distributed.live import LiveTotals
 from distributed.placement import seats
-from distributed.web_tables import (
+from distributed.web.tables import (
     RULE_COLUMNS,
     accounting,
     final_rule,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from distributed.master import Master
     from distributed.placement import Seat
     from distributed.trouble import Trouble
-    from distributed.web_tables import Cell
+    from distributed.web.tables import Cell
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Phase, Plan
 

@@ -10,7 +10,7 @@ from gevent.event import Event
 from locust.env import Environment
 
 from distributed.stop_request import StopRequest
-from distributed.web_tabs import Tabs
+from distributed.web.tabs import Tabs
 from loadproof.errors import NotStartedError
 
 if TYPE_CHECKING:
