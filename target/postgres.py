@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 READERS: Final = 4
 CONNECT_S: Final = 2
+ENCODING: Final = "UTF8"
 TURN: Final = 0x6C6F6164
 """The advisory lock that writers take turns by; any number that nobody else uses in this database."""
 _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({TURN})"
@@ -203,6 +204,12 @@ def prepare(url: str, statements: Iterable[str]) -> str:
     """As `databases.prepare`, for the database at `url`."""
     try:
         with _Connection.connect(_conninfo(url)) as connection:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != ENCODING:
+                raise UsageError(
+                    f"the store {url} is kept in {encoding}, which cannot hold every text: make a database with "
+                    f"ENCODING '{ENCODING}' TEMPLATE template0"
+                )
             connection.execute(f"SELECT pg_advisory_xact_lock({TURN})")
             for statement in statements:
                 connection.execute(_table(statement).encode())

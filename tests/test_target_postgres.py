@@ -220,6 +220,14 @@ def test_a_wrong_url_is_refused_without_being_repeated(tmp_path, url):
     assert "hidden" not in str(refused.value)
 
 
+def test_a_database_of_another_encoding_is_refused(databases):
+    """It would take some texts and fail at others; the message says what to type."""
+    url = databases.postgres.new("ENCODING 'SQL_ASCII' TEMPLATE template0")
+
+    with pytest.raises(UsageError, match="is kept in SQL_ASCII, .* make a database with ENCODING 'UTF8'"):
+        postgres.prepare(url, ())
+
+
 def test_a_database_that_is_not_there_ends_the_start(tmp_path):
     """Exit 2 and one line that says which and why."""
     process = launch("--store", "postgresql://target@127.0.0.1:1/nothing", folder=tmp_path)

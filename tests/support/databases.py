@@ -74,11 +74,11 @@ class Postgres:
             for pid in (*children, main):
                 os.kill(pid, signal.SIGCONT)
 
-    def new(self) -> str:
+    def new(self, options: str = "") -> str:
         """The URL of a new, empty database."""
         name = f"govern_{next(self._names)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} {options}".encode())
         return self.url(name)
 
     def url(self, name: str) -> str:
