@@ -224,7 +224,7 @@ def test_a_database_of_another_encoding_is_refused(databases):
     """It would take some texts and fail at others; the message says what to type."""
     url = databases.postgres.new("ENCODING 'SQL_ASCII' TEMPLATE template0")
 
-    with pytest.raises(UsageError, match="is kept in SQL_ASCII, .* make a database with ENCODING 'UTF8'"):
+    with pytest.raises(UsageError, match=r"is kept in SQL_ASCII, .* make a database with ENCODING 'UTF8'"):
         postgres.prepare(url, ())
 
 
