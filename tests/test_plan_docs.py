@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from loadproof.errors import PlanError
+from loadproof.plan.faults import COMMON, KINDS
 from loadproof.plan.reader import Overrides, read_plan
 from loadproof.plan.sections import KEYS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "plan.md").read_text(encoding="utf-8")
 GUARDS = (Path(__file__).parent.parent / "docs" / "guards.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", GUARDS + PAGE, re.MULTILINE | re.DOTALL)
+FAULTS = (Path(__file__).parent.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", GUARDS + PAGE + FAULTS, re.MULTILINE | re.DOTALL)
 WHOLE = [text for kind, text in BLOCKS if kind == "yaml" and text.startswith("name:")]
 PARTS = [text for kind, text in BLOCKS if kind == "json" or (kind == "yaml" and not text.startswith("name:"))]
 WRONG = [
@@ -59,13 +61,20 @@ def test_a_shown_mistake_is_told_as_shown(text, said):
 
 def test_the_page_shows_all_kinds_of_examples():
     """The tests above have something to run."""
-    assert (len(WHOLE), len(PARTS), len(WRONG)) == (3, 4, 1)
+    assert (len(WHOLE), len(PARTS), len(WRONG)) == (4, 4, 1)
 
 
 def test_the_table_of_keys_is_complete():
     """Every key that a plan takes has its row, in the reader's order."""
     table = PAGE.partition("| key |")[2].partition("\n\n")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == KEYS
+
+
+def test_the_table_of_faults_is_complete():
+    """Every kind has its row, in the reader's order, with each key that it takes beside those of all."""
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", FAULTS, re.MULTILINE)
+    told = {kind: tuple(re.findall(r"`(\w+)`", keys)) for kind, keys in rows if kind not in COMMON}
+    assert told == {kind: tuple(keys) for kind, keys in KINDS.items()}
 
 
 @pytest.mark.parametrize("setting", re.findall(r"`--set (\w+\.\S+=\S+)`", PAGE))

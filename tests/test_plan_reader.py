@@ -137,7 +137,7 @@ def test_a_locustfile_is_found_beside_its_plan(tmp_path):
         # unknown keys
         (small("sead: 7\n"), "5:1 unknown key `sead` in the plan (did you mean `seed`?)"),
         (small("Seed: 7\n"), "5:1 unknown key `Seed` in the plan (did you mean `seed`?)"),
-        (small("faults: []\n"), None),
+        (small("chaos: []\n"), None),
         (small("1: x\n"), None),
         (
             small("tolerate: {torn_epoch: 1}\n"),

@@ -104,7 +104,7 @@ def test_scaled_durations_are_in_proportion(plan, duration_us):
     for before, after in zip(plan.load, scaled.load, strict=True):
         assert abs(after.duration_us * plan.duration_us - before.duration_us * duration_us) < plan.duration_us
         assert after.duration_us >= SECOND_US or scaled == plan
-    assert scaled.model_copy(update={"load": plan.load}) == plan
+    assert scaled.model_copy(update={"load": plan.load, "faults": plan.faults}) == plan
 
 
 @pytest.mark.parametrize(

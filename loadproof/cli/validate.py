@@ -8,7 +8,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 
 if TYPE_CHECKING:
     from loadproof.cli.asked import Asked
-    from loadproof.plan.model import Guard, Phase, Plan
+    from loadproof.plan.model import Fault, Guard, Phase, Plan
     from loadproof.verdict.judge import JudgedBy
 
 
@@ -99,7 +99,18 @@ def explanation(asked: Asked) -> list[str]:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
     if plan.guards:
         lines += ["", "guarded by", *map(_guard, plan.guards)]
+    if plan.faults:
+        lines += ["", "broken on purpose", *map(_fault, sorted(plan.faults, key=lambda fault: fault.at_us))]
     return lines
+
+
+def _fault(fault: Fault) -> str:
+    from loadproof.plan.faults import settings_text
+    from loadproof.units import format_duration
+
+    what = " ".join(filter(None, (fault.kind, settings_text(fault))))
+    told = what if fault.name == fault.kind else f"{fault.name}: {what}"
+    return f"  {format_duration(fault.at_us):>8}  {told}, for {format_duration(fault.for_us)}"
 
 
 def _guard(guard: Guard) -> str:

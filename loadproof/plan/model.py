@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +16,9 @@ PARTS: Final = 1_000_000
 """Shares of guards are whole numbers of millionths."""
 RATE_PERIOD_S: Final = 1_000_000
 """Arrival rates are whole numbers of arrivals in so many seconds."""
+
+
+Setting: TypeAlias = int | str | dict[str, bool | int | float | str]
 
 
 class ArrivalProcess(StrEnum):
@@ -95,6 +98,24 @@ class Guard(_Frozen):
     stop: int | None = None
 
 
+class Fault(_Frozen):
+    """Something that is broken on purpose for a while, and made whole again."""
+
+    kind: str
+    """One of `faults.KINDS`."""
+    name: str
+    """Different from that of every other fault of the plan."""
+    at_us: int
+    """Run time at which it begins."""
+    for_us: int
+    settings: dict[str, Setting] = {}
+    """What its kind asks for, under the plan's own keys: microseconds, bytes a second, text, switches."""
+
+    @property
+    def until_us(self) -> int:
+        return self.at_us + self.for_us
+
+
 class Tolerate(_Frozen):
     """What may go wrong without making the run INVALID; it is WARN then."""
 
@@ -132,6 +153,7 @@ class Plan(_Frozen):
     """Of an open plan."""
     prometheus: Prometheus | None = None
     guards: tuple[Guard, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def open(self) -> bool:

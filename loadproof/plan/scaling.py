@@ -14,6 +14,8 @@ from loadproof.units import duration_text, format_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadproof.plan.model import Fault
+
 SECOND_US: Final = 1_000_000
 """A phase that we make is never shorter: an interval is one second, and load is offered in steps of it."""
 MIN_POOL: Final = 10
@@ -43,7 +45,7 @@ def scale_users(plan: Plan, users: int) -> Plan:
 
 
 def scale_duration(plan: Plan, duration_us: int) -> Plan:
-    """Every phase by the same factor, so that they last exactly `duration_us` together.
+    """Every phase by the same factor, so that they last exactly `duration_us` together, and faults with them.
 
     Raises PlanError when that would leave a phase less than one second.
     """
@@ -59,7 +61,14 @@ def scale_duration(plan: Plan, duration_us: int) -> Plan:
         phase.model_copy(update={"duration_us": length})
         for phase, length in zip(plan.load, scaled, strict=True)
     )
-    return plan.model_copy(update={"load": load})
+    faults = tuple(_stretched(fault, duration_us, plan.duration_us) for fault in plan.faults)
+    return plan.model_copy(update={"load": load, "faults": faults})
+
+
+def _stretched(fault: Fault, duration_us: int, planned_us: int) -> Fault:
+    """Both ends are rounded down, so that what followed on another fault still does; at least a microsecond is left."""
+    at_us, until_us = (end * duration_us // planned_us for end in (fault.at_us, fault.until_us))
+    return fault.model_copy(update={"at_us": at_us, "for_us": max(1, until_us - at_us)})
 
 
 def with_spawn_rate(plan: Plan, users_per_s: float) -> Plan:

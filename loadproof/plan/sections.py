@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from loadproof.errors import Position
 from loadproof.plan.columns import NAME
+from loadproof.plan.faults import read_faults
 from loadproof.plan.flow_reader import read_flows
 from loadproof.plan.guards import read_guards
 from loadproof.plan.hosts import is_host, what_is_wrong_with_url
@@ -38,6 +39,7 @@ KEYS: Final = (
     "rules",
     "prometheus",
     "guards",
+    "faults",
     "seed",
     "stop_timeout",
     "join_timeout",
@@ -107,6 +109,7 @@ class _Sections:
         rules = read("rules", self._rules)
         prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
         guards = read("guards", lambda node: read_guards(node, values))
+        faults = read("faults", lambda node: read_faults(node, values, self.places, load, target or EMBEDDED))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout", 0))
         join_timeout = read("join_timeout", lambda node: values.duration(node, "join_timeout"))
@@ -134,6 +137,7 @@ class _Sections:
             arrival_process=process or ArrivalProcess.CONSTANT,
             prometheus=prometheus,
             guards=guards or (),
+            faults=faults or (),
         )
 
     def _locustfile(self, node: Node) -> str | None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from loadproof.plan.core_schema import resolved
+from loadproof.plan.faults import setting_text
 from loadproof.plan.flow_writer import Template, flow_document
 from loadproof.plan.guards import kind_of, level_text
 from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
-    from loadproof.plan.model import Guard, Phase, Plan, Prometheus, Region, RuleText
+    from loadproof.plan.model import Fault, Guard, Phase, Plan, Prometheus, Region, RuleText
 
 
 def dump_plan(plan: Plan) -> str:
@@ -39,6 +40,8 @@ def dump_plan(plan: Plan) -> str:
         document["prometheus"] = _prometheus(plan.prometheus)
     if plan.guards:
         document["guards"] = {guard.name: _guard(guard) for guard in plan.guards}
+    if plan.faults:
+        document["faults"] = [_fault(fault) for fault in plan.faults]
     if plan.seed is not None:
         document["seed"] = plan.seed
     if plan.stop_timeout_us is not None:
@@ -133,6 +136,18 @@ def _guard(guard: Guard) -> object:
         return level_text(kind, guard.stop)
     levels = {"warn": guard.warn, "stop": guard.stop}
     return _OneLine({key: level_text(kind, level) for key, level in levels.items() if level is not None})
+
+
+def _fault(fault: Fault) -> _OneLine:
+    written = _OneLine(
+        kind=fault.kind,
+        name=fault.name,
+        at=duration_text(fault.at_us),
+        **{"for": duration_text(fault.for_us)},
+    )
+    for key, value in fault.settings.items():
+        written[key] = _OneLine(value) if isinstance(value, dict) else setting_text(fault.kind, key, value)
+    return written
 
 
 def _prometheus(prometheus: Prometheus) -> str | dict[str, object]:

@@ -10,6 +10,7 @@ from loadproof.plan import guards
 from loadproof.plan.model import (
     PARTS,
     ArrivalProcess,
+    Fault,
     Guard,
     Phase,
     Plan,
@@ -130,6 +131,41 @@ def open_loads(draw, durations=DURATIONS, rates=RATES, max_size=5):
     return tuple(load)
 
 
+SETTINGS = {
+    "switch": st.fixed_dictionaries(
+        {
+            "set": st.dictionaries(
+                st.sampled_from(["slow", "errors", "a1_b"]),
+                st.booleans() | st.integers(0, 10**6) | st.floats(0, 1) | TEXTS,
+                min_size=1,
+            )
+        }
+    ),
+    "latency": st.tuples(DURATIONS, st.none() | st.integers(1, 100)).map(
+        lambda pair: (
+            {"latency": pair[0] + 100} if pair[1] is None else {"latency": pair[0] + 100, "jitter": pair[1]}
+        )
+    ),
+    "bandwidth": st.fixed_dictionaries({"bandwidth": st.integers(1, 10**12)}),
+    "refuse": st.just({}),
+    "slow_close": st.fixed_dictionaries({"delay": DURATIONS}),
+    "command": st.fixed_dictionaries({"command": TEXTS, "revert": TEXTS}, optional={"timeout": DURATIONS}),
+}
+
+
+@st.composite
+def faults(draw, duration_us):
+    """One after the other, so that no two break the same."""
+    ends = sorted(draw(st.sets(st.integers(0, duration_us), max_size=6)))
+    found = []
+    for at_us, until_us in zip(ends[::2], ends[1::2], strict=False):
+        kind = draw(st.sampled_from([*SETTINGS, "pause"]))
+        settings = {"of": "target"} if kind == "pause" else draw(SETTINGS[kind])
+        name = draw(st.sampled_from([kind, "a.b_c-D"])) + f"-{len(found) + 2}"
+        found.append(Fault(kind=kind, name=name, at_us=at_us, for_us=until_us - at_us, settings=settings))
+    return tuple(found)
+
+
 @st.composite
 def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
     phases = draw(load)
@@ -150,6 +186,8 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
     )
     is_suite = draw(st.booleans())
     path = draw(st.text(string.ascii_letters + " ./#:", min_size=1, max_size=20))
+    target = draw(st.sampled_from(["embedded", "https://a.test", "http://127.0.0.1:80/x", "http://[::1]:80"]))
+    broken = draw(faults(sum(phase.duration_us for phase in phases)))
     return Plan(
         name=draw(NAMES),
         title=draw(TEXTS),
@@ -157,9 +195,7 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
         locustfile=None
         if is_suite
         else "/suites/" + path.replace("/", "").replace("..", "").strip() + "x.py",
-        target=draw(
-            st.sampled_from(["embedded", "https://a.test", "http://127.0.0.1:80/x", "http://[::1]:80"])
-        ),
+        target=target,
         load=phases,
         scenarios=draw(st.none() | scenarios),
         regions=regions,
@@ -192,6 +228,7 @@ def plans(draw, load=loads()):  # noqa: B008 a strategy is immutable
                 )
             ).items()
         ),
+        faults=() if target.startswith("https") else broken,
         tolerate=Tolerate(torn_epochs=draw(st.integers(0, 5))),
         arrival_process=draw(st.sampled_from(ArrivalProcess))
         if phases[0].arrivals_from is not None
