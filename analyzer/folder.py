@@ -15,7 +15,7 @@ from loadproof.measure.journal import Journal
 from loadproof.plan.edits import EditedLoad, UsersEdit
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
-from loadproof.verdict.facts import Absence, Edited, Epoch, GuardTrip, RunFacts, Stop
+from loadproof.verdict.facts import Absence, Edited, Epoch, FaultFailed, GuardTrip, RunFacts, Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
@@ -133,6 +133,12 @@ class RunFolder:
                 for trip in (manifest.guards if manifest else ())
             ),
             clock_error_us=manifest.clock_offset_us_max if manifest else None,
+            faults_begun=frozenset(event.who or "" for event in self.events if event.kind == "fault_begins"),
+            faults_failed=tuple(
+                FaultFailed(event.who or "", event.at_us or 0, event.text)
+                for event in self.events
+                if event.kind == "fault_failed"
+            ),
             smoke=manifest.smoke if manifest else False,
             locust_counted=manifest.locust_counted if manifest else None,
             lost={

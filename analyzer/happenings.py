@@ -18,6 +18,7 @@ _LABELS: Final = {
     "guard": "guard",
     "guard_warn": "guard warns:",
     "abort": "abort rule",
+    "fault_failed": "fault failed:",
     "worker_lost": "lost",
     "worker_away": "away",
     "worker_back": "back",

@@ -183,7 +183,7 @@ def foreground(report: Report, size: Size, end: int, *, names: bool = True) -> l
     layers: list[Spec] = []
     if names:
         layers += _texts("time_names", phases, end, FAINT, 5) + _texts(
-            "time_fault_names", faults, end, INK, 20
+            "time_fault_names", _apart(faults, end, size), end, INK, 20
         )
     if moments:
         line = {"type": "rule", "color": RUST, "strokeWidth": 1.4, "strokeDash": [2, 2]}

@@ -40,6 +40,8 @@ class View:
     """Region -> (workers that report, workers planned)."""
     trouble: tuple[str, ...] = ()
     """Rules that would fail if the run ended now, one line each."""
+    faults: tuple[str, ...] = ()
+    """What is broken on purpose now, one line each."""
     draining: bool = False
 
 

@@ -16,6 +16,7 @@ from distributed import manifest, target_service
 from distributed.absences import Absences
 from distributed.clock import RunClock
 from distributed.cluster_log import read_cluster_log
+from distributed.faults import Faults, is_counting
 from distributed.limits import join_timeout_us
 from distributed.link.keys import Shared, make_keys, master_text, worker_text
 from distributed.link.sockets import Server, use
@@ -141,6 +142,7 @@ class _Run:
         self.master: Master | None = None
         self.watch: Watch | None = None
         self.trouble = Trouble(plan)
+        self.faults = Faults(plan if not options.smoke else plan.model_copy(update={"faults": ()}), folder)
         folder.on_sample = self._sampled
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
@@ -167,6 +169,8 @@ class _Run:
             self._write_beginning(url)
         planned = seats(plan.regions)
         listen = self.options.listen
+        # Workers may have to go through a proxy; everything else asks the target itself.
+        way = self.faults.prepare(url, self.target, workers_here=listen is None)
         keys, of_workers = make_keys(seat.worker for seat in planned)
         if listen is not None and listen.keys is not None:
             keys = listen.keys.only(seat.worker for seat in planned)
@@ -175,7 +179,7 @@ class _Run:
         folder.write_manifest(key_fingerprints=keys.fingerprints)
         if listen is not None and listen.keys is None:
             self.shared = Shared(server.port, of_workers)
-        environment = make_environment(plan, self.suite.classes, url)
+        environment = make_environment(plan, self.suite.classes, way)
         master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
             Master,
             plan,
@@ -191,15 +195,18 @@ class _Run:
             self.metrics.follow(master)
         if self.web is not None:
             self.web.follow(master)
-        clock = self._take_up() if self.remembered is not None else self._begin(url, of_workers)
+        clock = self._take_up() if self.remembered is not None else self._begin(way, of_workers)
         if self.web is not None and clock is not None:
             self.web.begun()
         if clock is not None:
             watch = self.watch = Watch(
-                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.show
+                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.faults, self.show
             )
             if self.remembered is not None:
-                watch.remember(read_events(folder.path))
+                events = read_events(folder.path)
+                watch.remember(events)
+                self.faults.remember(events)
+            self.faults.start(clock)
             sampler = gevent.spawn(watch.sample, self._processes(url))
             if not self.options.smoke:
                 self.prometheus.start(clock, watch.unwritable)
@@ -270,6 +277,7 @@ class _Run:
         """Leave nothing behind: processes, sockets, signal handlers, the workers' own journals if copied."""
         if self.metrics is not None:
             self.metrics.close()
+        self.faults.close()
         for child in self.workers.values():
             child.cut_lifeline()
         for child in self.workers.values():
@@ -325,7 +333,7 @@ class _Run:
             processes["generator"] = [child.process.pid for child in self.workers.values()]
         pid = self.target.process.pid if self.target is not None else target_service.local_pid(url)
         if pid is not None:
-            processes["target"] = [pid]
+            processes["target"] = self.faults.processes or [pid]
         return processes
 
     def _close(self, clock: RunClock, url: str) -> Ended:
@@ -334,7 +342,10 @@ class _Run:
         stop = replace(self.stop)
         if self.web is not None:
             self.web.over()
+        self.faults.finish()
         counts, why_not = target_service.counts(url, self.run)
+        if not is_counting(self.plan):
+            counts, why_not = None, "the target was killed in the course of the run, and its count with it"
         self.master.dismiss()
         self.complete = self.master.roster.secure_copies()
         self.folder.write_manifest(
@@ -346,7 +357,7 @@ class _Run:
                 [] if self.watch is None else self.watch.guards.tripped,
                 counts,
                 why_not,
-                target_is_ours=self.target is not None,
+                target_is_ours=self.target is not None and is_counting(self.plan),
             )
         )
         if self.metrics is not None:

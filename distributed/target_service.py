@@ -8,7 +8,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import psutil
@@ -27,20 +27,20 @@ ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 def start_embedded(log: Path) -> tuple[Child, str]:
     """Start the reference target on a free loopback port; returns it and its URL once it answers."""
-    child = start_child(
-        "target",
-        "target.server",
-        ["--host", "127.0.0.1", "--port", "0"],
-        log=log,
-        stdout=subprocess.PIPE,
-    )
+    _, module, *arguments = command(0)
+    child = start_child("target", module, arguments, log=log, stdout=subprocess.PIPE)
     try:
-        line = _first_line(child)
+        line = first_line(child)
         url = str(json.loads(line)["url"])
     except (ValueError, KeyError, TargetError) as error:
         child.end(2.0)
         raise TargetError(f"the embedded target did not start: {error}\n{tail(log)}") from error
     return child, url
+
+
+def command(port: int) -> list[str]:
+    """The words behind `python` that start the reference target."""
+    return ["-m", "target.server", "--host", "127.0.0.1", "--port", str(port)]
 
 
 def counts(url: str, run: str) -> tuple[dict[str, int] | None, str | None]:
@@ -67,18 +67,38 @@ def counts(url: str, run: str) -> tuple[dict[str, int] | None, str | None]:
 
 
 def local_pid(url: str) -> int | None:
-    """The process that listens at a loopback URL, to sample its resources; None where it cannot be told."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.hostname not in {"127.0.0.1", "localhost", "::1"} or parts.port is None:
-        return None
+    """One process that listens at a loopback URL, to sample its resources; None where it cannot be told."""
+    port = _local_port(url)
     try:
         for connection in psutil.net_connections("tcp"):
-            address = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and address and address.port == parts.port:
+            if _listens(connection, port):
                 return None if connection.pid is None else int(connection.pid)
     except (psutil.Error, OSError):
         pass
     return None
+
+
+def local_pids(url: str) -> list[int]:
+    """All processes that listen there, as far as we may look into them: several can share a socket."""
+    port = _local_port(url)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(_listens(connection, port) for connection in process.net_connections("tcp")):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def _local_port(url: str) -> int | None:
+    parts = urllib.parse.urlsplit(url)
+    return parts.port or 80 if parts.hostname in {"127.0.0.1", "localhost", "::1"} else None
+
+
+def _listens(connection: Any, port: int | None) -> bool:
+    address = connection.laddr
+    return connection.status == psutil.CONN_LISTEN and bool(address) and address.port == port
 
 
 def get(url: str) -> bytes:
@@ -91,7 +111,8 @@ def get(url: str) -> bytes:
     return body
 
 
-def _first_line(child: Child) -> str:
+def first_line(child: Child) -> str:
+    """What a child says first; TargetError if it does not."""
     with gevent.Timeout(START_S, TargetError(f"it said nothing for {START_S:.0f} s")):
         assert child.process.stdout is not None
         line: bytes = child.process.stdout.readline()

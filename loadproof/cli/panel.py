@@ -97,6 +97,7 @@ class LivePanel:
         ]
         if view.dropped:
             parts.append(Text(f"dropped starts  {format_count(view.dropped)}", style="bold red"))
+        parts += [Text(f"broken on purpose  {line}", style="bold yellow") for line in view.faults]
         if view.trouble:
             parts += [Text(f"in trouble  {line}", style="bold red") for line in view.trouble[:6]]
         elif view.requests:
@@ -142,4 +143,5 @@ def _line(view: View) -> str:
     )
     if view.dropped:
         text += f"  dropped starts {format_count(view.dropped)}"
+    text += "".join(f"\n          broken on purpose: {line}" for line in view.faults)
     return text + "".join(f"\n          in trouble: {line}" for line in view.trouble)

@@ -82,6 +82,15 @@ class GuardTrip:
 
 
 @dataclass(frozen=True)
+class FaultFailed:
+    """A fault of the plan that was not begun, or not ended, or ended too early."""
+
+    fault: str
+    at_us: int
+    why: str
+
+
+@dataclass(frozen=True)
 class RunFacts:
     run: str
     planned: tuple[tuple[str, str], ...]
@@ -115,3 +124,7 @@ class RunFacts:
     """What a rule measures (`Rule.subject`) -> its value in the baselines, in the rule's unit."""
     users_edited: tuple[Edited, ...] = ()
     """What was changed about the load by hand; the plan that is judged has the changed load."""
+    faults_begun: frozenset[str] = frozenset()
+    """Names of the plan's faults that were begun."""
+    faults_failed: tuple[FaultFailed, ...] = ()
+    """In order of time."""

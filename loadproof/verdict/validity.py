@@ -41,6 +41,7 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
     if case.facts.target_count_lost is not None:
         found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
     found += _scenario_reasons(case)
+    found += _fault_reasons(case)
     found += _ending_reasons(case)
     return found
 
@@ -162,6 +163,20 @@ def _clock_reasons(case: Case, rules: Sequence[Rule]) -> Iterator[Reason]:
             f"{'; '.join(doubtful[:SHOWN])}{more}: what was measured just outside may count in it"
         )
         yield Reason(Verdict.WARN, "clock", text)
+
+
+def _fault_reasons(case: Case) -> Iterator[Reason]:
+    """What was to be broken and was not, or stayed broken: it was another run than the plan's."""
+    facts = case.facts
+    for failed in facts.faults_failed:
+        text = f"the fault {failed.fault} failed {format_duration(failed.at_us)} into the run: {failed.why}"
+        yield Reason(Verdict.INVALID, "fault_failed", text)
+    if facts.smoke or facts.goes_on or facts.stop is not None:
+        return
+    told = facts.faults_begun | {failed.fault for failed in facts.faults_failed}
+    for fault in case.plan.faults:
+        if fault.name not in told:
+            yield Reason(Verdict.INVALID, "fault_failed", f"the fault {fault.name} was never begun")
 
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:

@@ -1,0 +1,51 @@
+"""Which class makes which kind of fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadproof.faults.command import TIMEOUT_US, Command
+from loadproof.faults.kill import Kill
+from loadproof.faults.pause import Pause
+from loadproof.faults.switch import Switch
+from loadproof.faults.way import OnTheWay, Orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadproof.faults.fault import Brief, Fault, Kind
+
+
+@dataclass
+class Parts:
+    """What a run's faults break."""
+
+    target: str
+    """Its URL."""
+    pids: tuple[int, ...]
+    """Its processes, as they are now."""
+    restart: tuple[str, ...]
+    orders: Orders
+    lifeline: int
+    restarted: Callable[[int], None]
+    """Told the process that has taken the target's place."""
+
+    @classmethod
+    def of(cls, brief: Brief, lifeline: int, restarted: Callable[[int], None]) -> Parts:
+        return cls(brief.target, brief.pids, brief.restart, Orders(brief.proxy), lifeline, restarted)
+
+
+def make(fault: Fault, parts: Parts) -> Kind:
+    given = fault.settings
+    match fault.kind:
+        case "switch":
+            return Switch(parts.target, given["set"])
+        case "pause":
+            return Pause(parts.pids)
+        case "kill":
+            return Kill(parts.pids, parts.target, parts.restart, parts.lifeline, parts.restarted)
+        case "command":
+            return Command(given["command"], given["revert"], given.get("timeout", TIMEOUT_US))
+        case _:
+            return OnTheWay(fault, parts.orders)

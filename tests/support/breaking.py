@@ -1,0 +1,174 @@
+"""The parts that break things as processes of their own, as a run has them: a proxy and a keeper."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadproof.faults.way import Orders
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def ended(process, lifeline):
+    """The process for the block; however that ends, it is gone afterwards."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(lifeline)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def launch(module, *arguments, pass_fds=()):
+    """The process and the end of its lifeline that we hold."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments), "--lifeline-fd", str(reading)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        pass_fds=(reading, *pass_fds),
+    )
+    os.close(reading)
+    return process, writing
+
+
+class Echo:
+    """Answers every byte with the same, `big` with a megabyte, and an end with its own."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.ends = []
+        """How each connection ended here: b"" for its end, or the error."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            try:
+                while data := connection.recv(65_536):
+                    connection.sendall(bytes(1_000_000) if data == b"big" else data)
+                    if data == b"end":
+                        break
+                self.ends.append(b"")
+            except OSError as error:
+                self.ends.append(error)
+
+
+@dataclass
+class Way:
+    """A proxy before an Echo, and a clean connection for orders."""
+
+    port: int
+    echo: Echo
+    orders: Orders
+    name: str
+    sockets: list = field(default_factory=list)
+
+    def connect(self, timeout=10):
+        made = socket.create_connection(("127.0.0.1", self.port), timeout)
+        self.sockets.append(made)
+        return made
+
+    def begin(self, kind, name=None, **settings):
+        self.orders.give({"do": "begin", "name": name or kind, "kind": kind, "settings": settings})
+
+    def end(self, name):
+        self.orders.give({"do": "end", "name": name})
+
+
+@contextlib.contextmanager
+def way():
+    """A proxy before an echo for the length of the block."""
+    echo = Echo()
+    name = f"loadproof-test-{secrets.token_hex(8)}"
+    process, lifeline = launch(
+        *("loadproof.faults.proxy", "--host", "127.0.0.1", "--port", echo.port, "--orders", name)
+    )
+    with ended(process, lifeline):
+        yield Way(json.loads(process.stdout.readline())["port"], echo, Orders(name), name)
+    echo.listener.close()
+
+
+@dataclass
+class Kept:
+    """A keeper at work."""
+
+    process: subprocess.Popen
+    lifeline: int
+    state: Path
+
+    def line(self):
+        return json.loads(self.process.stdout.readline())
+
+    def lines(self):
+        """All that are still to come, to its end."""
+        return [json.loads(line) for line in self.process.stdout]
+
+    def cut(self):
+        """As the kernel does when whoever started it is killed."""
+        os.close(self.lifeline)
+        self.lifeline = -1
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def keeping(folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
+    """A keeper whose run begins now; faults are (kind, at in s, for in s, settings)."""
+    brief = {
+        "start_ns": time.monotonic_ns() if start_ns is None else start_ns,
+        "seed": 1,
+        "state": str(folder / "faults.json"),
+        "target": target,
+        "pids": list(pids),
+        "restart": list(restart),
+        "proxy": proxy,
+        "told": told,
+        "faults": [
+            {
+                "kind": kind,
+                "name": kind,
+                "at_us": int(at_s * 1e6),
+                "for_us": int(for_s * 1e6),
+                "settings": settings,
+            }
+            for kind, at_s, for_s, settings in faults
+        ],
+    }
+    (folder / "brief.json").write_text(json.dumps(brief))
+    process, lifeline = launch("loadproof.faults.keeper", "--brief", folder / "brief.json")
+    kept = Kept(process, lifeline, folder / "faults.json")
+    try:
+        yield kept
+    finally:
+        with ended(process, kept.lifeline):
+            pass
+
+
+def state_of(pid):
+    """`T` for a process that stands still."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
