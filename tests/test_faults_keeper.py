@@ -193,7 +193,7 @@ def test_a_killed_target_comes_back_at_its_address(tmp_path):
         ("switch", {"set": {"slow": "fast"}}, "was answered with 4"),
         ("pause", {"of": "target"}, "no process on this machine"),
         ("kill", {"of": "target"}, "the run has not started the target"),
-        ("command", {"command": "exit 3", "revert": "touch reverted"}, "`exit 3` ended with status 3"),
+        ("command", {"command": "exit 3", "revert": "true"}, "`exit 3` ended with status 3"),
         (
             "command",
             {"command": "sleep 60", "revert": "true", "timeout": 100_000},
