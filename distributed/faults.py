@@ -55,7 +55,8 @@ class Faults:
         self._keepers: list[Child] = []
         self._reader: Any = None
         self._told = False
-        self._noted: set[tuple[str, str]] = set()
+        self._noted: set[tuple[str, str, str]] = set()
+        """Kind, who, and of a failure its text: a fault can fail to begin, and then to be reverted."""
         self._open: dict[str, int] = {}
         """Name -> run time at which it will end."""
         self.unwritable: RunFolderError | None = None
@@ -122,7 +123,7 @@ class Faults:
 
     def remember(self, events: Sequence[dict[str, Any]]) -> None:
         """Know what the master of this run, that was killed, has noted."""
-        self._noted |= {(event["kind"], str(event["who"])) for event in events}
+        self._noted |= {_key(event["kind"], str(event["who"]), event["text"]) for event in events}
 
     def start(self, clock: RunClock) -> None:
         """Begin to keep them on the run's clock."""
@@ -194,9 +195,9 @@ class Faults:
 
     def _note(self, at_us: int | None, kind: str, text: str, who: str) -> None:
         """Once: a keeper repeats what its predecessor may not have told."""
-        if (kind, who) in self._noted:
+        if _key(kind, who, text) in self._noted:
             return
-        self._noted.add((kind, who))
+        self._noted.add(_key(kind, who, text))
         if at_us is None and self._clock is not None:
             at_us = self._clock.now_us()
         try:
@@ -206,7 +207,7 @@ class Faults:
 
     def _fail_the_rest(self, why: str) -> None:
         for fault in self._plan.faults:
-            if ("fault_ends", fault.name) not in self._noted:
+            if _key("fault_ends", fault.name, "") not in self._noted:
                 self._note(None, "fault_failed", why, fault.name)
 
     @property
@@ -256,6 +257,10 @@ class Faults:
             self._reader.kill()
         if self._proxy is not None:
             self._proxy.end(2.0)
+
+
+def _key(kind: str, who: str, text: str) -> tuple[str, str, str]:
+    return kind, who, text if kind == "fault_failed" else ""
 
 
 def is_counting(plan: Plan) -> bool:

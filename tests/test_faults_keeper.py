@@ -112,21 +112,41 @@ def test_everything_ends_at_once_when_the_keeper_is_told(tmp_path, target, how):
 
 
 def test_a_keeper_that_is_killed_leaves_what_is_open_to_the_next(tmp_path, target):
-    """The other reverts it, repeats what was told, and says that each fault ended too early."""
+    """The other reverts it, repeats what was told, and says that each fault ended too early; so does a third."""
     with open_all(target, tmp_path) as kept:
         await_open(kept, target, tmp_path)
         kept.kill()
     assert is_paused(target)
     with open_all(target, tmp_path) as kept:
         lines = kept.lines()
-
     assert_whole(target, tmp_path)
+    with open_all(target, tmp_path) as kept:
+        again = kept.lines()
+
+    assert sorted(map(str, again)) == sorted(map(str, lines))
     found = {(line["kind"], line["who"]) for line in lines}
     names = ("switch", "command", "pause")
     assert found == {
         (kind, name) for kind in ("fault_begins", "fault_ends", "fault_failed") for name in names
     }
     assert all("its keeper died" in line["text"] for line in lines if line["kind"] == "fault_failed")
+
+
+def test_the_next_keeper_goes_on_with_what_is_still_to_come(tmp_path, target):
+    """A fault that had not begun is made in its time."""
+    faults = [("command", 0, LONG_S, command(tmp_path)), ("switch", 30, 0.2, {"set": {"slow": "10ms"}})]
+    with keeping(tmp_path, *faults, target=target.url) as kept:
+        assert kept.line()["kind"] == "fault_begins"
+        kept.kill()
+    start_ns = time.monotonic_ns() - 29 * 10**9
+    with keeping(tmp_path, *faults, target=target.url, start_ns=start_ns) as kept:
+        lines = kept.lines()
+
+    assert_whole(target, tmp_path)
+    found = {(line["kind"], line["who"]): line["at_us"] for line in lines}
+    assert found["fault_begins", "switch"] >= 30_000_000
+    assert found["fault_ends", "switch"] >= 30_200_000
+    assert ("fault_failed", "switch") not in found
 
 
 def test_the_way_is_whole_as_soon_as_its_keeper_is_killed(tmp_path):

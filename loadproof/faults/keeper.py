@@ -97,11 +97,9 @@ class Keeper:
             for line in record["told"]:
                 self._say(line)
         if stage is Stage.OPEN:
-            if self._revert(fault, make(fault, self._parts), undo):
-                now_us = self._now_us()
-                if now_us < fault.until_us:
-                    early = format_duration(fault.until_us - now_us)
-                    self._tell("fault_failed", fault, now_us, f"its keeper died, and it ended {early} early")
+            self._revert(fault, make(fault, self._parts), undo)
+        if record is not None:
+            self._tell_if_early(fault)
             return
         while True:
             now_us = self._now_us()
@@ -125,6 +123,14 @@ class Keeper:
                     stage = Stage.OVER
                 case Do.LEAVE:
                     return
+
+    def _tell_if_early(self, fault: Fault) -> None:
+        """A predecessor died, or its master, and so the fault did not last; nothing of that when the run ends anyhow."""
+        record = self._state.of(fault.name)
+        ended = [line["at_us"] for line in (record["told"] if record else ()) if line["kind"] == "fault_ends"]
+        if ended and ended[0] < fault.until_us and not self._told.is_set():
+            early = format_duration(fault.until_us - ended[0])
+            self._tell("fault_failed", fault, ended[0], f"its keeper died, and it ended {early} early")
 
     def _inject(self, fault: Fault, kind: Kind) -> Undo | None:
         """What reverts it; None if it could not be begun, and was reverted as far as it was."""
