@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.happenings import fault_spans
 from analyzer.layers import end_s
+from loadproof.measure.interval import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Counts of what ended in some seconds."""
+    """Counts of what ended in some seconds, or of what lay in them with any part."""
 
     ok: int
     failed: int
@@ -53,6 +54,7 @@ class FaultWindow:
 def fault_windows(report: Report) -> tuple[FaultWindow, ...]:
     """Every stretch in which a fault was injected, by time."""
     found = []
+    counted = {fault for row in report.series for fault in row.faults}
     for begin, to, name in fault_spans(report.events, end_s(report)):
         during = [row for row in report.timeline if begin <= row.second < to]
         well = (
@@ -62,6 +64,19 @@ def fault_windows(report: Report) -> tuple[FaultWindow, ...]:
         )
         healed = next(well, None)
         found.append(
-            FaultWindow(name, begin, to, stretch(during), None if healed is None else max(0.0, healed - to))
+            FaultWindow(
+                name,
+                begin,
+                to,
+                _requests_in(report, name, during) if name in counted else stretch(during),
+                None if healed is None else max(0.0, healed - to),
+            )
         )
     return tuple(found)
+
+
+def _requests_in(report: Report, fault: str, during: Iterable[Second]) -> Stretch:
+    """As the workers counted them: whatever lay in its window with any part, and not what ended in its seconds."""
+    rows = [row for row in report.series if fault in row.faults]
+    ok = sum(row.requests for row in rows if row.outcome is Outcome.OK)
+    return Stretch(ok, sum(row.requests for row in rows) - ok, stretch(during).peak_users)

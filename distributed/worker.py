@@ -253,7 +253,8 @@ class Worker(QuietWorker):
         phases = [(span.phase.name, span.end_us) for span in phase_spans(self.plan.load)]
         limits = limits_us(self.plan)
         # What a suite does in `test_start` comes before zero, and counts as the first second's.
-        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns)
+        faults = [(fault.name, fault.at_us, fault.until_us) for fault in self.plan.faults]
+        recorder = Recorder(limits, lambda: max(0, clock.now_us()), phases, clock.start_ns, faults)
         recorder.scrub = self.scrub
         start_recording(self.environment, recorder, begin.run)
         assert self.epoch is not None

@@ -19,6 +19,7 @@ from analyzer.formats import acgs, azora, codepal, writing
 from analyzer.formats.exports import FORMATS, export
 from analyzer.model import Event
 from analyzer.report import analyse
+from analyzer.windows import fault_windows
 from loadproof.errors import ExitCode, RunFolderError
 from loadproof.measure.histogram import bucket_index
 from loadproof.measure.interval import Outcome
@@ -75,6 +76,21 @@ def test_azoras_resilience_is_what_worked_during_each_fault():
         sum(row.ok for row in during) / sum(row.ok + row.failed for row in during)
     )
     assert window["recoveryTime"] == 3_000.0
+
+
+def test_a_fault_has_the_requests_that_lay_in_its_window():
+    """Where the workers counted by faults, they are what they counted, and not what ended in its seconds."""
+    events = (Event(25_000_000, "", "fault_begins", "a", ""), Event(30_000_000, "", "fault_ends", "a", ""))
+    report = failing()
+    first, *others = report.series
+    rows = (
+        replace(first, faults=("a", "b"), outcome=Outcome.OK, requests=30),
+        replace(first, faults=("a",), outcome=Outcome.TIMEOUT, requests=10),
+        *others,
+    )
+    [window] = fault_windows(replace(report, events=events, series=rows))
+
+    assert (window.during.requests, window.during.ok) == (40, 30)
 
 
 def components_run(**changes):

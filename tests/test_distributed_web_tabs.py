@@ -11,7 +11,7 @@ from distributed.trouble import Trouble
 from distributed.web.tabs import Tabs
 from loadproof.measure.interval import Outcome
 from loadproof.plan.edits import EditedLoad, UsersEdit
-from loadproof.plan.model import Region
+from loadproof.plan.model import Fault, Region
 from loadproof.units import ABSENT
 
 
@@ -108,6 +108,23 @@ def test_phases_say_where_the_run_is(now_us, states, at):
     assert [row[-1] for row in words(tables)["Phases"]] == states
     assert words(tables)["Phases"][0][1:5] == ["0 s", "10 s", "0 to 5 users", "no, warm-up"]
     assert tables[-1]["note"] == "This plan injects no faults."
+
+
+@pytest.mark.parametrize(
+    ("now_us", "state"),
+    [
+        *((-1, "to come"), (5 * SECOND - 1, "to come"), (5 * SECOND, "now")),
+        *((8 * SECOND - 1, "now"), (8 * SECOND, "over"), (90 * SECOND, "over")),
+    ],
+)
+def test_faults_stand_beside_the_phases(now_us, state):
+    """With their kind, when they are, and whether that is now."""
+    fault = Fault(kind="pause", name="frozen", at_us=5 * SECOND, for_us=3 * SECOND)
+    plan = plan_of(load=(phase("steady", 40, 5),)).model_copy(update={"faults": (fault,)})
+    tabs = Tabs(plan, Trouble(plan))
+    tabs.follow(Master(plan, now_us))
+
+    assert words(tabs.document()["phases"][1:])["Faults"] == [["frozen", "pause", "5 s", "8 s", state]]
 
 
 def test_an_open_plan_and_an_edited_one_say_their_load():

@@ -1,6 +1,7 @@
 """Runs that break things on purpose: on the clock, in every report, and whole again however they end."""
 
 import contextlib
+import csv
 import json
 import signal
 from pathlib import Path
@@ -96,6 +97,11 @@ def test_faults_are_made_and_reported(tmp_path):
     assert spans["fault_begins", "latency"]["text"] == "latency 300 ms"
     assert sorted(fault["name"] for fault in found["faults"]) == sorted(names)
     assert found["totals"]["latency_ms"]["max"] >= 300
+    with (folder / "requests.csv").open(newline="") as table:
+        rows = [(row["faults"].split(), int(row["requests"])) for row in csv.DictReader(table)]
+    assert sum(count for _, count in rows) == found["totals"]["requests"]
+    for fault in found["faults"]:
+        assert fault["requests"] == sum(count for inside, count in rows if fault["name"] in inside) > 0
     assert found["accounting"]["failed"] > 0
     assert found["accounting"]["target_counted"] is None
     assert not any(reason["code"] == "books_open" for reason in found["reasons"])

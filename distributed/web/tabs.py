@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 REGION_COLUMNS: Final = ("Region", "Workers", "Users", "Rate, ok", "P95", "P99", "Failed", "Failed, all")
 JUDGED_REGION_COLUMNS: Final = ("Region", "Rate, ok", "P95", "P99", "Failed", "Failed, all")
 PHASE_COLUMNS: Final = ("Phase", "From", "To", "Load", "Judged", "State")
+FAULT_COLUMNS: Final = ("Fault", "Kind", "From", "To", "State")
 COUNTED_LATER: Final = "asked after the end, where the target counts"
 
 
@@ -170,7 +171,18 @@ class Tabs:
             for edit in edits_of(self.plan.load)
         ]
         edited = [table("Users edited by hand", (), edits)] if edits else []
-        return [timeline, table("Phases", PHASE_COLUMNS, rows), *edited, _faults()]
+        return [timeline, table("Phases", PHASE_COLUMNS, rows), *edited, self._faults(now)]
+
+    def _faults(self, now: int | None) -> dict[str, Any]:
+        rows: list[list[Cell]] = []
+        for fault in self.plan.faults:
+            state = marked("to come", "none")
+            if now is not None and now >= fault.until_us:
+                state = marked("over", "none")
+            elif now is not None and now >= fault.at_us and self._results is None:
+                state = marked("now", "fail")
+            rows.append([fault.name, fault.kind, _instant(fault.at_us), _instant(fault.until_us), state])
+        return table("Faults", FAULT_COLUMNS if rows else (), rows, "This plan injects no faults.")
 
     def _where(self, now: int | None, current: Phase | None) -> str:
         if now is None:
@@ -239,10 +251,6 @@ def _judged_region(name: str, totals: Mapping[str, Any]) -> list[Cell]:
         format_ratio(totals["error_ratio"]),
         f"{format_count(totals['failures'])} of {format_count(totals['requests'])}",
     ]
-
-
-def _faults() -> dict[str, Any]:
-    return table("Faults", (), (), "This plan injects no faults.")
 
 
 def _instant(at_us: int) -> str:
