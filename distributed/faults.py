@@ -215,6 +215,11 @@ class Faults:
         """Those of the target, where a fault may put others in their place."""
         return self._pids if "kill" in self._kinds else None
 
+    @property
+    def open(self) -> frozenset[str]:
+        """The names of those that are open now."""
+        return frozenset(self._open)
+
     def lines(self) -> tuple[str, ...]:
         """One for each that is open now."""
         now_us = 0 if self._clock is None else self._clock.now_us()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadproof.plan.guards import SIDES, kind_of, shown_level
+from loadproof.plan.guards import each_side, kind_of, shown_level
 from loadproof.plan.model import PARTS
 from loadproof.units import format_duration
 
@@ -47,7 +47,7 @@ class Guards:
     """Each level of each guard trips once."""
 
     def __init__(self, plan: Plan) -> None:
-        self._guards = [one for guard in plan.guards for one in _each_side(guard)]
+        self._guards = [one for guard in plan.guards for one in each_side(guard)]
         self._seen: dict[str, deque[tuple[int, float]]] = {}
         """Resource, and what the whole run is like -> the readings of the last window, and the one before it."""
         self._told: set[tuple[str, str]] = set()
@@ -141,13 +141,7 @@ def resources_of(guard: Guard) -> list[str]:
     """Those that it goes by: `target.rss`, ..."""
     return [
         f"{side}.{'cpu' if what == 'cpu' else 'rss'}"
-        for one in _each_side(guard)
+        for one in each_side(guard)
         if kind_of(one).of_side
         for side, _, what in [one.name.rpartition(".")]
     ]
-
-
-def _each_side(guard: Guard) -> list[Guard]:
-    if not kind_of(guard).of_side or "." in guard.name:
-        return [guard]
-    return [guard.model_copy(update={"name": f"{side}.{guard.name}"}) for side in SIDES]

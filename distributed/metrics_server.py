@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from distributed.master import Master
     from distributed.placement import Seat
     from distributed.trouble import Trouble
+    from distributed.watch import Watch
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
@@ -53,6 +54,8 @@ class MetricsServer:
         self._plan = plan
         self._trouble = trouble
         self._master: Master | None = None
+        self.watch: Watch | None = None
+        """What looks after the run, once the load begins."""
         self._ended = False
         planned = {seat.worker: seat.region for seat in seats(plan.regions)}
         self.exporter = Exporter(plan, run, planned, self._look)
@@ -122,6 +125,10 @@ class MetricsServer:
             },
             torn=sum(admitted.lost is not None for admitted in master.roster.epochs),
             rules=self._trouble.results,
+            faults=frozenset() if self.watch is None else self.watch.faults.open,
+            guards=frozenset(
+                (trip.guard, trip.level) for trip in (() if self.watch is None else self.watch.guards.tripped)
+            ),
         )
 
 

@@ -142,7 +142,7 @@ class _Run:
         self.master: Master | None = None
         self.watch: Watch | None = None
         self.trouble = Trouble(plan)
-        self.faults = Faults(plan if not options.smoke else plan.model_copy(update={"faults": ()}), folder)
+        self.faults = Faults(plan, folder)
         folder.on_sample = self._sampled
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
@@ -202,6 +202,8 @@ class _Run:
             watch = self.watch = Watch(
                 plan, master, self.workers, folder, clock, self.stop, self.trouble, self.faults, self.show
             )
+            if self.metrics is not None:
+                self.metrics.watch = watch
             if self.remembered is not None:
                 events = read_events(folder.path)
                 watch.remember(events)

@@ -60,7 +60,7 @@ class Watch:
         self._clock = clock
         self._stop = stop
         self._trouble = trouble
-        self._faults = faults
+        self.faults = faults
         self._show_view = show
         self._showing = True
         self._phase: str | None = None
@@ -100,7 +100,7 @@ class Watch:
         patience_us = stop_timeout_us(self._plan) + int(AFTER_DRAIN_S * 1_000_000)
         asked_us: int | None = None
         while self._goes_on(asked_us):
-            unwritable = self._unwritable or master.load.unwritable or self._faults.unwritable
+            unwritable = self._unwritable or master.load.unwritable or self.faults.unwritable
             if unwritable is not None:
                 raise unwritable
             now = clock.now_us()
@@ -114,7 +114,7 @@ class Watch:
                 master.tell_stopping()
             if self._stop.asked.is_set():
                 self._stop.asked.clear()
-                self._faults.revert()
+                self.faults.revert()
                 master.tell_stopping()
                 master.stop_loading(at_once=self._stop.times > 1)
                 asked_us = now if asked_us is None else asked_us
@@ -125,7 +125,7 @@ class Watch:
             if asked_us is None and self._stop.by is None:
                 self._heed_guards(now)
             self._notice_deaths()
-            self._faults.notice_proxy()
+            self.faults.notice_proxy()
             if asked_us is not None:
                 self._give_up_the_silent(now, late=now > asked_us + patience_us)
             self._show(draining=asked_us is not None)
@@ -262,7 +262,7 @@ class Watch:
             dropped=live.dropped,
             workers=regions,
             trouble=(*(trip.why for trip in self.guards.tripped), *self._trouble.lines()),
-            faults=self._faults.lines(),
+            faults=self.faults.lines(),
             draining=draining,
         )
 

@@ -5,9 +5,11 @@ It opens no socket: the master adds what it hears, and serves the application wh
 
 from __future__ import annotations
 
+import itertools
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from loadproof.plan.guards import each_side
 from loadproof.verdict.generator import lag_limit_us
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from monitoring.families import Families
@@ -86,5 +88,12 @@ class Exporter:
         families.add("loadproof_run_planned_seconds", self._plan.duration_us / 1e6)
         for phase in self._plan.load:
             families.add("loadproof_phase", int(phase.name == look.phase), phase.name)
+        for fault in self._plan.faults:
+            families.add("loadproof_fault", int(fault.name in look.faults), fault.name, fault.kind)
+        for guard in itertools.chain.from_iterable(map(each_side, self._plan.guards)):
+            for level in ("warn", "stop"):
+                if getattr(guard, level) is not None:
+                    reached = (guard.name, level) in look.guards
+                    families.add("loadproof_guard", int(reached), guard.name, level)
         families.add("loadproof_users_planned", look.users_planned)
         families.add("loadproof_generator_lag_limit_seconds", self._lag_limit_us / 1e6)

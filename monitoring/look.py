@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from loadproof.verdict.result import RuleResult
 
@@ -40,3 +40,7 @@ class Look:
     """Worker processes that are gone, and whose journals will never have an end."""
     rules: tuple[RuleResult, ...] = ()
     """As of the judge's last look."""
+    faults: Collection[str] = frozenset()
+    """The names of those that are open now."""
+    guards: Collection[tuple[str, str]] = frozenset()
+    """Each (guard, level) that was reached."""

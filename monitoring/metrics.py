@@ -70,6 +70,10 @@ TABLE: Final = (
     _gauge("loadproof_run_time_seconds", "", "The run clock: time since the load began."),
     _gauge("loadproof_run_planned_seconds", "", "How long the plan's load lasts."),
     _gauge("loadproof_phase", "phase", "1 for the phase that the plan is in, 0 for the others."),
+    _gauge("loadproof_fault", "fault kind", "1 while a fault of the plan is on, else 0."),
+    _gauge(
+        "loadproof_guard", "guard level", "1 once a guard of the plan has reached this level: warn or stop."
+    ),
     _gauge("loadproof_users", "region scenario", "Active users, of the workers that are up."),
     _gauge("loadproof_users_planned", "", "Users of the plan at this time."),
     _histogram(

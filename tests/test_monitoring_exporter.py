@@ -117,6 +117,22 @@ def test_it_says_what_happened():
     )
     assert value(found, "loadproof_phase", phase="steady") == 1
     assert value(found, "loadproof_phase", phase="ramp") == 0
+
+
+def test_faults_and_guards_are_told_of():
+    """Each of the plan's from the start, with 1 for a fault that is on and for a level that was reached."""
+    seen = look(faults={"far"}, guards={("target.memory", "warn"), ("generator.memory", "blind")})
+    found = samples(exporter_of(seen=seen))
+    levels = {
+        (guard, level): value(found, "loadproof_guard", guard=guard, level=level)
+        for guard in ("generator.memory", "target.memory")
+        for level in ("warn", "stop")
+    }
+
+    assert value(found, "loadproof_fault", fault="frozen", kind="pause") == 0
+    assert value(found, "loadproof_fault", fault="far", kind="latency") == 1
+    assert [level for level, reached in levels.items() if reached] == [("target.memory", "warn")]
+    assert value(found, "loadproof_guard", guard="duration", level="stop") == 0
     assert value(found, "loadproof_run_state", state="running") == 1
     assert value(found, "loadproof_generator_lag_limit_seconds") == 0.005
     assert value(

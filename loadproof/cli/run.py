@@ -133,6 +133,7 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
                 "regions": (region,),
                 "load": (phase,),
                 "rules": _without_load(asked),
+                "faults": (),
                 "arrival_process": ArrivalProcess.CONSTANT,
             }
         )

@@ -92,6 +92,13 @@ def read_guards(node: Node, values: Values) -> tuple[Guard, ...]:
     return tuple(found)
 
 
+def each_side(guard: Guard) -> list[Guard]:
+    """Itself, or where it is about generator and target, one of each."""
+    if not kind_of(guard).of_side or "." in guard.name:
+        return [guard]
+    return [guard.model_copy(update={"name": f"{side}.{guard.name}"}) for side in SIDES]
+
+
 def level_text(kind: Kind, level: int) -> str:
     """As a plan says it, exactly."""
     match kind.unit:

@@ -40,6 +40,8 @@ def _began(state: str) -> str:
 ANNOTATIONS: Final = (
     # Name, colour, what is 1 while it lasts, title, and whether it is shown from the start.
     ("Phases", BLUE, _began("loadproof_phase"), "phase {{phase}} begins", True),
+    ("Faults", RED, _began("loadproof_fault"), "{{fault}} begins", True),
+    ("Guards", RED, _began("loadproof_guard"), "{{guard}}: {{level}}", True),
     ("Verdict so far", PURPLE, _began("loadproof_verdict_so_far"), "{{verdict}} so far", True),
     ("Alerts", RED, of_run(f"ALERTS{{{FIRING}}}"), "{{alertname}}", False),
 )

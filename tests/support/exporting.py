@@ -5,7 +5,7 @@ from __future__ import annotations
 from judging import phase, plan_of
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadproof.plan.model import Region
+from loadproof.plan.model import Fault, Guard, Region
 from monitoring.application import Application
 from monitoring.exporter import Exporter
 from monitoring.look import Look, RunState
@@ -13,6 +13,11 @@ from monitoring.look import Look, RunState
 RULES = ("p95 <= 2s", "p99 <= 5s", "max <= 1ms", "check(compliance) >= 95%")
 """Their limits are those of `measuring.LIMITS_US`."""
 REGIONS = (Region(name="eu-west-1", workers=2), Region(name="us-east-1"))
+FAULTS = (
+    Fault(kind="pause", name="frozen", at_us=20_000_000, for_us=5_000_000),
+    Fault(kind="latency", name="far", at_us=30_000_000, for_us=5_000_000),
+)
+GUARDS = (Guard(name="memory", warn=1, stop=2), Guard(name="duration", stop=100))
 PLANNED = {"eu-west-1-01": "eu-west-1", "eu-west-1-02": "eu-west-1", "us-east-1-01": "us-east-1"}
 UP = dict.fromkeys(PLANNED, "running")
 
@@ -25,7 +30,9 @@ def look(at_s=60, *, state=RunState.RUNNING, up=UP, **more):
 
 def exporter_of(*seconds, seen=None):
     """An exporter that was given (worker, interval)s, and is told to `seen` when it is scraped."""
-    plan = plan_of(*RULES, load=(phase("ramp", 10), phase("steady", 50)), regions=REGIONS)
+    plan = plan_of(*RULES, load=(phase("ramp", 10), phase("steady", 50)), regions=REGIONS).model_copy(
+        update={"faults": FAULTS, "guards": GUARDS}
+    )
     told = seen or look()
     exporter = Exporter(plan, "judged-1", PLANNED, told if callable(told) else lambda: told)
     for worker, interval in seconds:
