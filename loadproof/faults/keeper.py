@@ -130,7 +130,9 @@ class Keeper:
         ended = [line["at_us"] for line in (record["told"] if record else ()) if line["kind"] == "fault_ends"]
         if ended and ended[0] < fault.until_us and not self._told.is_set():
             early = format_duration(fault.until_us - ended[0])
-            self._tell("fault_failed", fault, ended[0], f"its keeper died, or its master, and it ended {early} early")
+            self._tell(
+                "fault_failed", fault, ended[0], f"its keeper died, or its master, and it ended {early} early"
+            )
 
     def _inject(self, fault: Fault, kind: Kind) -> Undo | None:
         """What reverts it; None if it could not be begun, and was reverted as far as it was."""
