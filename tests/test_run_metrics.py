@@ -27,6 +27,8 @@ rules:
   - rate >= 10/s
   - error_ratio <= 1%
   - check(compliance) >= 95%
+faults: [{{kind: command, at: 8s, for: 3s, command: 'true', revert: 'true'}}]
+guards: {{users: {{warn: 10, stop: 1000}}}}
 seed: 7
 """
 BEFORE_AND_AFTER_S = 300
@@ -99,6 +101,8 @@ def test_prometheus_has_what_the_report_says(watched):
     assert last('loadproof_arrivals_total{fate!="taken"}') == accounting["dropped_arrivals"]
     assert last("loadproof_worker_up") == accounting["workers_seen"] == 2
     assert last("loadproof_worker_memory_bytes", "min") > 1_000_000
+    assert last('loadproof_guard{guard="users",level="warn"}') == 1
+    assert last('loadproof_guard{guard="users",level="stop"}') == 0
     assert last('loadproof_run_state{state="ended"}') == 1
     for rule in found["rules"]:
         # The last look was some seconds before the end: what is nearly certain may be certain by then.
