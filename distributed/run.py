@@ -47,11 +47,10 @@ if TYPE_CHECKING:
 
     from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
-    from distributed.metrics_server import MetricsAddress
     from distributed.placement import Seat
+    from distributed.run_options import Options
     from distributed.stop_request import StopRequest
     from distributed.suite import Suite
-    from distributed.web.runs import WebRuns
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
 
@@ -59,38 +58,6 @@ JOIN_S: Final = 60.0
 """How long planned workers may take to join before the run starts without them, to end INVALID."""
 HEAD_START_S: Final = 0.5
 """Between the message that begins the load and the zero of the run clock."""
-
-
-@dataclass(frozen=True)
-class Listen:
-    """Where a master waits for workers that others start."""
-
-    host: str
-    port: int
-    keys: MasterKeys | None
-    """None makes throw-away keys for workers of the same user on this machine."""
-    say: Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, beside what the plan says."""
-
-    reports: Path
-    smoke: bool = False
-    smoke_output: int = 2
-    """File descriptor that a smoke run's exchanges are printed to."""
-    log_level: str = "WARNING"
-    notes: tuple[str, ...] = ()
-    """Said to the user before the start; kept as events."""
-    listen: Listen | None = None
-    """None starts the workers here, beside the master."""
-    go_on: Path | None = None
-    """The folder of a run whose master died, to go on with."""
-    metrics: MetricsAddress | None = None
-    """Where Prometheus finds the run's live numbers; None serves none."""
-    web: WebRuns | None = None
-    """The web UI that shows the run, and in which its load is begun."""
 
 
 @dataclass

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from distributed.guards import resources_of
 from distributed.hosts import is_loopback, needs_permission
-from distributed.run import Options, run_plan
+from distributed.run import run_plan
+from distributed.run_options import Options
 from loadproof.cli.metrics_address import metrics_address
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from distributed.run import Ended, Listen
+    from distributed.run import Ended
+    from distributed.run_options import Listen
     from distributed.web.runs import WebRuns
     from distributed.web.server import WebAddress
     from loadproof.cli.asked import Asked

@@ -77,7 +77,7 @@ def master(
 
     from distributed.hosts import is_loopback
     from distributed.link.keys import read_master_keys
-    from distributed.run import Listen
+    from distributed.run_options import Listen
     from loadproof.cli.asked import again, ask
     from loadproof.cli.conducted import conduct, overrides
     from loadproof.cli.web_address import web_address
