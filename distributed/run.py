@@ -36,7 +36,7 @@ from distributed.trouble import Trouble
 from distributed.users_edit import edit_users, editable
 from distributed.watch import Watch
 from distributed.worker_process import make_environment, plan_digest, raise_file_limit
-from loadproof.errors import NotStartedError, UsageError
+from loadproof.errors import ExitCode, NotStartedError, UsageError
 from loadproof.plan.edits import EditedLoad
 from loadproof.plan.model import EMBEDDED
 from loadproof.plan.writer import dump_plan
@@ -65,12 +65,17 @@ class Ended:
     """A run that is over: its folder is complete but for the reports."""
 
     folder: Path
-    signal: int | None
-    """The signal that stopped it."""
+    stop: Stop
+    """Who ended it before its plan did, if anybody."""
     complete: bool
     """Every journal is whole on disk here."""
-    stopped: bool = False
-    """Ended by a guard or by hand."""
+
+    @property
+    def unjudged(self) -> ExitCode:
+        """What is known without judging it: an abort rule is a FAIL, and what was cut short or is torn cannot pass."""
+        if self.stop.rule is not None:
+            return ExitCode.FAIL
+        return ExitCode.OK if self.complete and self.stop.by is None else ExitCode.INVALID
 
 
 def run_plan(plan: Plan, suite: Suite, options: Options, show: Callable[[View], bool]) -> Ended:
@@ -331,7 +336,7 @@ class _Run:
         )
         if self.metrics is not None:
             self.metrics.linger(self.stop.asked)
-        return Ended(self.folder.path, stop.signal, complete=self.complete, stopped=stop.is_emergency)
+        return Ended(self.folder.path, stop, self.complete)
 
     def _hear(self, seat: Seat, interval: Interval) -> None:
         self.trouble.add(seat, interval)

@@ -28,13 +28,23 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hopeless")
     (folder / "plan.yaml").write_text(PLAN)
     with serving("--port", "0", "--switch", "errors=0.6", folder=tmp_path_factory.mktemp("target")) as served:
-        done = loadproof("run", "./plan.yaml", "--target", served.url, cwd=folder)
-    return folder, done
+        words = ("run", "./plan.yaml", "--target", served.url)
+        unjudged = loadproof(*words, "--reports", "unjudged", "--no-analysis", cwd=folder)
+        done = loadproof(*words, cwd=folder)
+    return folder, done, unjudged
+
+
+def test_an_abort_needs_no_judge(ran):
+    """Without analysis, too, it exits with 3, and says how the reports are made."""
+    *_, unjudged = ran
+
+    assert unjudged.returncode == 3, unjudged.stdout + unjudged.stderr
+    assert "not judged: `loadproof report unjudged/hopeless-" in unjudged.stdout
 
 
 def test_a_broken_abort_rule_ends_the_run_as_fail(ran):
     """Within seconds of the first full window after the delay, with exit 3 and the rule and time in the reason."""
-    folder, done = ran
+    folder, done, _ = ran
     found = results(run_folder(folder))
     stop = manifest(run_folder(folder))["stop"]
 
@@ -53,7 +63,7 @@ def test_a_broken_abort_rule_ends_the_run_as_fail(ran):
 
 def test_it_ends_in_order(ran):
     """Users drain, every journal is whole, the books close, and the event names the rule."""
-    folder, _ = ran
+    folder, *_ = ran
     events = [json.loads(line) for line in (run_folder(folder) / "events.jsonl").read_text().splitlines()]
     [event] = [event for event in events if event["kind"] == "abort"]
     found = results(run_folder(folder))
@@ -70,7 +80,7 @@ def test_it_ends_in_order(ran):
 
 def test_the_folder_says_so_again(ran):
     """`report` on the folder gives the same bytes and the same exit status; so it does where the master died."""
-    folder, _ = ran
+    folder, *_ = ran
     place = run_folder(folder)
     before = (place / "results.json").read_bytes()
     again = loadproof("report", place, cwd=folder)

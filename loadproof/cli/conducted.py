@@ -126,14 +126,14 @@ def conduct(
         if no_analysis:
             words = shlex.join(["loadproof", "report", str(ended.folder), *beside])
             console.print(f"not judged: `{words}` does it", markup=False, soft_wrap=True)
-            code: int = ExitCode.OK if ended.complete else ExitCode.INVALID
+            code: int = ended.unjudged
         else:
             code = _report(ended, charts, beside, json_output=json_output, quiet=quiet, strict=strict)
         if runs is not None:
             runs.ended(ended.folder)
-        if ended.signal is not None:
-            return 128 + ended.signal
-        return ExitCode.STOPPED if ended.stopped else code
+        if ended.stop.signal is not None:
+            return 128 + ended.stop.signal
+        return ExitCode.STOPPED if ended.stop.is_emergency else code
 
     if web is None:
         return once(None)
