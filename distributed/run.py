@@ -31,7 +31,7 @@ from distributed.quorum import await_workers
 from distributed.run_folder import RunFolder, read_events, utc_now
 from distributed.run_log import logging_to
 from distributed.stop import HAND, Stop
-from distributed.stop_request import heed_requests
+from distributed.stop_request import StopRequest, heed_requests
 from distributed.trouble import Trouble
 from distributed.users_edit import edit_users, editable
 from distributed.watch import Watch
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from distributed.live import View
     from distributed.placement import Seat
     from distributed.run_options import Options
-    from distributed.stop_request import StopRequest
     from distributed.suite import Suite
     from loadproof.measure.interval import Interval
     from loadproof.plan.model import Plan
@@ -172,7 +171,7 @@ class _Run:
             self.web.begun()
         if clock is not None:
             watch = self.watch = Watch(
-                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.faults, self.show
+                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.faults, self._show
             )
             if self.metrics is not None:
                 self.metrics.watch = watch
@@ -358,6 +357,10 @@ class _Run:
         """The locustfile called `runner.quit()`."""
         if self.stop.ask("the locustfile", "it called runner.quit()"):
             self.folder.event(self._now_us(), "stop", "the locustfile ends the run: draining")
+
+    def _show(self, view: View) -> None:
+        if self.show(view):
+            self._requested(StopRequest("a key in the terminal", "", at_once=False))
 
     def _requested(self, request: StopRequest) -> None:
         """A wish by hand drains in order; a second one, or one that says so, ends what is in flight too."""

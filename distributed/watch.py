@@ -11,7 +11,7 @@ from distributed.guards import Guards, Reading, Tripped
 from distributed.limits import join_timeout_us, stop_timeout_us
 from distributed.live import View
 from distributed.resources import sample_resources
-from distributed.stop import GUARD, HAND
+from distributed.stop import GUARD
 from loadproof.errors import RunFolderError
 from loadproof.plan.profile import phase_at, users_at
 
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 GONE_US: Final = 15_000_000
 """How long a worker whose connection was closed is waited for after the load, in case its network did that."""
-STOP_KEY: Final = "a key in the terminal"
 AFTER_DRAIN_S: Final = 20.0
 """How long journals may still take once every worker must have drained."""
 
@@ -51,7 +50,7 @@ class Watch:
         stop: Stop,
         trouble: Trouble,
         faults: Faults,
-        show: Callable[[View], bool],
+        show: Callable[[View], None],
     ) -> None:
         self._plan = plan
         self._master = master
@@ -219,16 +218,10 @@ class Watch:
         if not self._showing:
             return
         try:
-            wants_end = self._show_view(self._view(draining=draining))
+            self._show_view(self._view(draining=draining))
         except (Exception, SystemExit):  # rich ends the process when the reader of its output is gone
             self._showing = False
             logger.exception("the display failed; the run goes on without it")
-            return
-        if wants_end:
-            self._stop.times += 1
-            if self._stop.ask(HAND, STOP_KEY):
-                self._folder.event(self._master.load.now_us, "stop", f"{HAND}: {STOP_KEY}: draining")
-            self._stop.asked.set()
 
     def _notice_deaths(self) -> None:
         for worker, child in self._workers.items():
