@@ -34,7 +34,9 @@ MOMENT: Final = "10s"
 
 
 def _began(state: str) -> str:
-    return of_run(f"({state} == 1 unless {state} offset {MOMENT} == 1)")
+    # Over a range, as a state may be shorter than the step of the query.
+    now, before = (f"max_over_time({state}[{MOMENT}]{then}) == 1" for then in ("", f" offset {MOMENT}"))
+    return of_run(f"({now} unless {before})")
 
 
 ANNOTATIONS: Final = (
