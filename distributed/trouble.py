@@ -16,6 +16,7 @@ from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import broken_aborts, judge_rules
 from loadproof.verdict.result import RuleVerdict
+from loadproof.verdict.rule import RECOVERY
 from loadproof.verdict.samples import sampled_name
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Trouble:
             for label in ("scenario", "method", "name")
         }
         """Label of a series that rules may name -> the values that they do name."""
+        self._by_fault = any(
+            "fault" in rule.selector or rule.statistic.name in RECOVERY for rule in self._rules
+        )
         self._by_region = any("region" in rule.selector for rule in self._rules)
         self._merged = MergedSeconds(self._told_apart)
         self._planned = tuple((seat.worker, seat.region) for seat in seats(plan.regions))
@@ -122,7 +126,7 @@ class Trouble:
         """The same key for all series that no rule can tell apart."""
         asked = self._asked
         return key._replace(
-            faults=(),
+            faults=key.faults if self._by_fault else (),
             scenario=key.scenario if key.scenario in asked["scenario"] else OTHERS,
             method=key.method if key.method in asked["method"] else OTHERS,
             name=key.name if key.name in asked["name"] else OTHERS,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
+from loadproof.plan.model import NO_FAULT
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.units import format_count
 from loadproof.verdict.grammar import parse_rule
-from loadproof.verdict.rule import PROMQL
+from loadproof.verdict.rule import PROMQL, RECOVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,14 +195,17 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
     known: dict[str, Iterable[str]] = {
         "region": [region.name for region in plan.regions],
         "phase": [phase.name for phase in plan.load],
+        "fault": [fault.name for fault in plan.faults],
     }
     if suite is not None:
         known["scenario"] = plan.scenarios if plan.scenarios is not None else suite.classes
     for selector, value in rule.selector.items():
         names = list(known.get(selector, [value]))
-        if value not in names:
+        if value not in names and (selector, value) != ("fault", NO_FAULT):
             yield f"the plan has no {selector} {value!r}", known_names(value, names)
     statistic = rule.statistic
+    if statistic.name in RECOVERY and not rule.selector.get("fault") and not plan.faults:
+        yield f"{statistic.name} is of a fault, and the plan has none", "give it `faults`"
     if suite is not None and statistic.argument is not None and statistic.name in {"check", "metric"}:
         kind = f"{statistic.name}s"
         chosen = plan.scenarios if plan.scenarios is not None else suite.classes

@@ -153,5 +153,6 @@ def _without_load(asked: Asked) -> tuple[RuleText, ...]:
     return tuple(
         text
         for text, rule in zip(asked.plan.rules, asked.rules, strict=True)
-        if rule.statistic.name in {"check", "error_ratio"} and not {"phase", "region"} & set(rule.selector)
+        if rule.statistic.name in {"check", "error_ratio"}
+        and not {"phase", "region", "fault"} & set(rule.selector)
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.errors import UnitError
 from loadproof.plan.core_schema import resolved
-from loadproof.plan.model import EMBEDDED, Fault
+from loadproof.plan.model import EMBEDDED, NO_FAULT, Fault
 from loadproof.plan.node import Mapping, Scalar, described, did_you_mean, nearest, quoted
 from loadproof.units import duration_text, format_bytes, format_duration, parse_bytes
 
@@ -130,6 +130,9 @@ class _Reader:
             return None
         written = node.entries["name"].node
         name = self._values.named(written, "name", _NAME, _NAME_RULE)
+        if name == NO_FAULT:
+            message = f"a fault cannot be called {quoted(NO_FAULT)}: rules mean by it what lies outside of all faults"
+            self._values.wrong(written, message, "give it another name")
         self._values.distinct(self._places, ("faults", name), written, "fault")
         if name is not None:
             self._taken.add(name)

@@ -12,6 +12,8 @@ from loadproof.plan.flows import Flow  # noqa: TC001 as above
 
 EMBEDDED: Final = "embedded"
 JOIN_TIMEOUT_US: Final = 300_000_000
+NO_FAULT: Final = "none"
+"""What no fault may be called: in rules `fault=none` takes what lay in no fault's window with any part."""
 PARTS: Final = 1_000_000
 """Shares of guards are whole numbers of millionths."""
 RATE_PERIOD_S: Final = 1_000_000

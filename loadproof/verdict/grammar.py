@@ -4,10 +4,11 @@ r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1
     statistic = quantile | plain | named "(" text ")" | "promql" "(" expression ")"
     quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
     plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
-              | "pacer_lag" | "receive_lag" | "user_wait"
+              | "pacer_lag" | "receive_lag" | "user_wait" | "detection_time" | "functionality"
+              | "recovery_time" | "overshoot" | "budget_burnt" | "residue"
     named     = "check" | "metric" | "resource"
     selector  = "{" label "=" text {"," label "=" text} "}"
-    label     = "scenario" | "region" | "name" | "method" | "phase" | "outcome"
+    label     = "scenario" | "region" | "name" | "method" | "phase" | "outcome" | "fault"
     operator  = "<=" | ">=" | "<" | ">"
     window    = ("for" | "within" | "over") duration   (whole seconds)
     goal      = operator value | value ".." value
@@ -17,26 +18,28 @@ r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1
     expression = PromQL                                (up to the `)` that closes it, outside its own quotes)
 
 A bare text ends at `,` or `}` in a selector and at `)` in a statistic. Spaces between parts are free. What a
-statistic allows stands in `rule.KINDS`; a limit that no run could break, or none could keep, is a mistake.
+statistic allows stands in `rule.KINDS`; a limit that no run could break, or none could keep, is a mistake, and so is
+a window beside `fault`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from loadproof.errors import RuleSyntaxError
 from loadproof.measure.interval import Outcome
-from loadproof.units import BYTE_UNITS, DURATION_UNITS
+from loadproof.plan.model import NO_FAULT
+from loadproof.verdict.cursor import Cursor, nearest
 from loadproof.verdict.rule import (
+    INSTEAD_OF_FAULT,
     KINDS,
     LABELS,
     NO_BASELINE,
     PROMQL,
     QUANTILE,
+    RECOVERY,
     SHARES,
     Bound,
     Operator,
@@ -57,12 +60,8 @@ if TYPE_CHECKING:
 _NAMED: Final = ("check", "metric", "resource")
 _ANY_NUMBER: Final = ("metric", PROMQL)
 """Statistics of which nobody knows how low or high they can be."""
-_BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
 _WORD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _OPERATOR: Final = re.compile(r"<=|>=|<|>")
-_NUMBER: Final = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(us|µs|ms|s|m|h|d)(?![A-Za-zµ])")
-_WITH_UNIT: Final = re.compile(rf"({_NUMBER})(?:\s*(%|/s\b|(?:{'|'.join(BYTE_UNITS)})\b))?")
 _TOKEN: Final = re.compile(r"(?:(?!\.\.)[^\s,])*")
 _MOST: Final = 10**18
 _EXAMPLES: Final = {
@@ -104,12 +103,8 @@ def relative_rule(
     return Rule(statistic, selector, Bound(operator, Fraction(0)), unit, relative=relative)
 
 
-class _Reader:
-    """A cursor over one rule's text; every method reads one symbol of the grammar."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
+class _Reader(Cursor):
+    """Every method reads one symbol of the grammar."""
 
     def rule(self) -> Rule:
         statistic = self.statistic()
@@ -122,7 +117,7 @@ class _Reader:
         unit, value = self.value(statistic)
         limit = Bound(operator, value)
         self.refuse_senseless(statistic, limit, limit_at)
-        rule = Rule(statistic, selector, limit, unit, self.window(statistic))
+        rule = Rule(statistic, selector, limit, unit, self.window(statistic, selector))
         return self.ended(replace(rule, goal=self.goal(rule)))
 
     def ended(self, rule: Rule) -> Rule:
@@ -175,7 +170,7 @@ class _Reader:
             return Statistic(self.quantile(word, begin))
         if word not in KINDS or word == QUANTILE:
             known = [name for name in KINDS if name != QUANTILE]
-            self.fail(f"there is no statistic {word!r}", begin, _nearest(word, [*known, "p50", "p95", "p99"]))
+            self.fail(f"there is no statistic {word!r}", begin, nearest(word, [*known, "p50", "p95", "p99"]))
         return Statistic(word, self.argument() if word in _NAMED else None)
 
     def quantile(self, word: str, begin: int) -> str:
@@ -192,44 +187,6 @@ class _Reader:
         self.expect(")", "`)` after the name")
         return name
 
-    def expression(self) -> str:
-        """PromQL between brackets, as it is: where it ends is told by its own brackets and quotes."""
-        self.space()
-        self.expect("(", "an expression in brackets, as in promql(avg(up))")
-        begin = self.at
-        open_brackets: list[tuple[str, int]] = []
-        while self.at < len(self.text):
-            character = self.text[self.at]
-            if character in "\"'`":
-                self.skip_quoted(character)
-                continue
-            if character in _BRACKETS:
-                open_brackets.append((_BRACKETS[character], self.at))
-            elif character in _BRACKETS.values():
-                if not open_brackets and character == ")":
-                    break
-                if not open_brackets or open_brackets[-1][0] != character:
-                    self.fail(f"the bracket {character} closes none")
-                open_brackets.pop()
-            self.at += 1
-        else:
-            _, at = open_brackets[-1] if open_brackets else ("", begin - 1)
-            self.fail(f"the bracket {self.text[at]} is never closed", at)
-        found = self.text[begin : self.at].strip()
-        if not found:
-            self.fail("an expression is missing here", begin, "as in promql(avg(up))")
-        self.at += 1
-        return found
-
-    def skip_quoted(self, quote: str) -> None:
-        """Past a string of PromQL; between backticks a backslash is nothing special."""
-        begin = self.at
-        self.at += 1
-        while not self.take(quote):
-            if self.at >= len(self.text):
-                self.fail(f"the quote {quote} is never closed", begin)
-            self.at += 2 if self.text[self.at] == "\\" and quote != "`" else 1
-
     def selector(self, statistic: Statistic) -> dict[str, str]:
         labels = statistic.kind.labels
         self.space()
@@ -244,12 +201,13 @@ class _Reader:
                 self.fail(f"expected a label: {', '.join(labels)}")
             label = match[0]
             self.at = match.end()
-            if label == "fault":
-                self.fail("fault= is not supported yet", begin, "name the phase of the fault with phase=")
             if label not in LABELS:
-                self.fail(f"there is no label {label!r}", begin, _nearest(label, labels))
+                self.fail(f"there is no label {label!r}", begin, nearest(label, labels))
             if label not in labels:
-                self.fail(f"{statistic.name} knows no {label}", begin, f"it takes {', '.join(labels)}")
+                hint = INSTEAD_OF_FAULT.get(statistic.name) if label == "fault" else None
+                self.fail(
+                    f"{statistic.name} knows no {label}", begin, hint or f"it takes {', '.join(labels)}"
+                )
             if label in found:
                 self.fail(f"{label} is given twice", begin)
             self.space()
@@ -258,35 +216,14 @@ class _Reader:
             begin = self.at
             found[label] = self.name(",}")
             if label == "outcome" and found[label] not in list(Outcome):
-                self.fail(f"there is no outcome {found[label]!r}", begin, _nearest(found[label], Outcome))
+                self.fail(f"there is no outcome {found[label]!r}", begin, nearest(found[label], Outcome))
+            if label == "fault" and found[label] == NO_FAULT and statistic.name in RECOVERY:
+                hint = "write error_ratio{fault=none}" if statistic.name == "functionality" else None
+                self.fail(f"{statistic.name} is of a fault, and {NO_FAULT} is none", begin, hint)
             if self.take("}"):
                 break
             self.expect(",", "`,` or `}` after a selector's value")
         return {label: found[label] for label in LABELS if label in found}
-
-    def name(self, ends: str) -> str:
-        """A bare or quoted text; stands at one of `ends` or the end of the rule afterwards."""
-        self.space()
-        begin = self.at
-        quote = self.text[begin : begin + 1]
-        if quote and quote in "\"'":
-            characters = []
-            self.at += 1
-            while not self.take(quote):
-                if self.at >= len(self.text):
-                    self.fail(f"the quote {quote} is never closed", begin)
-                self.take("\\")
-                characters.append(self.text[self.at : self.at + 1])
-                self.at += 1
-            found = "".join(characters)
-        else:
-            while self.at < len(self.text) and self.text[self.at] not in ends:
-                self.at += 1
-            found = self.text[begin : self.at].strip()
-        if not found:
-            self.fail("a name is missing here", begin)
-        self.space()
-        return found
 
     def operator(self) -> Operator:
         self.space()
@@ -325,34 +262,6 @@ class _Reader:
             self.fail(f"{statistic} is never negative", begin)
         return unit, number
 
-    def number(self) -> tuple[Unit, Fraction | None]:
-        """Any number with any unit, in base units."""
-        total = Fraction(0)
-        at = self.at
-        while part := _DURATION.match(self.text, at):
-            total += Fraction(part[1]) * DURATION_UNITS[part[2]]
-            at = part.end()
-            if not self.text[at : at + 1].isdigit():
-                break
-        if at == self.at:
-            plain = _WITH_UNIT.match(self.text, at)
-            if plain is None:
-                return Unit.NUMBER, None
-            at = plain.end()
-            total = Fraction(plain[1])
-            unit = {None: Unit.NUMBER, "%": Unit.RATIO, "/s": Unit.RATE}.get(plain[2], Unit.BYTES)
-            if unit is Unit.RATIO:
-                total /= 100
-            elif unit is Unit.BYTES:
-                total *= BYTE_UNITS[plain[2]]
-        else:
-            unit = Unit.DURATION
-        rest = self.text[at : at + 2]
-        if rest and rest != ".." and not rest[0].isspace() and rest[0] != ",":
-            return unit, None
-        self.at = at
-        return unit, total
-
     def refuse_senseless(self, statistic: Statistic, bound: Bound, begin: int, what: str = "limit") -> None:
         if statistic.name in _ANY_NUMBER:
             return
@@ -365,7 +274,7 @@ class _Reader:
         if (operator is Operator.ABOVE and value == top) or (operator is Operator.BELOW and value == 0):
             self.fail(f"no run could reach this {what}", begin)
 
-    def window(self, statistic: Statistic) -> Window | None:
+    def window(self, statistic: Statistic, selector: dict[str, str]) -> Window | None:
         self.space()
         begin = self.at
         match = re.compile(r"for\b|within\b|over\b").match(self.text, begin)
@@ -377,6 +286,9 @@ class _Reader:
         unit, length = self.number()
         if not statistic.kind.windows:
             self.fail(f"{statistic.name} takes no window", begin)
+        if "fault" in selector:
+            hint = "what waits in a second for an answer cannot be told apart by fault: judge all of them, or no window"
+            self.fail("fault= takes no window", begin, hint)
         if unit is not Unit.DURATION or length is None or length < 1_000_000 or length % 1_000_000:
             self.fail("a window is a whole number of seconds, such as 10s or 1m", length_at)
         return Window(WindowKind(match[0]), int(length) // 1_000_000)
@@ -434,26 +346,3 @@ class _Reader:
         if re.match(r"(and|or|&&|\|\|)", rest):
             self.fail("a rule has one limit", hint="write two rules")
         self.fail(f"{rest[:20]!r} cannot stand here", hint="a window, or a goal after a comma, or nothing")
-
-    def space(self) -> None:
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
-
-    def take(self, mark: str) -> bool:
-        if not self.text.startswith(mark, self.at):
-            return False
-        self.at += len(mark)
-        return True
-
-    def expect(self, mark: str, wanted: str) -> None:
-        if not self.take(mark):
-            self.fail(f"expected {wanted}")
-
-    def fail(self, message: str, at: int | None = None, hint: str | None = None) -> NoReturn:
-        raise RuleSyntaxError(message, (self.at if at is None else at) + 1, hint)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = get_close_matches(word.lower(), names, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

@@ -8,7 +8,8 @@ from loadproof.verdict.means import measure_mean
 from loadproof.verdict.percentiles import measure_quantile
 from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
 from loadproof.verdict.readings import measure_lag, measure_metric, measure_user_wait
-from loadproof.verdict.rule import PROMQL, QUANTILE, quantile_of
+from loadproof.verdict.recovery import measure_recovery
+from loadproof.verdict.rule import PROMQL, QUANTILE, RECOVERY, quantile_of
 from loadproof.verdict.samples import measure_samples
 from loadproof.verdict.shares import measure_check, measure_error_ratio
 from loadproof.verdict.stall import measure_stall
@@ -43,4 +44,5 @@ _MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {
     "metric": measure_metric,
     "resource": measure_samples,
     PROMQL: measure_samples,
+    **dict.fromkeys(RECOVERY, measure_recovery),
 }

@@ -246,9 +246,10 @@ class Rule:
         return text
 
 
-LABELS: Final = ("scenario", "region", "name", "method", "phase", "outcome")
+LABELS: Final = ("scenario", "region", "name", "method", "phase", "outcome", "fault")
 _USERS: Final = ("scenario", "region", "phase")
 _WORKERS: Final = ("region", "phase")
+_FAULT: Final = ("fault",)
 _LATENCY: Final = Kind(LABELS, (Unit.DURATION,), windows=True)
 QUANTILE: Final = "quantile"
 PROMQL: Final = "promql"
@@ -257,24 +258,39 @@ KINDS: Final[dict[str, Kind]] = {
     "mean": _LATENCY,
     "max": _LATENCY,
     "rate": Kind(LABELS, (Unit.RATE,), windows=True),
-    "peak_rate": Kind(LABELS, (Unit.RATE,), windows=False),
-    "error_ratio": Kind(LABELS[:-1], (Unit.RATIO,), windows=True),
+    "peak_rate": Kind(LABELS[:-1], (Unit.RATE,), windows=False),
+    "error_ratio": Kind(tuple(label for label in LABELS if label != "outcome"), (Unit.RATIO,), windows=True),
     "count": Kind(LABELS, (Unit.NUMBER,), windows=True),
     "users": Kind(_USERS, (Unit.NUMBER,), windows=True),
-    "stall": Kind(_WORKERS, (Unit.DURATION,), windows=False),
+    "stall": Kind((*_WORKERS, *_FAULT), (Unit.DURATION,), windows=False),
     "pacer_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "receive_lag": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "user_wait": Kind(_WORKERS, (Unit.DURATION,), windows=False),
     "check": Kind(_USERS, (Unit.RATIO,), windows=True),
     "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=False),
     "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=True),
+    "detection_time": Kind(_FAULT, (Unit.DURATION,), windows=False),
+    "functionality": Kind(("scenario", *_FAULT), (Unit.RATIO,), windows=False),
+    "recovery_time": Kind(_FAULT, (Unit.DURATION,), windows=False),
+    "overshoot": Kind(_FAULT, (Unit.RATIO,), windows=False),
+    "budget_burnt": Kind(_FAULT, (Unit.RATIO,), windows=False),
+    "residue": Kind(_FAULT, (Unit.RATIO,), windows=False),
     PROMQL: Kind(("phase",), (Unit.NUMBER, Unit.RATIO, Unit.DURATION, Unit.BYTES, Unit.RATE), windows=True),
 }
 """Every statistic; `quantile` stands for p50 to p99.99."""
-SHARES: Final = frozenset({"error_ratio", "check"})
+RECOVERY: Final = frozenset(
+    {"detection_time", "functionality", "recovery_time", "overshoot", "budget_burnt", "residue"}
+)
+"""What is told of one fault: how it showed, and how the target got well; without `fault` the worst of all."""
+INSTEAD_OF_FAULT: Final = {
+    "peak_rate": "write rate{fault=...}: of a fault's window there is one rate",
+    "check": "a check is of an answer, and is not counted by fault: write error_ratio{fault=...}",
+}
+"""Statistics that know no `fault` -> what to write in its place."""
+SHARES: Final = frozenset({"error_ratio", "check", "functionality"})
 """Parts of a whole: from 0 to 1."""
-NO_BASELINE: Final = frozenset({"metric", "resource", "promql"})
-"""Statistics whose unit is that of their limit, so that no limit can be said by a baseline."""
+NO_BASELINE: Final = frozenset({"metric", "resource", "promql"}) | RECOVERY
+"""Statistics whose unit is that of their limit, or that tell of a single event: no limit can be said by a baseline."""
 SAMPLED: Final = frozenset({"resource", PROMQL})
 
 _BEYOND_ANY: Final = 10**17

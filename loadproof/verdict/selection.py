@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from loadproof.measure.interval import Outcome
 from loadproof.measure.merge import added
+from loadproof.plan.model import NO_FAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from loadproof.measure.histogram import Histogram
     from loadproof.verdict.evidence import Evidence
@@ -30,6 +31,8 @@ class Selection:
     name: str | None = None
     method: str | None = None
     outcome: Outcome | None = None
+    fault: str | None = None
+    """The requests that lay in this fault's window with any part; `none`: those that lay in no fault's."""
 
     def takes_users(self, region: str, scenario: str) -> bool:
         return self.region in {None, region} and self.scenario in {None, scenario}
@@ -45,7 +48,14 @@ class Selection:
             and self.name in {None, series.name}
             and self.method in {None, series.method}
             and series.phase in self.phases
+            and self.takes_fault(series.faults)
         )
+
+    def takes_fault(self, faults: Collection[str]) -> bool:
+        """Whether it takes what lay in the windows of these faults."""
+        if self.fault is None:
+            return True
+        return not faults if self.fault == NO_FAULT else self.fault in faults
 
 
 def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
@@ -68,6 +78,7 @@ def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
         labels.get("name"),
         labels.get("method"),
         None if outcome is None else Outcome(outcome),
+        labels.get("fault"),
     )
 
 
