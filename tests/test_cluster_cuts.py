@@ -19,6 +19,7 @@ LEASE_S = 15
 BACK_S = 10
 """In which a worker is at work again whose link was healed after its lease had lapsed."""
 USERS = 20
+BREAKING = {"command": "touch broken", "revert": "rm -f broken"}
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Scene:
     regions: tuple[str, ...] = ("east", "west")
     far: bool = False
     """35 ms one way, and one packet in a hundred lost."""
+    faults: tuple[dict, ...] = ()
 
     def network(self):
         hosts = hosts_of(*self.regions)
         return wan(*hosts, delay_ms=35, loss=0.01, seed=7) if self.far else routed(*hosts)
 
     def play(self, folder, network):
-        cluster = Cluster(
-            network, folder, plan(*self.regions, users=USERS, seconds=self.seconds, stop_timeout="5s")
-        )
+        more = {"stop_timeout": "5s", "faults": self.faults}
+        cluster = Cluster(network, folder, plan(*self.regions, users=USERS, seconds=self.seconds, **more))
         cluster.start()
         cluster.until(BEGIN_S)
         self.act(cluster, self.end)
@@ -88,6 +89,16 @@ def restart_master(cluster, end):
     cluster.finish()
 
 
+def restart_master_in_a_fault(cluster, end):
+    """Killed while a fault is open, and back before the next begins."""
+    wait_until(cluster.folder.joinpath("broken").exists)
+    cluster.kill(MASTER)
+    wait_until(lambda: not cluster.folder.joinpath("broken").exists())
+    cluster.until(end - 5)
+    cluster.resume_master()
+    cluster.finish()
+
+
 def lose_master(cluster, end):
     cluster.until(end)
     cluster.kill(MASTER)
@@ -120,6 +131,15 @@ SHORT = {
     "the target cut off for 10 s": Scene(cut_off(TARGET), 15),
     "one frozen for 10 s": Scene(freeze_one, 15),
     "master back in 10 s": Scene(restart_master, 15),
+    "master back in a fault": Scene(
+        restart_master_in_a_fault,
+        15,
+        30,
+        faults=(
+            {"kind": "command", "name": "first", "at": "5s", "for": "15s"} | BREAKING,
+            {"kind": "command", "name": "second", "at": "21s", "for": "3s"} | BREAKING,
+        ),
+    ),
     "master gone": Scene(lose_master, 14),
     "three lost, two replaced": Scene(replace_some, 37, 50, ("east:2", "west:2")),
 }
@@ -201,6 +221,23 @@ def test_a_cut_within_the_lease_changes_nothing(name, short):
 def test_a_master_that_is_back_within_the_lease_changes_nothing(short):
     """Killed without a word and started again on the same folder, it takes its workers back."""
     nothing_has_changed(SHORT["master back in 10 s"], short("master back in 10 s"))
+
+
+def test_faults_end_with_their_master_and_go_on_with_the_next(short):
+    """What was open when it was killed is whole again and told of; what is still to come happens on time."""
+    cluster = short("master back in a fault")
+    everything_is_there(cluster)
+    begun = {event["who"]: event["at_us"] for event in cluster.events("fault_begins")}
+    ended = {event["who"]: event["at_us"] for event in cluster.events("fault_ends")}
+    [failed] = cluster.events("fault_failed")
+    found = cluster.report()
+
+    assert failed["who"] == "first"
+    assert begun.keys() == {"first", "second"}
+    assert ended["second"] - begun["second"] == pytest.approx(3_000_000, abs=500_000)
+    assert found.verdict == "INVALID"
+    assert "fault_failed" in {reason.code for reason in found.reasons}
+    assert not cluster.folder.joinpath("broken").exists()
 
 
 @pytest.mark.parametrize("name", ["a whole host cut off for 10 s", "the target cut off for 10 s"])
