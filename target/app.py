@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from target import answers, audit, compliance, formal, gateway, governance, openapi, tenants
+from target import answers, audit, compliance, formal, gateway, governance, heavy_load, openapi, tenants
 from target.answers import RefusedError
 from target.constitution import Named
 from target.endpoint import unrouted
@@ -35,6 +35,7 @@ ROUTES: Final = (
     *audit.ROUTES,
     *compliance.ROUTES,
     *formal.ROUTES,
+    *heavy_load.ROUTES,
 )
 
 
@@ -70,6 +71,7 @@ def build_app(
     app.state.trail = audit.Trail(store)
     app.state.principles = compliance.Principles(store)
     app.state.prover = Prover()
+    app.state.flows = heavy_load.Flows(switches, metrics)
     app.state.constitutional_hash = constitutional_hash
     app.state.openapi = openapi.document(ROUTES, gateway.VERSION, constitutional_hash)
     return Timed(Named(app, constitutional_hash), metrics)

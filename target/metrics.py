@@ -33,6 +33,11 @@ OTHER: Final = "(other)"
 
 CACHES: Final = ("sessions", "reads")
 LOOKUPS: Final = ("hit", "miss", "error")
+FLOWS: Final = (
+    *("completed", "failed", "refused", "running", "waiting", "drafts", "draft_bytes", "let_go", "cleanups"),
+    *("circuit_half_open", "circuit_open", "circuit_openings"),
+)
+"""Numbers of the writing flow."""
 
 LATENCY_US: Final = (
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
@@ -59,7 +64,9 @@ class Metrics:
         self._lookups = {
             (cache, outcome): self._slot("lookups", cache, outcome) for cache in CACHES for outcome in LOOKUPS
         }
+        self._flows = {name: self._slot("flows", name) for name in FLOWS}
         self._proofs: dict[str, tuple[list[int], int]] = {}
+        self.processes = processes
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -98,6 +105,20 @@ class Metrics:
         self._own.add(proofs[0][bisect_left(PROOF_US, cpu_us)])
         self._own.add(proofs[1], cpu_us)
 
+    def flow(self, what: str, amount: int = 1) -> None:
+        """One of FLOWS has grown by so much, or shrunk; never below 0."""
+        self._own.add(self._flows[what], amount)
+
+    def flows(self) -> dict[str, int]:
+        """Each of FLOWS over all processes, as it is now."""
+        sums = dict.fromkeys(FLOWS, 0)
+        for tally in self._all:
+            for key, count in tally.items():
+                kind, _, name = key.decode().partition("\t")
+                if kind == "flows":
+                    sums[name] += count
+        return sums
+
     def exposition(self) -> bytes:
         """What `/metrics` answers."""
         return generate_latest(self._registry)
@@ -112,6 +133,7 @@ class Metrics:
         yield from _store(sums)
         yield from _caches(sums)
         yield _proofs(sums)
+        yield from _flows(sums)
         yield from _processes([tally.owner for tally in self._all])
 
     def _slot(self, *labels: str) -> int:
@@ -207,6 +229,23 @@ def _proofs(sums: dict[tuple[str, ...], int]) -> Metric:
             buckets = _cumulative([bound / 1e6 for bound in PROOF_US], of)
             proofs.add_metric(labels, buckets, sum_value=microseconds / 1e6)
     return proofs
+
+
+def _flows(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:
+    flows = CounterMetricFamily("target_flows", "Writing flows, by how they ended.", labels=["outcome"])
+    for outcome in ("completed", "failed", "refused"):
+        flows.add_metric([outcome], sums["flows", outcome])
+    yield flows
+    now = GaugeMetricFamily("target_flows_now", "Writing flows that are in progress.", labels=["state"])
+    for state in ("running", "waiting"):
+        now.add_metric([state], sums["flows", state])
+    yield now
+    yield GaugeMetricFamily("target_drafts", "Drafts that writing flows keep.", sums["flows", "drafts"])
+    yield GaugeMetricFamily("target_draft_bytes", "Their memory.", sums["flows", "draft_bytes"])
+    openings = sums["flows", "circuit_openings"]
+    yield CounterMetricFamily(
+        "target_circuit_openings", "How often the writing flow's circuit opened.", openings
+    )
 
 
 def _processes(owners: Iterable[int | None]) -> Iterator[Metric]:

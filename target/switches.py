@@ -9,6 +9,10 @@
     bad_signature=N        N ranges of the audit trail have a signature that does not
     false_proof=N          N obligations that do not hold are said to be proved
     false_refutation=N     N obligations that hold are said to be refuted
+    processing_time=DURATION   what a writing flow takes where none waits, 100 ms unless told
+    failure_rate=RATIO     that share of writing flows fails, evenly spread, 0.05 unless told
+    concurrent_flows=N     so many writing flows are worked on at once in each process, 16 unless told
+    keep_drafts=BOOLEAN    no draft is let go, so that memory grows with every writing flow
 
 Governance requests are those to every endpoint but the gateway's own. A number counts down, one with each
 answer that the fault was in, and at 0 the target is right again. A disturbed request still counts in /counts.
@@ -59,7 +63,15 @@ _SEEN: Final = 2
 _SLOW_ONE: Final = 3
 _AT: Final = {name: 4 + at for at, name in enumerate(COUNTED)}
 _WRONG_HASH: Final = _AT["wrong_hash"]
-_WORDS: Final = 8 * (4 + len(COUNTED))
+FLOWS: Final = {
+    "processing_time": 100_000,
+    "failure_rate": 50_000,
+    "concurrent_flows": 16,
+    "keep_drafts": 0,
+}
+"""Of the writing flow, as they are unless told: microseconds, millionths, flows, 0 or 1. A word has one more, 0 for that."""
+_FLOW_AT: Final = {name: 4 + len(COUNTED) + at for at, name in enumerate(FLOWS)}
+_WORDS: Final = 8 * (4 + len(COUNTED) + len(FLOWS))
 _NAME_BYTES: Final = 128
 """After the words: the endpoint of `slow_one`, filled up with zeros."""
 
@@ -81,12 +93,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     bad_signature: Count | None = None
     false_proof: Count | None = None
     false_refutation: Count | None = None
+    processing_time: str | None = None
+    """A duration."""
+    failure_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """A ratio, in steps of a millionth."""
+    concurrent_flows: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    keep_drafts: bool | None = None
 
     def __post_init__(self) -> None:
         if self.slow is not None and parse_duration(self.slow) > LONGEST_US:
             raise ValueError(f"`slow` is at most {duration_text(LONGEST_US)}")
         if self.slow_one:
             _endpoint_and_us(self.slow_one)
+        if self.processing_time is not None and parse_duration(self.processing_time) > LONGEST_US:
+            raise ValueError(f"`processing_time` is at most {duration_text(LONGEST_US)}")
 
 
 def _endpoint_and_us(text: str) -> tuple[str, int]:
@@ -120,7 +140,16 @@ class Switches:
         if self._words[_SLOW_ONE]:
             slow_one = f"{self._slowed} {duration_text(self._words[_SLOW_ONE])}"
         errors = self._words[_ERRORS] / _MILLION
-        return Settings(duration_text(self._words[_SLOW]), slow_one, errors, **counts)
+        return Settings(
+            duration_text(self._words[_SLOW]),
+            slow_one,
+            errors,
+            **counts,
+            processing_time=duration_text(self.flow("processing_time")),
+            failure_rate=self.flow("failure_rate") / _MILLION,
+            concurrent_flows=self.flow("concurrent_flows"),
+            keep_drafts=bool(self.flow("keep_drafts")),
+        )
 
     def set(self, settings: Settings) -> None:
         """Change those that are named."""
@@ -139,6 +168,19 @@ class Switches:
                 count = getattr(settings, name)
                 if count is not None:
                     self._words[at] = count
+            if settings.processing_time is not None:
+                self._words[_FLOW_AT["processing_time"]] = parse_duration(settings.processing_time) + 1
+            if settings.failure_rate is not None:
+                self._words[_FLOW_AT["failure_rate"]] = round(settings.failure_rate * _MILLION) + 1
+            if settings.concurrent_flows is not None:
+                self._words[_FLOW_AT["concurrent_flows"]] = settings.concurrent_flows + 1
+            if settings.keep_drafts is not None:
+                self._words[_FLOW_AT["keep_drafts"]] = settings.keep_drafts + 1
+
+    def flow(self, name: str) -> int:
+        """The switch `name` of FLOWS, in its unit."""
+        word = self._words[_FLOW_AT[name]]
+        return word - 1 if word else FLOWS[name]
 
     def left(self, name: str) -> int:
         """How often the fault `name` of COUNTED is still to be made."""

@@ -81,6 +81,9 @@ GOOD = [
     ("formal.prove", {"json": {**OBLIGATION, "goal": ["<=", "x", 3]}}),
     ("formal.constraints", {"json": CONSTRAINTS}),
     ("formal.constraints", {"json": {**CONSTRAINTS, "constraints": ["p", ["not", "p"]]}}),
+    ("heavy_load.write", {"json": {"topic": "rivers", "words": 5}}),
+    ("heavy_load.state", {}),
+    ("heavy_load.clean", {}),
 ]
 """In an order in which each finds what it asks for."""
 REFUSED = [
@@ -318,6 +321,7 @@ def test_a_lost_store_is_answered_as_declared(document, tmp_path):
     assert unmoved == {
         *("gateway.counts", "gateway.metrics", "gateway.openapi", "switches.read", "switches.change"),
         *("formal.prove", "formal.constraints"),
+        *("heavy_load.write", "heavy_load.state", "heavy_load.clean"),
     }
 
 

@@ -17,7 +17,16 @@ from loadproof.errors import UsageError
 from target.answers import RefusedError
 from target.switches import COUNTED, Settings, Switches, parse_switches
 
-OFF = {"slow": "0s", "slow_one": "", "errors": 0.0, **dict.fromkeys(COUNTED, 0)}
+OFF = {
+    "slow": "0s",
+    "slow_one": "",
+    "errors": 0.0,
+    **dict.fromkeys(COUNTED, 0),
+    "processing_time": "100ms",
+    "failure_rate": 0.05,
+    "concurrent_flows": 16,
+    "keep_drafts": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +154,10 @@ def test_the_command_line_sets_switches(tmp_path):
         ["slow=2h"],
         ["slow_one=2ms"],
         ["slow_one=GET /x"],
+        ["processing_time=1h"],
+        ["failure_rate=1.1"],
+        ["concurrent_flows=0"],
+        ["keep_drafts=2"],
     ],
 )
 def test_a_wrong_switch_is_refused(texts):
