@@ -16,9 +16,11 @@ import gevent
 from distributed import target_service
 from distributed.processes import Child, start_child, tail
 from loadproof.errors import RunFolderError, TargetError, UsageError
-from loadproof.faults.fault import FaultError
-from loadproof.faults.processes import tree
+from loadproof.faults.fault import Fault, FaultError
+from loadproof.faults.kinds import Parts, make
+from loadproof.faults.state import State
 from loadproof.faults.switch import switches
+from loadproof.faults.way import Orders
 from loadproof.plan.faults import PROXIED, settings_text
 from loadproof.plan.node import did_you_mean
 from loadproof.units import format_duration
@@ -88,8 +90,6 @@ class Faults:
 
     def _check(self, url: str) -> None:
         try:
-            if "pause" in self._kinds:
-                tree(tuple(self._pids))
             known = switches(url) if "switch" in self._kinds else {}
         except FaultError as error:
             raise TargetError(f"a fault of the plan cannot be made: {error}") from None
@@ -99,6 +99,20 @@ class Faults:
                 if name not in known:
                     hint = did_you_mean(name, known) or f"it has {', '.join(known)}"
                     raise TargetError(f"the fault {fault.name}: the target has no switch {name}; {hint}")
+        self._rehearse(url)
+
+    def _rehearse(self, url: str) -> None:
+        """What each would need is asked for now, which changes nothing; not where this run has begun it already."""
+        state = State(str(self._folder.path / STATE))
+        parts = Parts(url, tuple(self._pids), tuple(self._restart), Orders(None), -1, lambda _: None)
+        for planned in self._plan.faults:
+            if planned.kind in PROXIED or state.of(planned.name) is not None:
+                continue
+            fault = Fault(**planned.model_dump())
+            try:
+                make(fault, parts).prepare()
+            except (FaultError, OSError) as error:
+                raise TargetError(f"the fault {fault.name} cannot be made: {error}") from None
 
     def _start_proxy(self, url: str) -> str:
         parts = urllib.parse.urlsplit(url)

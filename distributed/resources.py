@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import gevent
 import psutil
 
-from distributed.cgroup import memory_limit, usable_cores
+from distributed.cgroup import memory_limit
+from loadproof.faults.cgroup import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from distributed import cgroup
-from distributed.cgroup import memory_limit, throttled_us, usable_cores
+from distributed.cgroup import memory_limit, throttled_us
 from distributed.resources import ProcessTree, Used, steal_us
+from loadproof.faults import cgroup
+from loadproof.faults.cgroup import usable_cores
 
 BUSY = "import sys\nprint('up', flush=True)\nwhile True: pass"
 PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])"

@@ -1,18 +1,18 @@
 """The keeper: each kind is begun and ended on the real thing, also when the keeper or who started it is killed."""
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import httpx
 import pytest
+from breakable import answers, own_target
 from breaking import keeping, state_of, way
 from commands import wait_until
 from serving import serving
+
+from loadproof.faults.processes import marked
 
 LONG_S = 600
 
@@ -160,34 +160,6 @@ def test_the_way_is_whole_as_soon_as_its_keeper_is_killed(tmp_path):
             assert connection.recv(10) == b"late"
 
 
-@contextlib.contextmanager
-def own_target(folder):
-    """A target as a run starts it, with its command, and a lifeline that ends with the block."""
-    reading, writing = os.pipe()
-    words = [sys.executable, "-m", "target.server", "--host", "127.0.0.1"]
-    process = subprocess.Popen(
-        [*words, "--lifeline-fd", str(reading)],
-        env={**os.environ, "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        pass_fds=(reading,),
-    )
-    os.close(reading)
-    try:
-        url = json.loads(process.stdout.readline())["url"]
-        yield process, url, [*words, "--port", url.rpartition(":")[2]]
-    finally:
-        os.close(writing)
-        process.wait(20)
-        process.stdout.close()
-
-
-def answers(url):
-    try:
-        return httpx.get(f"{url}/gateway/health", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def test_a_killed_target_comes_back_at_its_address(tmp_path):
     """All of its processes are gone in between; a keeper that is killed leaves that to the next; it ends with the run."""
     with own_target(tmp_path) as (process, url, words):
@@ -220,6 +192,10 @@ def test_a_killed_target_comes_back_at_its_address(tmp_path):
             "had not ended after 100 ms",
         ),
         ("latency", {"latency": 1}, "there is no proxy"),
+        ("memory_load", {"memory": 10**15}, "of memory are wanted"),
+        ("cpu_load", {"cores": "9999"}, "9999 cores are wanted"),
+        ("file_load", {"size": 10**18}, "of the disk of"),
+        ("file_load", {"size": 1, "folder": "/no/such"}, "the folder /no/such cannot be used"),
     ],
 )
 def test_a_fault_that_cannot_be_begun_is_told(tmp_path, target, kind, settings, why):
@@ -244,6 +220,19 @@ def test_a_fault_that_cannot_be_reverted_stays_open(tmp_path):
     assert "could not be reverted" in line["text"]
     assert (tmp_path / "tries").read_text() == "x\n" * 3
     assert json.loads(kept.state.read_text())["command"]["stage"] == "open"
+
+
+def test_a_fault_that_ends_by_itself_has_failed(tmp_path):
+    """As when the kernel ends what holds memory: all is whole, but too early."""
+    with keeping(tmp_path, ("memory_load", 0, 1, {"memory": 1_000_000})) as kept:
+        assert kept.line()["kind"] == "fault_begins"
+        [process] = marked(json.loads(kept.state.read_text())["memory_load"]["undo"]["mark"])
+        os.kill(process.pid, signal.SIGKILL)
+        failed, ends = kept.lines()
+
+    assert failed["kind"] == "fault_failed"
+    assert "it ended early: its process was killed by signal 9" in failed["text"]
+    assert ends["kind"] == "fault_ends"
 
 
 def test_a_fault_whose_time_has_gone_is_missed(tmp_path):

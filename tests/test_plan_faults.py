@@ -105,6 +105,22 @@ def test_faults_are_read(tmp_path):
             "7:49 the switch `slow` needs a number, a text, true or false, not a list",
         ),
         ("{kind: switch, at: 1s, for: 1s, set: {errors: .nan}}", None),
+        (
+            "{kind: memory_load, at: 1s, for: 1s, memory: 512}",
+            "7:50 `memory` must be a size such as 512MB, not `512`",
+        ),
+        ("{kind: memory_load, at: 1s, for: 1s, memory: 0B}", None),
+        ("{kind: cpu_load, at: 1s, for: 1s, cores: 1.5}", ""),
+        ("{kind: cpu_load, at: 1s, for: 1s, cores: 80%}", ""),
+        (
+            "{kind: cpu_load, at: 1s, for: 1s, cores: 101%}",
+            ("7:46 `cores` must be a number of cores such as 1.5, or a share of all such as 80%, not `101%`"),
+        ),
+        ("{kind: cpu_load, at: 1s, for: 1s, cores: 0}", None),
+        ("{kind: cpu_load, at: 1s, for: 1s, cores: [1]}", None),
+        ("{kind: file_load, at: 1s, for: 1s, size: 1MB}", ""),
+        ("{kind: file_load, at: 1s, for: 1s, rate: 1MB/s}", None),
+        ("{kind: network_load, at: 1s, for: 1s, rate: 1MB}", None),
         ("{kind: command, at: 1s, for: 1s, command: x}", "7:5 a fault of kind `command` needs `revert`"),
         ("{kind: pause, name: a b, at: 1s, for: 1s}", None),
         (

@@ -16,6 +16,10 @@ class FaultError(LoadproofError):
     """A fault could not be begun, or not be ended; the text says why."""
 
 
+class EndedEarlyError(FaultError):
+    """All is whole again, but was so before the fault's time was over; the text says why."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """As `loadproof.plan.model.Fault` has it, without the library behind that one: the keeper is to start at once."""
@@ -71,4 +75,4 @@ class Kind(Protocol):
         """Break it; FaultError if that cannot be, and `revert` is called then."""
 
     def revert(self, undo: Undo) -> str:
-        """Make it whole again; what is worth telling of that, or nothing."""
+        """Make it whole again; what is worth telling of that, or nothing. EndedEarlyError if it was so before."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadproof.faults.command import Command
-from loadproof.faults.fault import Brief, FaultError
+from loadproof.faults.fault import Brief, EndedEarlyError, FaultError
 from loadproof.faults.kinds import Parts, make
 from loadproof.faults.schedule import Do, Stage, step
 from loadproof.faults.state import State
@@ -156,12 +156,15 @@ class Keeper:
 
     def _revert(self, fault: Fault, kind: Kind, undo: Undo, *, has_begun: bool = True) -> bool:
         """Try a few times; False, and it stays open on disk, if that does not help."""
-        why = ""
+        why = told = ""
         for attempt in range(REVERT_TIMES):
             if attempt:
                 time.sleep(REVERT_PAUSE_S)
             try:
                 told = kind.revert(undo)
+            except EndedEarlyError as error:
+                if has_begun:
+                    self._tell("fault_failed", fault, self._now_us(), f"it ended early: {error}")
             except (FaultError, OSError) as error:
                 why = str(error)
                 continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loadproof.faults.command import TIMEOUT_US, Command
 from loadproof.faults.kill import Kill
 from loadproof.faults.pause import Pause
+from loadproof.faults.pressure import LOADS, Pressure
 from loadproof.faults.switch import Switch
 from loadproof.faults.way import OnTheWay, Orders
 
@@ -47,5 +48,7 @@ def make(fault: Fault, parts: Parts) -> Kind:
             return Kill(parts.pids, parts.target, parts.restart, parts.lifeline, parts.restarted)
         case "command":
             return Command(given["command"], given["revert"], given.get("timeout", TIMEOUT_US))
+        case kind if kind in LOADS:
+            return Pressure(kind, given)
         case _:
             return OnTheWay(fault, parts.orders)

@@ -61,6 +61,22 @@ def tree(roots: tuple[int, ...]) -> list[Process]:
     return list(found.values())
 
 
+def marked(mark: str) -> list[Process]:
+    """All processes with this word on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        fields = _stat(int(entry.name))
+        if mark.encode() in words and fields is not None:
+            found.append(Process(int(entry.name), fields[19]))
+    return found
+
+
 def await_state(processes: list[Process], states: set[str | None]) -> list[Process]:
     """Those that have not come to one of these states in time."""
     deadline = time.monotonic() + PATIENCE_S

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Unit(StrEnum):
     US = "microseconds"
     BYTES_PER_S = "bytes/s"
+    BYTES = "bytes"
+    CORES = "cores"
+    """Text: `1.5`, or a share of all, `80%`."""
     TEXT = "text"
     PART = "part"
     """Of what is tested: `target`."""
@@ -54,6 +57,14 @@ KINDS: Final[dict[str, dict[str, Key]]] = {
         "revert": Key(Unit.TEXT),
         "timeout": Key(Unit.US, needed=False),
     },
+    "memory_load": {"memory": Key(Unit.BYTES)},
+    "cpu_load": {"cores": Key(Unit.CORES)},
+    "file_load": {
+        "size": Key(Unit.BYTES),
+        "rate": Key(Unit.BYTES_PER_S, needed=False),
+        "folder": Key(Unit.TEXT, needed=False),
+    },
+    "network_load": {"rate": Key(Unit.BYTES_PER_S)},
 }
 """Kind -> the keys that it takes beside those of every fault."""
 PROXIED: Final = frozenset(
@@ -63,6 +74,8 @@ PROXIED: Final = frozenset(
 COMMON: Final = ("kind", "name", "at", "for")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,62}", re.ASCII)
 _NAME_RULE: Final = "letters, digits, `-`, `_` and `.`"
+_CORES: Final = re.compile(r"\d{1,5}(\.\d{1,3})?%?")
+MOST_CORES: Final = 10_000
 _SWITCH: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -96,6 +109,8 @@ def setting_text(kind: str, key: str, value: Setting) -> str:
             return duration_text(value)
         case Unit.BYTES_PER_S:
             return f"{value}B/s"
+        case Unit.BYTES:
+            return f"{value}B"
         case _:
             return str(value)
 
@@ -109,6 +124,8 @@ def settings_text(fault: Fault) -> str:
                 text = format_duration(value)
             case Unit.BYTES_PER_S if isinstance(value, int):
                 text = f"{format_bytes(value)}/s"
+            case Unit.BYTES if isinstance(value, int):
+                text = format_bytes(value)
             case Unit.SWITCHES if isinstance(value, dict):
                 text = " ".join(f"{name}={one}" for name, one in value.items())
             case _:
@@ -196,6 +213,10 @@ class _Reader:
                 return values.duration(node, key)
             case Unit.BYTES_PER_S:
                 return self._rate(key, node)
+            case Unit.BYTES:
+                return self._size(key, node)
+            case Unit.CORES:
+                return self._cores(key, node)
             case Unit.TEXT:
                 return values.text(node, key)
             case Unit.PART:
@@ -216,6 +237,26 @@ class _Reader:
         if rate:
             return rate
         self._values.wrong(node, f"{quoted(key)} must be a rate such as 100kB/s, not {described(node)}")
+        return None
+
+    def _size(self, key: str, node: Node) -> int | None:
+        try:
+            size = parse_bytes(str(getattr(node, "text", "")))
+        except UnitError:
+            size = 0
+        if size:
+            return size
+        self._values.wrong(node, f"{quoted(key)} must be a size such as 512MB, not {described(node)}")
+        return None
+
+    def _cores(self, key: str, node: Node) -> str | None:
+        text = str(getattr(node, "text", "")).strip()
+        if _CORES.fullmatch(text) and 0 < float(text.rstrip("%")) <= (
+            100 if text.endswith("%") else MOST_CORES
+        ):
+            return text
+        message = f"{quoted(key)} must be a number of cores such as 1.5, or a share of all such as 80%, not {described(node)}"
+        self._values.wrong(node, message)
         return None
 
     def _switches(self, key: str, node: Node) -> dict[str, bool | int | float | str] | None:

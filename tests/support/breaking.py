@@ -136,9 +136,53 @@ class Kept:
         self.process.wait()
 
 
+MASTER = """
+import os, subprocess, sys, time
+reading, writing = os.pipe()
+words = [*sys.argv[1:], "--lifeline-fd", str(reading)]
+subprocess.Popen([sys.executable, *words], pass_fds=(reading,), start_new_session=True)
+os.close(reading)
+time.sleep(600)
+"""
+
+
 @contextlib.contextmanager
-def keeping(folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
+def mastering(folder, *faults, **given):
+    """A keeper of another process, which stands for a run: it can be killed, and holds the lifeline alone."""
+    brief = write_brief(folder, *faults, **given)
+    process = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", MASTER),
+            *("-m", "loadproof.faults.keeper", "--brief", brief),
+        ],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    kept = Kept(process, -1, folder / "faults.json")
+    try:
+        yield kept
+    finally:
+        process.kill()
+        process.wait()
+        kept.lines()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def keeping(folder, *faults, **given):
     """A keeper whose run begins now; faults are (kind, at in s, for in s, settings)."""
+    process, lifeline = launch("loadproof.faults.keeper", "--brief", write_brief(folder, *faults, **given))
+    kept = Kept(process, lifeline, folder / "faults.json")
+    try:
+        yield kept
+    finally:
+        with ended(process, kept.lifeline):
+            pass
+
+
+def write_brief(folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
+    """The path of what the keeper is told."""
     brief = {
         "start_ns": time.monotonic_ns() if start_ns is None else start_ns,
         "seed": 1,
@@ -159,14 +203,9 @@ def keeping(folder, *faults, target="", pids=(), restart=(), proxy=None, start_n
             for kind, at_s, for_s, settings in faults
         ],
     }
-    (folder / "brief.json").write_text(json.dumps(brief))
-    process, lifeline = launch("loadproof.faults.keeper", "--brief", folder / "brief.json")
-    kept = Kept(process, lifeline, folder / "faults.json")
-    try:
-        yield kept
-    finally:
-        with ended(process, kept.lifeline):
-            pass
+    path = folder / "brief.json"
+    path.write_text(json.dumps(brief))
+    return path
 
 
 def state_of(pid):

@@ -149,6 +149,12 @@ SETTINGS = {
     "bandwidth": st.fixed_dictionaries({"bandwidth": st.integers(1, 10**12)}),
     "refuse": st.just({}),
     "slow_close": st.fixed_dictionaries({"delay": DURATIONS}),
+    "memory_load": st.fixed_dictionaries({"memory": st.integers(1, 10**15)}),
+    "cpu_load": st.fixed_dictionaries({"cores": st.sampled_from(["1", "0.5", "80%"])}),
+    "file_load": st.fixed_dictionaries(
+        {"size": st.integers(1, 10**15)}, optional={"rate": st.integers(1, 10**12), "folder": TEXTS}
+    ),
+    "network_load": st.fixed_dictionaries({"rate": st.integers(1, 10**12)}),
     "command": st.fixed_dictionaries({"command": TEXTS, "revert": TEXTS}, optional={"timeout": DURATIONS}),
 }
 

@@ -1,0 +1,196 @@
+"""The real part that each kind of fault breaks, for tests that do the same with every kind.
+
+Each is a context manager of a folder and a target that gives a Case.
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from breaking import state_of, way
+
+from loadproof.faults.processes import marked
+
+SHORT_S, LONG_S = 0.5, 20
+"""How long something is given to pass that must not, and that must."""
+
+
+@dataclass
+class Case:
+    settings: dict
+    is_whole: Callable
+    is_broken: Callable
+    parts: dict = field(default_factory=dict)
+    """What the keeper is told of them."""
+    is_gone: Callable | None = None
+    """Where the part ends with its run: whether it has."""
+
+
+@contextlib.contextmanager
+def switched(_, target):
+    def slow():
+        return httpx.get(f"{target.url}/switches", timeout=LONG_S).json()["slow"]
+
+    parts = {"target": target.url}
+    yield Case({"set": {"slow": "1ms"}}, lambda: slow() == "0s", lambda: slow() == "1ms", parts)
+
+
+@contextlib.contextmanager
+def paused(_, target):
+    def states():
+        return {state_of(pid) for pid in target.processes()}
+
+    parts = {"pids": [target.pid]}
+    yield Case({"of": "target"}, lambda: "T" not in states(), lambda: states() == {"T"}, parts)
+
+
+@contextlib.contextmanager
+def killed(folder, _):
+    with own_target(folder) as (process, url, words):
+        parts = {"target": url, "pids": [process.pid], "restart": words}
+        yield Case(
+            {"of": "target"},
+            lambda: answers(url),
+            lambda: not answers(url),
+            parts,
+            lambda: process.poll() is not None and not answers(url),
+        )
+
+
+@contextlib.contextmanager
+def commanded(folder, _):
+    broken = folder / "broken"
+    settings = {"command": f"touch {broken}", "revert": f"rm -f {broken}"}
+    yield Case(settings, lambda: not broken.exists(), broken.exists)
+
+
+def on_the_way(**settings):
+    @contextlib.contextmanager
+    def made(*_):
+        with way() as path:
+            yield Case(
+                settings,
+                lambda: passes(path, LONG_S),
+                lambda: not passes(path, SHORT_S),
+                {"proxy": path.name},
+            )
+
+    return made
+
+
+def passes(path, patience_s):
+    """Whether a megabyte comes, and then the end of the connection, on a new one."""
+    deadline = time.monotonic() + patience_s
+    try:
+        with path.connect(patience_s) as connection:
+            connection.sendall(b"big")
+            left = 1_000_000
+            while left and time.monotonic() < deadline and (data := connection.recv(left)):
+                left -= len(data)
+            connection.sendall(b"end")
+            return not left and connection.recv(10) == b"end" and connection.recv(10) == b""
+    except OSError:
+        return False
+
+
+def pressed(kind, is_felt, **settings):
+    """`is_felt` is asked of each process that presses."""
+
+    @contextlib.contextmanager
+    def made(folder, _):
+        given = {**settings, "folder": str(folder)} if kind == "file_load" else settings
+        marks = set()
+
+        def processes():
+            state = folder / "faults.json"
+            if state.is_file() and (undo := json.loads(state.read_text())[kind]["undo"]):
+                marks.add(undo["mark"])
+            return [process.pid for mark in marks for process in marked(mark)]
+
+        yield Case(
+            given,
+            lambda: not processes(),
+            lambda: bool(found := processes()) and all(map(is_felt, found)),
+        )
+        assert not list(folder.glob("tmp*"))
+
+    return made
+
+
+def holds_memory(pid):
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^RssAnon:\s+(\d+) kB$", told, re.MULTILINE)[1]) * 1024 >= 100_000_000
+
+
+def uses_cpu(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") > 0.2
+
+
+def writes(pid):
+    """More than the file is long, into a file without a name that is not longer than it may be."""
+    written = re.search(r"^write_bytes: (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
+    links = [link for link in Path(f"/proc/{pid}/fd").iterdir() if int(link.name) > 2]
+    sizes = [link.stat().st_size for link in links if "deleted" in str(link.readlink())]
+    return int(written[1]) > 2_000_000 and sizes == [2_000_000]
+
+
+def sends(pid):
+    told = subprocess.run(["ss", "-Htnpi"], capture_output=True, text=True, check=True).stdout
+    sockets = re.findall(rf"pid={pid},.*\n.*bytes_sent:(\d+)", told)
+    return max(map(int, sockets), default=0) > 1_000_000
+
+
+@contextlib.contextmanager
+def own_target(folder):
+    """A target as a run starts it, with its command, and a lifeline that ends with the block."""
+    reading, writing = os.pipe()
+    words = [sys.executable, "-m", "target.server", "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [*words, "--lifeline-fd", str(reading)],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        pass_fds=(reading,),
+    )
+    os.close(reading)
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        yield process, url, [*words, "--port", url.rpartition(":")[2]]
+    finally:
+        os.close(writing)
+        process.wait(20)
+        process.stdout.close()
+
+
+def answers(url):
+    try:
+        return httpx.get(f"{url}/gateway/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+CASES = {
+    "switch": switched,
+    "latency": on_the_way(latency=60_000_000),
+    "bandwidth": on_the_way(bandwidth=10_000),
+    "blackhole": on_the_way(),
+    "refuse": on_the_way(),
+    "reset": on_the_way(),
+    "half_open": on_the_way(),
+    "slow_close": on_the_way(delay=60_000_000),
+    "pause": paused,
+    "kill": killed,
+    "command": commanded,
+    "memory_load": pressed("memory_load", holds_memory, memory=100_000_000),
+    "cpu_load": pressed("cpu_load", uses_cpu, cores="0.2"),
+    "file_load": pressed("file_load", writes, size=2_000_000, rate=4_000_000),
+    "network_load": pressed("network_load", sends, rate=4_000_000),
+}
