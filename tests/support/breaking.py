@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from commands import wait_until
+
 from loadproof.faults.way import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +151,7 @@ time.sleep(600)
 @contextlib.contextmanager
 def mastering(folder, *faults, **given):
     """A keeper of another process, which stands for a run: it can be killed, and holds the lifeline alone."""
-    brief = write_brief(folder, *faults, **given)
+    brief = brief_of(folder)
     process = subprocess.Popen(
         [
             *("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", MASTER),
@@ -161,6 +163,7 @@ def mastering(folder, *faults, **given):
     )
     kept = Kept(process, -1, folder / "faults.json")
     try:
+        hand_over(brief, folder, *faults, **given)
         yield kept
     finally:
         process.kill()
@@ -172,17 +175,33 @@ def mastering(folder, *faults, **given):
 @contextlib.contextmanager
 def keeping(folder, *faults, **given):
     """A keeper whose run begins now; faults are (kind, at in s, for in s, settings)."""
-    process, lifeline = launch("loadproof.faults.keeper", "--brief", write_brief(folder, *faults, **given))
+    brief = brief_of(folder)
+    process, lifeline = launch("loadproof.faults.keeper", "--brief", brief)
     kept = Kept(process, lifeline, folder / "faults.json")
     try:
+        hand_over(brief, folder, *faults, **given)
         yield kept
     finally:
         with ended(process, kept.lifeline):
             pass
 
 
-def write_brief(folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
-    """The path of what the keeper is told."""
+def brief_of(folder):
+    """The path at which a keeper waits for what it is told."""
+    path = folder / f"brief-{secrets.token_hex(4)}"
+    os.mkfifo(path)
+    return path
+
+
+def hand_over(path, folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
+    """Tell a keeper, as soon as it asks: its run begins then, however long it took to start."""
+
+    def asked():
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        return None
+
+    descriptor = wait_until(asked)
     brief = {
         "start_ns": time.monotonic_ns() if start_ns is None else start_ns,
         "seed": 1,
@@ -203,9 +222,8 @@ def write_brief(folder, *faults, target="", pids=(), restart=(), proxy=None, sta
             for kind, at_s, for_s, settings in faults
         ],
     }
-    path = folder / "brief.json"
-    path.write_text(json.dumps(brief))
-    return path
+    with open(descriptor, "w") as pipe:  # noqa: PTH123 a descriptor, not a path
+        json.dump(brief, pipe)
 
 
 def state_of(pid):
