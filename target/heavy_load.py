@@ -188,6 +188,8 @@ class Flows:
             self._metrics.flow("failed")
             raise RefusedError(500, "flow_failed", "the writing flow failed, as `failure_rate` says")
         self._drafts.keep(draft, order.words)
+        if not self._switches.flow("keep_drafts"):
+            self._drafts.let_go()
         if not self._looking:
             self._look()
         self._metrics.flow("completed")

@@ -23,7 +23,7 @@ from analyzer.windows import fault_windows
 from loadproof.errors import ExitCode, RunFolderError
 from loadproof.measure.histogram import bucket_index
 from loadproof.measure.interval import Outcome
-from loadproof.plan.model import Phase
+from loadproof.plan.model import Fault, Phase
 from loadproof.verdict.result import RuleVerdict, Verdict
 from monitoring.metrics import TABLE
 
@@ -101,9 +101,12 @@ def components_run(**changes):
     )
     report = passing(steady_s=40)
     rows = [
-        replace(row, phase=phases[row.second // 10].name, users=20.0, ok=100, failed=0)
+        replace(row, phase=phases[row.second // 10].name, users=20.0, in_flight=18, ok=100, failed=0)
         for row in report.timeline
     ]
+    one = replace(report.series[0], outcome=Outcome.OK, requests=900, faults=())
+    series = tuple(replace(one, phase=phase.name) for phase in phases)
+    changes = {"series": series, **changes}
     plan = report.plan.model_copy(update={"load": phases, "name": "heavy-load"})
     return replace(report, name="heavy-load", plan=plan, timeline=tuple(rows), **changes)
 
@@ -129,7 +132,7 @@ def test_the_writing_flows_reports_have_their_names_and_parts():
         "Total Operations: ",
         "COMPONENT RESULTS",
         "concurrent_load: PASSED (success rate 100 %)",
-        "capacity_limits: PASSED (Max Capacity 20 concurrent operations)",
+        "capacity_limits: PASSED (Max Capacity 18 concurrent operations)",
         "recovery: PASSED (Recovery Rate 100 %)",
         "RECOMMENDATIONS",
         "- ",
@@ -152,6 +155,37 @@ def test_a_component_fails_by_the_rules_that_judge_its_phase():
     assert {one.word for one in writing.components(passing())} == {"NOT RUN"}
 
 
+def test_a_component_fails_by_the_rules_on_a_fault_that_begins_in_it():
+    """A broken rule on a fault fails the component of its phase; how all faults were got over is told of recovery."""
+    base = passing().rules[1]
+    fault = Fault(kind="pause", name="broken", at_us=25_000_000, for_us=20_000_000)
+
+    def failed(statistic, **selector):
+        rule = replace(base, statistic=statistic, selector=selector, verdict=RuleVerdict.FAIL)
+        report = components_run(rules=(base, rule))
+        report = replace(report, plan=report.plan.model_copy(update={"faults": (fault,)}))
+        return [one.name for one in writing.components(report) if not one.passed]
+
+    assert failed("functionality", fault="broken") == ["cpu_saturation"]
+    assert failed("recovery_time", fault="broken") == ["cpu_saturation"]
+    assert failed("error_ratio", fault="broken", phase="capacity-limits") == ["capacity_limits"]
+    assert failed("recovery_time") == ["recovery"]
+    assert failed("error_ratio", fault="none") == list(writing.COMPONENTS)
+
+
+def test_a_recovery_rate_is_of_requests_that_met_no_fault():
+    """Of the phase `recovery`, or of the last phase of a plan of that name; other components have all of theirs."""
+    report = components_run()
+    faulty = [replace(row, outcome=Outcome.FAILED, requests=100, faults=("broken",)) for row in report.series]
+    report = replace(report, series=(*report.series, *faulty))
+    found = {one.name: one for one in writing.components(report)}
+    alone = {one.name: one for one in writing.components(replace(report, name="recovery"))}
+
+    assert found["recovery"].figure == alone["recovery"].figure == "Recovery Rate 100 %"
+    assert found["memory_pressure"].figure == "success rate 90 %"
+    assert alone["recovery"].operations == 900
+
+
 def test_a_plan_named_like_a_component_is_that_component():
     """`cpu-saturation` run alone is judged as a whole, by its verdict."""
     found = {one.name: one.word for one in writing.components(replace(failing(), name="cpu-saturation"))}
@@ -160,13 +194,13 @@ def test_a_plan_named_like_a_component_is_that_component():
     assert set(found.values()) == {"NOT RUN"}
 
 
-def test_capacity_is_the_most_users_that_were_served():
+def test_capacity_is_the_most_operations_in_progress_that_were_served():
     """Seconds in which more than three in ten requests failed do not count as capacity."""
     report = components_run()
     rows = [
         replace(
             row,
-            users=float(10 + row.second),
+            in_flight=10 + row.second,
             ok=100 if row.second < 35 else 60,
             failed=0 if row.second < 35 else 40,
         )

@@ -1,7 +1,8 @@
 """The two reports of AI Writing Flow's heavy-load suite, with its five components.
 
 A component is the run whose plan has its name, or else the phase of the run that has; `-` and `_` are alike.
-It passed when nothing that judges it is broken or without data: the rules on its phase and those on all phases.
+It passed when nothing that judges it is broken or without data: the rules on its phase, those on a fault that
+begins in it, and those on all phases.
 """
 
 from __future__ import annotations
@@ -13,27 +14,38 @@ from typing import TYPE_CHECKING, Any, Final
 from analyzer.escape import shown
 from analyzer.results_json import milliseconds, real
 from analyzer.run_clock import iso, run_began, run_length_us
-from analyzer.windows import Stretch, stretch
+from analyzer.windows import stretch
+from loadproof.measure.interval import Outcome
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analyzer.model import Report, Second
+    from loadproof.verdict.result import RuleResult
 
 COMPONENTS: Final = ("concurrent_load", "memory_pressure", "cpu_saturation", "capacity_limits", "recovery")
 NAME: Final = "ai_writing_flow_v2_heavy_load_stress_report"
 CAPACITY_SUCCESS: Final = 0.7
 """Share of ok requests down to which the suite calls a number of operations sustained."""
+AFTERWARDS: Final = frozenset({"recovery_time", "overshoot", "residue"})
+"""Statistics that tell of the time after a fault: without a selector they judge the component `recovery`."""
 
 
 @dataclass(frozen=True)
 class Component:
     name: str
-    seen: Stretch | None
-    """None where the run had no such part."""
+    operations: int | None
+    """Requests of its phases, without warm-up; of `recovery` those that met no fault. None where the run had no such part."""
+    ok: int
     passed: bool | None
     capacity: int | None
-    """Most users of a second in which at least `CAPACITY_SUCCESS` of the requests were ok."""
+    """Most requests in flight at the end of a second in which at least `CAPACITY_SUCCESS` of the requests were ok."""
+
+    @property
+    def success(self) -> float | None:
+        return self.ok / self.operations if self.operations else None
 
     @property
     def word(self) -> str:
@@ -42,12 +54,12 @@ class Component:
     @property
     def figure(self) -> str:
         """The component's own key figure."""
-        if self.seen is None:
+        if self.operations is None:
             return "no phase of this run has this name"
         if self.name == "capacity_limits":
             return f"Max Capacity {format_count(self.capacity)} concurrent operations"
         label = "Recovery Rate" if self.name == "recovery" else "success rate"
-        return f"{label} {format_ratio(self.seen.success)}"
+        return f"{label} {format_ratio(self.success)}"
 
 
 def files(report: Report) -> dict[str, bytes]:
@@ -74,8 +86,9 @@ def document(report: Report) -> dict[str, Any]:
         "component_results": {
             component.name: {
                 "passed": component.passed,
-                "total_operations": component.seen.requests if component.seen else None,
-                "success_rate": real(component.seen.success) if component.seen else None,
+                "total_operations": component.operations,
+                "successful_operations": None if component.operations is None else component.ok,
+                "success_rate": real(component.success),
                 "max_capacity": component.capacity,
                 "key_figure": component.figure,
             }
@@ -157,27 +170,64 @@ def _system(report: Report) -> str:
 
 
 def _component(report: Report, name: str) -> Component:
+    plan = report.plan
     if _same(report.name, name):
-        rows: list[Second] = list(report.timeline)
+        judged = [phase.name for phase in plan.load if not phase.warmup]
+        # After the stress is the last phase of such a plan.
+        phases = set(judged[-1:] if name == "recovery" else judged)
         passed = report.verdict in {Verdict.PASS, Verdict.WARN}
     else:
-        phases = {phase.name for phase in report.plan.load if _same(phase.name, name)}
+        phases = {phase.name for phase in plan.load if _same(phase.name, name)}
         if not phases:
-            return Component(name, None, None, None)
-        rows = [row for row in report.timeline if row.phase in phases]
-        judging = [rule for rule in report.rules if rule.selector.get("phase") in {None, *phases}]
+            return Component(name, None, 0, None, None)
+        faults = _faults_in(report, phases)
         bad = {RuleVerdict.FAIL, RuleVerdict.NO_DATA}
         passed = report.verdict is not Verdict.INVALID and not any(
-            rule.verdict in bad and not rule.optional for rule in judging
+            rule.verdict in bad and not rule.optional and _judges(rule, name, phases, faults)
+            for rule in report.rules
         )
+    rows = [row for row in report.series if row.phase in phases and not (name == "recovery" and row.faults)]
+    return Component(
+        name,
+        sum(row.requests for row in rows),
+        sum(row.requests for row in rows if row.outcome is Outcome.OK),
+        passed,
+        _capacity(row for row in report.timeline if row.phase in phases),
+    )
+
+
+def _faults_in(report: Report, phases: set[str]) -> set[str]:
+    """Names of the faults that begin in one of the phases."""
+    found = set()
+    begin_us = 0
+    for phase in report.plan.load:
+        end_us = begin_us + phase.duration_us
+        if phase.name in phases:
+            found |= {fault.name for fault in report.plan.faults if begin_us <= fault.at_us < end_us}
+        begin_us = end_us
+    return found
+
+
+def _judges(rule: RuleResult, name: str, phases: set[str], faults: set[str]) -> bool:
+    phase, fault = rule.selector.get("phase"), rule.selector.get("fault")
+    if phase is not None:
+        return phase in phases
+    if fault in faults:
+        return True
+    if rule.statistic in AFTERWARDS:
+        return name == "recovery" and fault is None
+    return fault in {None, "none"}
+
+
+def _capacity(rows: Iterable[Second]) -> int | None:
     held = [
-        row.users
+        row.in_flight
         for row in rows
-        if row.users is not None
+        if row.in_flight is not None
         and (share := stretch([row]).success) is not None
         and share >= CAPACITY_SUCCESS
     ]
-    return Component(name, stretch(rows), passed, round(max(held)) if held else None)
+    return max(held, default=None)
 
 
 def _same(one: str, other: str) -> bool:
