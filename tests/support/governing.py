@@ -1,6 +1,7 @@
 """Does every task of governance users once a round, without waiting: `governing.py SCENARIO URL ROUNDS USERS [RUN]`.
 
-SCENARIO is a class with its module, such as `policies.PolicyGovernanceUser`. A process of its own, because Locust
+SCENARIO is a class with its module, such as `policies.PolicyGovernanceUser`, of another suite than governance with that
+before it, such as `heavy_load.flows.WritingFlowUser`. A process of its own, because Locust
 patches the one it is imported in. Prints one JSON object: for each request and check name how many succeeded and
 failed, and the first failure's text.
 """
@@ -21,8 +22,8 @@ def main(scenario: str, url: str, rounds: int, users: int, run: str | None = Non
     random.seed(7)
     if run is not None:
         HEADERS["Loadproof-Run"] = run  # what the client of a loadproof run does
-    module, name = scenario.split(".")
-    kind = getattr(importlib.import_module(f"locustfiles.governance.{module}"), name)
+    suite, module, name = f"governance.{scenario}".split(".")[-3:]
+    kind = getattr(importlib.import_module(f"locustfiles.{suite}.{module}"), name)
     kind.host = url
     environment = Environment(user_classes=[kind])
     seen: dict[str, dict] = {}

@@ -45,7 +45,7 @@ class Lie(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_PUT = do_GET  # noqa: N815 the names that http.server calls
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 the names that http.server calls
 
     def log_message(self, *_):
         pass
