@@ -21,7 +21,7 @@ from loadproof.faults.kinds import Parts, make
 from loadproof.faults.state import State
 from loadproof.faults.switch import switches
 from loadproof.faults.way import Orders
-from loadproof.plan.faults import PROXIED, settings_text
+from loadproof.plan.faults import PROXIED, settings_text, switches_of
 from loadproof.plan.node import did_you_mean
 from loadproof.units import format_duration
 
@@ -90,12 +90,11 @@ class Faults:
 
     def _check(self, url: str) -> None:
         try:
-            known = switches(url) if "switch" in self._kinds else {}
+            known = switches(url) if any(map(switches_of, self._plan.faults)) else {}
         except FaultError as error:
             raise TargetError(f"a fault of the plan cannot be made: {error}") from None
         for fault in self._plan.faults:
-            wanted = fault.settings.get("set")
-            for name in wanted if isinstance(wanted, dict) else ():
+            for name in switches_of(fault):
                 if name not in known:
                     hint = did_you_mean(name, known) or f"it has {', '.join(known)}"
                     raise TargetError(f"the fault {fault.name}: the target has no switch {name}; {hint}")

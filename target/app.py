@@ -8,7 +8,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from target import answers, audit, compliance, formal, gateway, governance, heavy_load, openapi, tenants
+from target import (
+    answers,
+    audit,
+    compliance,
+    formal,
+    gateway,
+    governance,
+    heavy_load,
+    openapi,
+    survival,
+    tenants,
+)
 from target.answers import RefusedError
 from target.constitution import Named
 from target.endpoint import unrouted
@@ -20,12 +31,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from target.cache import Cache, Sessions
+    from target.components import Components
     from target.counts import RunCounts
     from target.metrics import Metrics
     from target.store import Store
     from target.switches import Switches
 
-SCHEMA: Final = (*governance.SCHEMA, *tenants.SCHEMA, *audit.SCHEMA, *compliance.SCHEMA)
+SCHEMA: Final = (*governance.SCHEMA, *tenants.SCHEMA, *audit.SCHEMA, *compliance.SCHEMA, *survival.SCHEMA)
 """Every room's tables and what they begin with; statements that change nothing the second time."""
 
 ROUTES: Final = (
@@ -36,6 +48,7 @@ ROUTES: Final = (
     *compliance.ROUTES,
     *formal.ROUTES,
     *heavy_load.ROUTES,
+    *survival.ROUTES,
 )
 
 
@@ -47,6 +60,7 @@ def build_app(
     metrics: Metrics,
     switches: Switches,
     constitutional_hash: str,
+    components: Components,
 ) -> ASGIApp:
     """The ASGI application; handlers find its parts in `request.app.state` under the names used here."""
     app = Starlette(
@@ -72,6 +86,8 @@ def build_app(
     app.state.principles = compliance.Principles(store)
     app.state.prover = Prover()
     app.state.flows = heavy_load.Flows(switches, metrics)
+    app.state.components = components
+    app.state.accounts = components.accounts
     app.state.constitutional_hash = constitutional_hash
     app.state.openapi = openapi.document(ROUTES, gateway.VERSION, constitutional_hash)
     return Timed(Named(app, constitutional_hash), metrics)

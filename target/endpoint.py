@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from starlette.exceptions import HTTPException
 from starlette.routing import PARAM_REGEX, Route
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
+Bearer = Literal["TenantToken", "UserToken"]
 _RUN_HEADER: Final = RUN_HEADER.lower().encode()
 
 
@@ -29,8 +30,8 @@ class Endpoint(Route):
 
     The others say what `/openapi.json` shows and a handler does: `answers` has the type of the body by status,
     `str` for plain text; `body` and `query` are what `read_json` and `read_query` take; `refusals` are
-    statuses of errors that do not follow from the rest. `needs_hash` is `require_hash`, `bearer` a tenant's
-    token.
+    statuses of errors that do not follow from the rest. `needs_hash` is `require_hash`, `bearer` whose
+    token it asks for.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Endpoint(Route):
         query: Any = None,
         refusals: tuple[int, ...] = (),
         needs_hash: bool = True,
-        bearer: bool = False,
+        bearer: Bearer | None = None,
         counted: bool = True,
         disturbed: bool = True,
     ) -> None:

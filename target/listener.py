@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from target.accounts import Accounts
 from target.answers import error_body
 from target.app import build_app
+from target.components import Components
 from target.constitution import HEADER_BYTES
 from target.counts import RunCounts
 from target.databases import open_caches, open_store
 from target.folder import remove_folder
 from target.gateway import VERSION
 from target.metrics import Metrics
+from target.switched_store import SwitchedStore
 from target.switches import Switches
 
 if TYPE_CHECKING:
@@ -65,18 +69,23 @@ def run_process(post: Post) -> int:
     threading.Thread(target=_leave_with_parent, args=(post,), name="guard", daemon=True).start()
     metrics = Metrics(post.folder, post.process, post.processes)
     counts = RunCounts(post.folder, post.process, post.processes)
-    store = open_store(post.store, metrics.group)
+    switches = Switches(post.folder)
+    store = SwitchedStore(lambda: open_store(post.store, metrics.group), switches)
+    sessions, cache = open_caches(post.redis, metrics, post.identity, post.constitutional_hash, VERSION)
+    components = Components(post.folder, switches, cache, Accounts(store))
     # Nothing is wrong when a client sends nonsense; defects are logged as errors.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     _Protocol.served = post.constitutional_hash
     config = uvicorn.Config(
         build_app(
             store,
-            *open_caches(post.redis, metrics, post.identity, post.constitutional_hash, VERSION),
+            sessions,
+            cache,
             counts,
             metrics,
-            Switches(post.folder),
+            switches,
             post.constitutional_hash,
+            components,
         ),
         loop="uvloop",
         http=_Protocol,
@@ -91,7 +100,7 @@ def run_process(post: Post) -> int:
     )
     gc.collect()
     gc.freeze()
-    _Server(config, post).run(sockets=[post.socket])
+    _Server(config, post, components).run(sockets=[post.socket])
     store.close()
     return 0
 
@@ -110,12 +119,15 @@ def _leave_with_parent(post: Post) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, post: Post) -> None:
+    def __init__(self, config: uvicorn.Config, post: Post, components: Components) -> None:
         super().__init__(config)
         self._post = post
+        self._components = components
+        self._keeping: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._keeping = asyncio.create_task(self._components.keep())
         os.write(self._post.ready, b".")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

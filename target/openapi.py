@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from target.answers import BODY_LIMIT, JSON, ErrorAnswer
 from target.constitution import HEADER
 from target.counts import RUN_HEADER
+from target.endpoint import Bearer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ OPENAPI: Final = "3.1.0"
 _REF: Final = "#/components/schemas/{name}"
 _HASH: Final = "ConstitutionalHash"
 _RUN: Final = "Run"
-_TOKEN: Final = "TenantToken"  # noqa: S105 the name of a scheme
 _HASH_HEADER: Final = {HEADER: {"$ref": f"#/components/headers/{_HASH}"}}
 _DESCRIPTION: Final = """\
 The reference system under test of loadproof. GET is answered to HEAD too, without a body. A path that is not
@@ -33,8 +33,8 @@ here is 404, another method on a path that is here 405, and bytes that are no HT
 `ErrorAnswer`."""
 _ERRORS: Final = {
     400: f"The body is no JSON, the header {HEADER} is missing, or {RUN_HEADER} is not a run's name.",
-    401: "No bearer token, or one that belongs to no tenant.",
-    403: "The token is another tenant's; for switches: the client is on another machine.",
+    401: "No bearer token or one of nobody's; for a login: no such user, or another password.",
+    403: "The token is another's; for switches: the client is on another machine.",
     404: "There is nothing of this id.",
     409: "Somebody else was faster, it exists already, or there is no room for more.",
     410: "The run's counts were dropped to make room for newer runs.",
@@ -42,7 +42,8 @@ _ERRORS: Final = {
     413: f"The body has more than {BODY_LIMIT} bytes.",
     422: "The body or the query is not of the form described here; the message names the place.",
     500: "A defect of the target, or the switch `errors`.",
-    503: "The store cannot be used now, or the prover came to no result.",
+    503: "The store or another component cannot be used now, or the prover came to no result.",
+    504: "The backend did not answer the gateway in time.",
 }
 _ERROR_HEADERS: Final = {401: ("WWW-Authenticate", True), 503: ("Retry-After", False)}
 """Beside the constitutional hash; True where every error of the status has it."""
@@ -69,7 +70,7 @@ def document(endpoints: Sequence[Endpoint], version: str, constitutional_hash: s
         "parameters": _shared_parameters(constitutional_hash),
         "headers": {_HASH: {"required": True, "schema": {"type": "string"}}},
         "responses": {str(status): _refusal(status, schema_of[ErrorAnswer]) for status in _ERRORS},
-        "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {name: {"type": "http", "scheme": "bearer"} for name in get_args(Bearer)},
     }
     parts: dict[str, Any] = {}
     content = {
@@ -97,7 +98,7 @@ def refusals(endpoint: Endpoint) -> set[int]:
         found |= {400}
     if endpoint.needs_hash:
         found |= {400, 412}
-    if endpoint.bearer:
+    if endpoint.bearer is not None:
         found |= {401, 403}
     if endpoint.body is not None:
         found |= {400, 413, 422}
@@ -133,8 +134,8 @@ def _operation(endpoint: Endpoint, schema_of: Mapping[Any, Any]) -> dict[str, An
     for status, form in endpoint.answers.items():
         responses[status] = _answer(status, form, schema_of)
     operation["responses"] = {str(status): responses[status] for status in sorted(responses)}
-    if endpoint.bearer:
-        operation["security"] = [{_TOKEN: []}]
+    if endpoint.bearer is not None:
+        operation["security"] = [{endpoint.bearer: []}]
     return operation
 
 

@@ -14,6 +14,9 @@
     concurrent_flows=N     so many writing flows are worked on at once in each process, 16 unless told
     keep_drafts=BOOLEAN    no draft is let go, so that memory grows with every writing flow
 
+    database_down gateway_timeout memory_pressure component_crash
+    state_corruption storage_down config_missing=BOOL   a component is gone, see `target.components`
+
 Governance requests are those to every endpoint but the gateway's own. A number counts down, one with each
 answer that the fault was in, and at 0 the target is right again. A disturbed request still counts in /counts.
 
@@ -54,6 +57,16 @@ COUNTED: Final = (
     "false_proof",
     "false_refutation",
 )
+HELD: Final = (
+    "database_down",
+    "gateway_timeout",
+    "memory_pressure",
+    "component_crash",
+    "state_corruption",
+    "storage_down",
+    "config_missing",
+)
+"""On until they are switched off."""
 LONGEST_US: Final = 600_000_000
 _MILLION: Final = 1_000_000
 _SLOW: Final = 0
@@ -61,7 +74,7 @@ _ERRORS: Final = 1
 _SEEN: Final = 2
 """Requests since `errors` was set, which decide whose turn it is."""
 _SLOW_ONE: Final = 3
-_AT: Final = {name: 4 + at for at, name in enumerate(COUNTED)}
+_AT: Final = {name: 4 + at for at, name in enumerate((*COUNTED, *HELD))}
 _WRONG_HASH: Final = _AT["wrong_hash"]
 FLOWS: Final = {
     "processing_time": 100_000,
@@ -70,8 +83,8 @@ FLOWS: Final = {
     "keep_drafts": 0,
 }
 """Of the writing flow, as they are unless told: microseconds, millionths, flows, 0 or 1. A word has one more, 0 for that."""
-_FLOW_AT: Final = {name: 4 + len(COUNTED) + at for at, name in enumerate(FLOWS)}
-_WORDS: Final = 8 * (4 + len(COUNTED) + len(FLOWS))
+_FLOW_AT: Final = {name: 4 + len(_AT) + at for at, name in enumerate(FLOWS)}
+_WORDS: Final = 8 * (4 + len(_AT) + len(FLOWS))
 _NAME_BYTES: Final = 128
 """After the words: the endpoint of `slow_one`, filled up with zeros."""
 
@@ -99,6 +112,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """A ratio, in steps of a millionth."""
     concurrent_flows: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     keep_drafts: bool | None = None
+    database_down: bool | None = None
+    gateway_timeout: bool | None = None
+    memory_pressure: bool | None = None
+    component_crash: bool | None = None
+    state_corruption: bool | None = None
+    storage_down: bool | None = None
+    config_missing: bool | None = None
 
     def __post_init__(self) -> None:
         if self.slow is not None and parse_duration(self.slow) > LONGEST_US:
@@ -135,7 +155,8 @@ class Switches:
 
     def settings(self) -> Settings:
         """How they all are now."""
-        counts = {name: self._words[at] for name, at in _AT.items()}
+        others: dict[str, Any] = {name: self._words[at] for name, at in _AT.items()}
+        others |= {name: self.on(name) for name in HELD}
         slow_one = ""
         if self._words[_SLOW_ONE]:
             slow_one = f"{self._slowed} {duration_text(self._words[_SLOW_ONE])}"
@@ -144,7 +165,7 @@ class Switches:
             duration_text(self._words[_SLOW]),
             slow_one,
             errors,
-            **counts,
+            **others,
             processing_time=duration_text(self.flow("processing_time")),
             failure_rate=self.flow("failure_rate") / _MILLION,
             concurrent_flows=self.flow("concurrent_flows"),
@@ -165,9 +186,9 @@ class Switches:
                 self._words[_ERRORS] = round(settings.errors * _MILLION)
                 self._words[_SEEN] = 0
             for name, at in _AT.items():
-                count = getattr(settings, name)
-                if count is not None:
-                    self._words[at] = count
+                value = getattr(settings, name)
+                if value is not None:
+                    self._words[at] = value
             if settings.processing_time is not None:
                 self._words[_FLOW_AT["processing_time"]] = parse_duration(settings.processing_time) + 1
             if settings.failure_rate is not None:
@@ -181,6 +202,10 @@ class Switches:
         """The switch `name` of FLOWS, in its unit."""
         word = self._words[_FLOW_AT[name]]
         return word - 1 if word else FLOWS[name]
+
+    def on(self, name: str) -> bool:
+        """Whether the switch `name` of HELD is on."""
+        return self._words[_AT[name]] > 0
 
     def left(self, name: str) -> int:
         """How often the fault `name` of COUNTED is still to be made."""

@@ -292,17 +292,26 @@ def _leaking(body: bytes, foreign: StoredRow) -> bytes:
 
 ROUTES: Final = (
     Endpoint("POST", "/tenants", create, body=NewTenant, answers={201: TenantAnswer}),
-    Endpoint("POST", "/tenants/{id}/rows", add_row, body=NewRow, answers={201: RowAnswer}, bearer=True),
-    Endpoint("GET", "/tenants/{id}/rows", list_rows, query=ListQuery, answers={200: RowList}, bearer=True),
     Endpoint(
-        "GET", "/tenants/{id}/rows/{row}", read_row, answers={200: RowAnswer}, refusals=(404,), bearer=True
+        "POST", "/tenants/{id}/rows", add_row, body=NewRow, answers={201: RowAnswer}, bearer="TenantToken"
+    ),
+    Endpoint(
+        "GET", "/tenants/{id}/rows", list_rows, query=ListQuery, answers={200: RowList}, bearer="TenantToken"
+    ),
+    Endpoint(
+        "GET",
+        "/tenants/{id}/rows/{row}",
+        read_row,
+        answers={200: RowAnswer},
+        refusals=(404,),
+        bearer="TenantToken",
     ),
     Endpoint(
         "GET",
         "/tenants/{id}/configuration",
         read_configuration,
         answers={200: ConfigurationAnswer},
-        bearer=True,
+        bearer="TenantToken",
     ),
     Endpoint(
         "PUT",
@@ -311,6 +320,6 @@ ROUTES: Final = (
         body=ConfigurationUpdate,
         answers={200: ConfigurationAnswer},
         refusals=(409,),
-        bearer=True,
+        bearer="TenantToken",
     ),
 )

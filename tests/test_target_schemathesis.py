@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,9 +20,12 @@ CONFIG = Path(__file__).parent / "support" / "schemathesis.toml"
 
 
 def checked(served, folder, *options) -> tuple[int, str]:
-    """Exit code and report of a run with all checks; the client is tenant 1."""
+    """Exit code and report of a run with all checks; the client is tenant 1 and user 1."""
+    login = {"name": "ada", "password": "correct horse"}
     with served.client() as client:
         token = client.post("/tenants", json={"name": "first"}).json()["token"]
+        client.post("/users", json=login)
+        user_token = client.post("/sessions", json=login).json()["token"]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "--no-color"),
@@ -29,6 +33,7 @@ def checked(served, folder, *options) -> tuple[int, str]:
             *("-H", f"Authorization: Bearer {token}", *options),
         ],
         cwd=folder,
+        env={**os.environ, "USER_TOKEN": user_token},
         capture_output=True,
         text=True,
         check=False,

@@ -15,13 +15,14 @@ from serving import HASH, HEADERS, POLICY, ROOT, launch, serving
 
 from loadproof.errors import UsageError
 from target.answers import RefusedError
-from target.switches import COUNTED, Settings, Switches, parse_switches
+from target.switches import COUNTED, HELD, Settings, Switches, parse_switches
 
 OFF = {
     "slow": "0s",
     "slow_one": "",
     "errors": 0.0,
     **dict.fromkeys(COUNTED, 0),
+    **dict.fromkeys(HELD, False),
     "processing_time": "100ms",
     "failure_rate": 0.05,
     "concurrent_flows": 16,

@@ -42,6 +42,17 @@ def make(fault: Fault, parts: Parts) -> Kind:
     match fault.kind:
         case "switch":
             return Switch(parts.target, given["set"])
+        case (
+            "database-down"
+            | "gateway-timeout"
+            | "memory-pressure"
+            | "component-crash"
+            | "state-corruption"
+            | "storage-down"
+            | "config-missing"
+        ):
+            # By the rule of `loadproof.plan.faults.SWITCHED`, which the keeper does not load.
+            return Switch(parts.target, {fault.kind.replace("-", "_"): True})
         case "pause":
             return Pause(parts.pids)
         case "kill":

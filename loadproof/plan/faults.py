@@ -41,8 +41,19 @@ class Key(NamedTuple):
 
 _TARGET: Final = "target"
 _OF: Final = {"of": Key(Unit.PART, needed=False)}
+SWITCHED: Final = (
+    "database-down",
+    "gateway-timeout",
+    "memory-pressure",
+    "component-crash",
+    "state-corruption",
+    "storage-down",
+    "config-missing",
+)
+"""Kinds that are one switch of the target, called the same but for `_`, turned on."""
 KINDS: Final[dict[str, dict[str, Key]]] = {
     "switch": {"set": Key(Unit.SWITCHES)},
+    **{kind: {} for kind in SWITCHED},
     "latency": {"latency": Key(Unit.US), "jitter": Key(Unit.US, needed=False)},
     "bandwidth": {"bandwidth": Key(Unit.BYTES_PER_S)},
     "blackhole": {},
@@ -305,9 +316,16 @@ def _tell_overlaps(found: Sequence[tuple[Node, Fault]], values: Values) -> None:
                 values.wrong(other_item, message, "let one begin when the other is over")
 
 
+def switches_of(fault: Fault) -> dict[str, bool | int | float | str]:
+    """Those of the target that the fault sets, and how; none for a fault of another sort."""
+    if fault.kind in SWITCHED:
+        return {fault.kind.replace("-", "_"): True}
+    switches = fault.settings.get("set")
+    return dict(switches) if isinstance(switches, dict) else {}
+
+
 def _broken(fault: Fault) -> set[str]:
     """What only one fault at a time can break."""
     if fault.kind in {"pause", "kill"}:
         return {"the target's processes"}
-    switches = fault.settings.get("set")
-    return {f"the switch `{name}`" for name in switches} if isinstance(switches, dict) else set()
+    return {f"the switch `{name}`" for name in switches_of(fault)}

@@ -43,6 +43,32 @@ def switched(_, target):
     yield Case({"set": {"slow": "1ms"}}, lambda: slow() == "0s", lambda: slow() == "1ms", parts)
 
 
+def without(component, is_felt=lambda url: False):
+    """`is_felt` is another way to see that it is gone, for one that is missed by requests only."""
+
+    @contextlib.contextmanager
+    def made(_, target):
+        def is_broken():
+            found = httpx.get(f"{target.url}/health", timeout=LONG_S).json()["components"][component]
+            return not found["ok"] or is_felt(target.url)
+
+        def is_whole():
+            deadline = time.monotonic() + LONG_S
+            while (broken := is_broken()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            return not broken
+
+        yield Case({}, is_whole, is_broken, {"target": target.url})
+
+    return made
+
+
+def is_late(url):
+    """Whether the target's gateway gives up on a login."""
+    login = {"name": "nobody", "password": "correct horse"}
+    return httpx.post(f"{url}/sessions", json=login, timeout=LONG_S).status_code == 504
+
+
 @contextlib.contextmanager
 def paused(_, target):
     def states():
@@ -179,6 +205,13 @@ def answers(url):
 
 CASES = {
     "switch": switched,
+    "database-down": without("database"),
+    "gateway-timeout": without("gateway", is_late),
+    "memory-pressure": without("memory"),
+    "component-crash": without("passwords"),
+    "state-corruption": without("profiles"),
+    "storage-down": without("storage"),
+    "config-missing": without("configuration"),
     "latency": on_the_way(latency=60_000_000),
     "bandwidth": on_the_way(bandwidth=10_000),
     "blackhole": on_the_way(),

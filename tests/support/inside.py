@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import httpx
 from serving import HASH, HEADERS
 
+from target.accounts import Accounts
 from target.app import SCHEMA, build_app
+from target.components import Components
 from target.counts import RunCounts
 from target.databases import open_caches, open_store, prepare
 from target.metrics import Metrics
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
 
 def application(folder: Path, store: Store | None) -> ASGIApp:
     """The application of the only process of a target, on any store."""
-    metrics = Metrics(folder, 0, 1)
-    return build_app(
-        store, *open_caches(None, metrics), RunCounts(folder, 0, 1), metrics, Switches(folder), HASH
-    )
+    metrics, switches = Metrics(folder, 0, 1), Switches(folder)
+    sessions, cache = open_caches(None, metrics)
+    components = Components(folder, switches, cache, Accounts(store))
+    return build_app(store, sessions, cache, RunCounts(folder, 0, 1), metrics, switches, HASH, components)
 
 
 @contextlib.asynccontextmanager
@@ -54,8 +56,10 @@ async def inside(
         metrics = Metrics(folder, number, processes)
         stores.append(open_store(url, metrics.group))
         counts = RunCounts(folder, number, processes)
-        caches = open_caches(redis, metrics, identity)
-        app = build_app(stores[-1], *caches, counts, metrics, Switches(folder), HASH)
+        sessions, cache = open_caches(redis, metrics, identity)
+        switches = Switches(folder)
+        components = Components(folder, switches, cache, Accounts(stores[-1]))
+        app = build_app(stores[-1], sessions, cache, counts, metrics, switches, HASH, components)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://t", headers=HEADERS))
     try:
