@@ -134,6 +134,8 @@ class Digester:
         why = None
         if rule.window is not None:
             why = "a window's value is that of its worst stretch, and " + NO_INTERVAL
+        elif rule.per is not None:
+            why = "growth is held against its limit: a share more of hardly anything says nothing"
         elif beyond is not None:
             interval, why = self._quantile_interval(selection, beyond)
         elif rule.statistic.name == "rate" and result.value is not None:

@@ -11,6 +11,7 @@ from analyzer.fold import Fold
 from analyzer.folder import open_run
 from loadproof.verdict.case import Case
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.growth import want_slices
 from loadproof.verdict.judge import judge, judge_rules, with_implied
 from loadproof.verdict.result import Verdict
 
@@ -28,6 +29,7 @@ def baseline_digest(path: Path, rules: Sequence[Rule]) -> Digest:
     """What a run folder has for the rules of another run; RunFolderError when it cannot be a run's."""
     folder = open_run(path)
     fold = Fold(folder.plan, folder.limits_us)
+    want_slices(fold.evidence, (*folder.rules, *rules))
     fold.read(folder.sources())
     case = Case(folder.plan, fold.evidence, folder.facts())
     judgement = judge(folder.plan, folder.rules, fold.evidence, case.facts)

@@ -35,6 +35,7 @@ from loadproof.verdict.case import Case
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import lag_limit_us
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.growth import want_slices
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import Judgement, Reason, Verdict
 from loadproof.verdict.selection import Selection
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.rule import Rule
 
 
 def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
@@ -52,12 +54,13 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     RunFolderError when the folder cannot be a run's; RuleSyntaxError for an extra rule. Everything else that is
     wrong with the folder is a reason or a note of the Report.
     """
-    folder, fold = read_run(path)
+    asked = [parse_rule(text) for text in extra_rules]
+    folder, fold = read_run(path, asked)
     known = read_baselines(path, folder.notes)
     facts = folder.facts()
     if known is not None:
         facts = replace(facts, baseline=known.values())
-    more = [rule for rule in map(parse_rule, extra_rules) if rule not in folder.rules]
+    more = [rule for rule in asked if rule not in folder.rules]
     rules = [*folder.rules, *more]
     judgement = _with_folder(judge(folder.plan, rules, fold.evidence, facts), folder)
     report = _Layout(folder, fold, facts, judgement, float(lag_limit_us(rules))).report()
@@ -67,27 +70,32 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     return replace(report, hints=hints(report))
 
 
-def read_run(path: Path) -> tuple[RunFolder, Fold]:
-    """The folder with all of its journals read. RunFolderError when it cannot be a run's."""
+def read_run(path: Path, rules: Sequence[Rule] = ()) -> tuple[RunFolder, Fold]:
+    """The folder with all of its journals read, for its own rules and these. RunFolderError when it cannot be a run's."""
     was_collecting = gc.isenabled()
     # What intervals are made of has no cycles, and looking for some takes a seventh of the time.
     gc.disable()
     try:
-        return _read_run(path)
+        return _read_run(path, rules)
     finally:
         if was_collecting:
             gc.enable()
 
 
-def _read_run(path: Path) -> tuple[RunFolder, Fold]:
-    folder = open_run(path)
-    fold = Fold(folder.plan, folder.limits_us)
+def _read_run(path: Path, rules: Sequence[Rule]) -> tuple[RunFolder, Fold]:
+    folder, fold = _opened(path, rules)
     try:
         fold.read_in_bulk(folder.sources())
     except DoubtError:
-        folder = open_run(path)
-        fold = Fold(folder.plan, folder.limits_us)
+        folder, fold = _opened(path, rules)
         fold.read(folder.sources())
+    return folder, fold
+
+
+def _opened(path: Path, rules: Sequence[Rule]) -> tuple[RunFolder, Fold]:
+    folder = open_run(path)
+    fold = Fold(folder.plan, folder.limits_us)
+    want_slices(fold.evidence, (*folder.rules, *rules))
     return folder, fold
 
 

@@ -14,11 +14,13 @@ from loadproof.measure.interval import Outcome
 from loadproof.verdict import grammar
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.rule import (
+    GROWTH,
     KINDS,
     LABELS,
     QUANTILE,
     Bound,
     Operator,
+    Per,
     Rule,
     Span,
     Statistic,
@@ -70,6 +72,11 @@ def mistake(text):
         ("recovery_time { fault = database-down }<=1m", "recovery_time{fault=database-down} <= 1m"),
         ("overshoot <= 150%", "overshoot <= 150%"),
         ("error_ratio{fault=none, phase=b} <= 5%", "error_ratio{phase=b, fault=none} <= 5%"),
+        ("growth( target.rss )<= 1MB per 1,000 requests", "growth(target.rss) <= 1MB per 1000 requests"),
+        (
+            "growth(p95){phase=a} < 5ms  per hour, goal < 1ms",
+            "growth(p95){phase=a} < 5ms per hour, goal < 1ms",
+        ),
         ("resource(target.cpu) <= 80% over 1m", "resource(target.cpu) <= 80% over 1m"),
     ],
 )
@@ -112,6 +119,14 @@ def test_a_rule_reads_and_prints_canonically(text, canonical):
         ("p95{fault=x} <= 1s for 10s", 20, "fault= takes no window", "judge all of them"),
         ("peak_rate{fault=x} <= 1/s", 11, "peak_rate knows no fault", "write rate{fault=...}"),
         ("check(a){fault=x} <= 1%", 10, "check knows no fault", "write error_ratio{fault=...}"),
+        ("growth(rate) <= 1 per hour", 1, "of a latency or a resource, not of rate", "growth(p95)"),
+        ("growth(p95) <= 1MB per hour", 16, "takes a duration", ""),
+        ("growth(target.rss) <= 1MB", 26, "a limit `per hour` or `per 1000 requests`", ""),
+        ("growth(target.rss) <= 1MB per 10 requests", 27, "`per hour` or `per 1000 requests`", ""),
+        ("growth(target.rss) >= 1MB per hour", 20, "growth has no lower limit", "write <="),
+        ("growth(target.open_files) <= 0 per hour", 27, "no samples can show", "above 0"),
+        ("growth(target.rss){name=a} <= 1MB per hour", 20, "growth knows no name", "it takes phase"),
+        ("p95 <= 1s per hour", 11, "p95 is not told per anything", "only growth is"),
         ("users{fault=x} <= 1", 7, "users knows no fault", "scenario, region, phase"),
         ("functionality{fault=none} >= 1%", 21, "is of a fault, and none is none", "error_ratio{fault=none}"),
         ("recovery_time{phase=a} <= 1s", 15, "recovery_time knows no phase", "it takes fault"),
@@ -167,7 +182,7 @@ def test_every_statistic_is_read_and_refuses_a_wrong_unit(name):
         Unit.NUMBER: "0.5",
     }
     for unit, value in values.items():
-        text = f"{name}{argument} <= {value}"
+        text = f"{name}{argument} <= {value}{' per hour' if name == GROWTH else ''}"
         is_plain_share = unit is Unit.NUMBER and KINDS[name].units == (Unit.RATIO,)
         if unit in KINDS[name].units or is_plain_share:
             assert parse_rule(text).limit.value > 0
@@ -175,7 +190,7 @@ def test_every_statistic_is_read_and_refuses_a_wrong_unit(name):
             assert f"{name}{argument} takes" in str(mistake(text))
 
 
-NAMED = {"check", "metric", "resource", "promql"}
+NAMED = {"check", "metric", "resource", "growth", "promql"}
 expressions = (
     st.recursive(
         st.text("xyz_0 +,<=!~#", min_size=1, max_size=5)
@@ -206,8 +221,15 @@ def rules(draw):
     if word == QUANTILE:
         hundredths = draw(st.integers(5_000, 9_999))
         word = "p" + f"{hundredths / 100:.2f}".rstrip("0").rstrip(".")
+    per = None
+    if word == GROWTH:
+        argument = draw(
+            names.filter(lambda name: name not in KINDS) | st.sampled_from(("p95", "mean", "max"))
+        )
+        kind = Statistic(word, argument).kind
+        per = draw(st.sampled_from(Per))
     unit = draw(st.sampled_from(kind.units))
-    if word == "resource" and argument.rpartition(".")[2] == "cpu":
+    if word in {"resource", GROWTH} and argument.rpartition(".")[2] == "cpu":
         unit = Unit.RATIO
     labels = draw(st.lists(st.sampled_from(kind.labels), unique=True))
     selector = {
@@ -215,7 +237,7 @@ def rules(draw):
         for label in kind.labels
         if label in labels
     }
-    operator = draw(st.sampled_from(Operator))
+    operator = draw(st.sampled_from([one for one in Operator if one.caps or word != GROWTH]))
     values = {
         Unit.DURATION: st.integers(1, 10**12).map(Fraction),
         Unit.RATIO: st.integers(1, 999_999).map(lambda part: Fraction(part, 10**6)),
@@ -234,7 +256,7 @@ def rules(draw):
     elif goal == "span":
         ends = sorted((draw(values), draw(values)))
         goal = Span(*ends) if all(map(limit.holds, ends)) else None
-    return Rule(Statistic(word, argument), selector, limit, unit, window, goal)
+    return Rule(Statistic(word, argument), selector, limit, unit, window, goal, per=per)
 
 
 @given(rules())

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from loadproof.measure.interval import Ended, Series
     from loadproof.measure.interval import Evidence as CheckSample
     from loadproof.plan.model import Plan
+    from loadproof.verdict.selection import Selection
+    from loadproof.verdict.slices import Slices
 
 SECOND_US: Final = 1_000_000
 SHORTEST_STOP_TIMEOUT_US: Final = 30 * SECOND_US
@@ -99,6 +101,8 @@ class Evidence:
         """Worker -> its intervals that lie outside the run and were left out."""
         self.samples: dict[str, list[tuple[str, CheckSample]]] = {}
         """Check -> the first failed ones that arrived, with their worker; at most `SAMPLES_PER_CHECK`."""
+        self.slices: dict[Selection, Slices] = {}
+        """By time, of the selections that `growth.want_slices` has asked for."""
 
     def takes(self, interval: Interval) -> bool:
         """Tables are dense in seconds: an interval from a time when no run was would fill the memory."""
@@ -162,6 +166,8 @@ class Evidence:
     def add_series(self, key: RegionSeries, series: Series, second: int) -> None:
         """Fold in what one worker of a region, or all of them, saw of one series in a second."""
         histogram = series.histogram
+        for slices in self.slices.values():
+            slices.add(key, histogram, second)
         match key.series.outcome:
             case Outcome.OK:
                 errors = 0

@@ -1,15 +1,16 @@
 r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1s`.
 
-    rule      = statistic [selector] operator (value [window] ["," "goal" goal] | relative)
+    rule      = statistic [selector] operator (value [per] [window] ["," "goal" goal] | relative)
     statistic = quantile | plain | named "(" text ")" | "promql" "(" expression ")"
     quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
     plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
               | "pacer_lag" | "receive_lag" | "user_wait" | "detection_time" | "functionality"
               | "recovery_time" | "overshoot" | "budget_burnt" | "residue"
-    named     = "check" | "metric" | "resource"
+    named     = "check" | "metric" | "resource" | "growth"
     selector  = "{" label "=" text {"," label "=" text} "}"
     label     = "scenario" | "region" | "name" | "method" | "phase" | "outcome" | "fault"
     operator  = "<=" | ">=" | "<" | ">"
+    per       = "per" ("hour" | number "requests")     (of growth, and of it alone; 1000 requests)
     window    = ("for" | "within" | "over") duration   (whole seconds)
     goal      = operator value | value ".." value
     value     = duration | number "%" | number "/s" | number bytes | number
@@ -33,6 +34,7 @@ from loadproof.measure.interval import Outcome
 from loadproof.plan.model import NO_FAULT
 from loadproof.verdict.cursor import Cursor, nearest
 from loadproof.verdict.rule import (
+    GROWTH,
     INSTEAD_OF_FAULT,
     KINDS,
     LABELS,
@@ -43,6 +45,7 @@ from loadproof.verdict.rule import (
     SHARES,
     Bound,
     Operator,
+    Per,
     Relative,
     Rule,
     Span,
@@ -57,7 +60,7 @@ from loadproof.verdict.rule import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NAMED: Final = ("check", "metric", "resource")
+_NAMED: Final = ("check", "metric", "resource", GROWTH)
 _ANY_NUMBER: Final = ("metric", PROMQL)
 """Statistics of which nobody knows how low or high they can be."""
 _WORD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
@@ -117,7 +120,8 @@ class _Reader(Cursor):
         unit, value = self.value(statistic)
         limit = Bound(operator, value)
         self.refuse_senseless(statistic, limit, limit_at)
-        rule = Rule(statistic, selector, limit, unit, self.window(statistic, selector))
+        per = self.per(statistic)
+        rule = Rule(statistic, selector, limit, unit, self.window(statistic, selector), per=per)
         return self.ended(replace(rule, goal=self.goal(rule)))
 
     def ended(self, rule: Rule) -> Rule:
@@ -171,7 +175,13 @@ class _Reader(Cursor):
         if word not in KINDS or word == QUANTILE:
             known = [name for name in KINDS if name != QUANTILE]
             self.fail(f"there is no statistic {word!r}", begin, nearest(word, [*known, "p50", "p95", "p99"]))
-        return Statistic(word, self.argument() if word in _NAMED else None)
+        if word not in _NAMED:
+            return Statistic(word)
+        found = Statistic(word, self.argument())
+        if word == GROWTH and found.argument in KINDS and found.grown is None:
+            hint = "as in growth(p95) or growth(target.rss)"
+            self.fail(f"growth is of a latency or a resource, not of {found.argument}", begin, hint)
+        return found
 
     def quantile(self, word: str, begin: int) -> str:
         plain = word.rstrip("0").rstrip(".") if "." in word else word
@@ -239,7 +249,7 @@ class _Reader(Cursor):
         self.space()
         begin = self.at
         units = statistic.kind.units
-        if statistic.name == "resource" and str(statistic.argument).rpartition(".")[2] == "cpu":
+        if statistic.name in {"resource", GROWTH} and str(statistic.argument).rpartition(".")[2] == "cpu":
             units = (Unit.RATIO,)
         wanted = " or ".join(_EXAMPLES[unit] for unit in units)
         unit, number = self.number()
@@ -263,6 +273,16 @@ class _Reader(Cursor):
         return unit, number
 
     def refuse_senseless(self, statistic: Statistic, bound: Bound, begin: int, what: str = "limit") -> None:
+        if statistic.name == GROWTH:
+            if not bound.operator.caps:
+                self.fail(f"growth has no lower {what}", begin, "write <=")
+            if bound.value == 0:
+                self.fail(
+                    "no samples can show that nothing grows at all",
+                    begin,
+                    f"give a {what} above 0, such as 1",
+                )
+            return
         if statistic.name in _ANY_NUMBER:
             return
         top = Fraction(1) if statistic.name in SHARES else None
@@ -273,6 +293,24 @@ class _Reader(Cursor):
             self.fail(f"no run could miss this {what}", begin)
         if (operator is Operator.ABOVE and value == top) or (operator is Operator.BELOW and value == 0):
             self.fail(f"no run could reach this {what}", begin)
+
+    def per(self, statistic: Statistic) -> Per | None:
+        """What a limit on growth is for."""
+        self.space()
+        begin = self.at
+        match = re.compile(r"per\s+(hour\b|[\d.,]+\s+requests\b)").match(self.text, begin)
+        if match is None:
+            if statistic.name == GROWTH:
+                self.fail("growth has a limit `per hour` or `per 1000 requests`", begin)
+            return None
+        if statistic.name != GROWTH:
+            self.fail(
+                f"{statistic.name} is not told per anything", begin, "only growth is, as in growth(p95)"
+            )
+        if match[1] != "hour" and match[1].split()[0].replace(",", "") != "1000":
+            self.fail("growth has a limit `per hour` or `per 1000 requests`", begin)
+        self.at = match.end()
+        return Per.HOUR if match[1] == "hour" else Per.REQUESTS
 
     def window(self, statistic: Statistic, selector: dict[str, str]) -> Window | None:
         self.space()

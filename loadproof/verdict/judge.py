@@ -191,6 +191,7 @@ def _judge_rule(by: JudgedBy, case: Case) -> _Judged:
         optional=by.optional,
         implied=by.implied,
         abort=by.delay_us is not None,
+        per=rule.per,
     )
     return _Judged(rule, measured, result)
 
@@ -200,7 +201,7 @@ def conclude(rule: Rule, measured: Measured) -> tuple[RuleVerdict, str]:
 
     A broken limit comes first: no interval, no small sample and no doubt makes it anything but FAIL.
     """
-    limit = f"{rule.limit.operator} {rule.value_text(rule.limit.value)}"
+    limit = f"{rule.limit.operator} {rule.value_text(rule.limit.value)}{rule.per_text}"
     if rule.relative is not None and rule.relative.baseline is not None:
         limit += f" ({rule.limit_text}, which was {shown(rule.unit, rule.relative.baseline)})"
     kept = measured.holds(rule.limit)
@@ -249,7 +250,8 @@ def _broken(one: _Judged, invalid: list[Reason]) -> Reason:
     """FAIL, unless what makes the run INVALID may also have broken the limit."""
     rule = one.rule
     text = f"{rule}: {one.result.reason}"
-    is_ours = rule.statistic.is_latency or rule.statistic.name in OURS
+    statistic = rule.statistic.grown or rule.statistic
+    is_ours = statistic.is_latency or statistic.name in OURS
     culprit = next((reason for reason in invalid if reason.code in {SATURATED, NOT_OFFERED}), None)
     if is_ours and culprit is not None:
         what = "was saturated" if culprit.code == SATURATED else "did not offer the planned load"

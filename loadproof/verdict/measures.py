@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from loadproof.verdict.growth import measure_growth
 from loadproof.verdict.means import measure_mean
 from loadproof.verdict.percentiles import measure_quantile
 from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
 from loadproof.verdict.readings import measure_lag, measure_metric, measure_user_wait
 from loadproof.verdict.recovery import measure_recovery
-from loadproof.verdict.rule import PROMQL, QUANTILE, RECOVERY, quantile_of
+from loadproof.verdict.rule import GROWTH, PROMQL, QUANTILE, RECOVERY, quantile_of
 from loadproof.verdict.samples import measure_samples
 from loadproof.verdict.shares import measure_check, measure_error_ratio
 from loadproof.verdict.stall import measure_stall
@@ -43,6 +44,7 @@ _MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {
     "check": measure_check,
     "metric": measure_metric,
     "resource": measure_samples,
+    GROWTH: measure_growth,
     PROMQL: measure_samples,
     **dict.fromkeys(RECOVERY, measure_recovery),
 }

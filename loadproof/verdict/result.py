@@ -62,6 +62,8 @@ class RuleResult:
     implied: bool = False
     abort: bool = False
     """Ends the run as soon as it is broken, and judges warm-up too."""
+    per: str | None = None
+    """What value, limit and interval are for: `hour` or `1000 requests` of growth, None for all else."""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,15 @@ class Window:
     seconds: int
 
 
+class Per(StrEnum):
+    """What growth is told for."""
+
+    HOUR = "hour"
+    """Of run time."""
+    REQUESTS = "1000 requests"
+    """That ended, of the whole run."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What the grammar allows for one statistic."""
@@ -121,7 +130,7 @@ class Statistic:
     name: str
     """`p95`, `mean`, `check`, ..."""
     argument: str | None = None
-    """The name in `check(NAME)`, `metric(NAME)`, `resource(NAME)`, the expression in `promql(EXPR)`."""
+    """The name in `check(NAME)`, `metric(NAME)`, `resource(NAME)`, `growth(NAME)`, the expression in `promql(EXPR)`."""
 
     @property
     def quantile(self) -> Fraction | None:
@@ -129,7 +138,16 @@ class Statistic:
         return Fraction(1) if self.name == "max" else quantile_of(self.name)
 
     @property
+    def grown(self) -> Statistic | None:
+        """The latency whose growth it is; None for a resource's, and for all that is no growth."""
+        inner = Statistic(str(self.argument))
+        is_latency = inner.name in _LATENCIES or quantile_of(inner.name) is not None
+        return inner if self.name == GROWTH and is_latency else None
+
+    @property
     def kind(self) -> Kind:
+        if self.name == GROWTH:
+            return _GROWING_LATENCY if self.grown is not None else _GROWING_RESOURCE
         return KINDS[QUANTILE if quantile_of(self.name) is not None else self.name]
 
     @property
@@ -164,6 +182,8 @@ class Rule:
     goal: Bound | Span | None = None
     relative: Relative | None = None
     """How the limit follows from the baseline; None where it is a number of its own."""
+    per: Per | None = None
+    """What its value is told for; None for all but growth."""
 
     @property
     def is_open(self) -> bool:
@@ -201,6 +221,11 @@ class Rule:
         return _WRITERS[self.unit](value)
 
     @property
+    def per_text(self) -> str:
+        """What follows a value: ` per hour`, mostly nothing."""
+        return "" if self.per is None else f" per {self.per}"
+
+    @property
     def goal_text(self) -> str | None:
         if self.goal is None:
             return None
@@ -211,7 +236,7 @@ class Rule:
     @property
     def subject(self) -> str:
         """What is measured, without the limit: `p95{phase=steady} for 10s`."""
-        return self._measured + self._window_text
+        return self._measured + self.per_text + self._window_text
 
     @property
     def limit_text(self) -> str:
@@ -240,7 +265,7 @@ class Rule:
         return f" {self.window.kind} {duration_text(self.window.seconds * 1_000_000)}"
 
     def __str__(self) -> str:
-        text = f"{self._measured} {self.limit.operator} {self.limit_text}{self._window_text}"
+        text = f"{self._measured} {self.limit.operator} {self.limit_text}{self.per_text}{self._window_text}"
         if self.goal is not None:
             text += f", goal {self.goal_text}"
         return text
@@ -251,7 +276,11 @@ _USERS: Final = ("scenario", "region", "phase")
 _WORKERS: Final = ("region", "phase")
 _FAULT: Final = ("fault",)
 _LATENCY: Final = Kind(LABELS, (Unit.DURATION,), windows=True)
+_LATENCIES: Final = frozenset({"mean", "max"})
+_GROWING_LATENCY: Final = Kind(LABELS, (Unit.DURATION,), windows=False)
+_GROWING_RESOURCE: Final = Kind(("phase",), (Unit.BYTES, Unit.NUMBER, Unit.RATIO), windows=False)
 QUANTILE: Final = "quantile"
+GROWTH: Final = "growth"
 PROMQL: Final = "promql"
 KINDS: Final[dict[str, Kind]] = {
     QUANTILE: _LATENCY,
@@ -269,6 +298,7 @@ KINDS: Final[dict[str, Kind]] = {
     "check": Kind(_USERS, (Unit.RATIO,), windows=True),
     "metric": Kind(_USERS, (Unit.NUMBER, Unit.RATIO), windows=False),
     "resource": Kind(("phase",), (Unit.RATIO, Unit.BYTES, Unit.NUMBER), windows=True),
+    GROWTH: _GROWING_RESOURCE,
     "detection_time": Kind(_FAULT, (Unit.DURATION,), windows=False),
     "functionality": Kind(("scenario", *_FAULT), (Unit.RATIO,), windows=False),
     "recovery_time": Kind(_FAULT, (Unit.DURATION,), windows=False),
@@ -289,7 +319,7 @@ INSTEAD_OF_FAULT: Final = {
 """Statistics that know no `fault` -> what to write in its place."""
 SHARES: Final = frozenset({"error_ratio", "check", "functionality"})
 """Parts of a whole: from 0 to 1."""
-NO_BASELINE: Final = frozenset({"metric", "resource", "promql"}) | RECOVERY
+NO_BASELINE: Final = frozenset({"metric", "resource", "promql", GROWTH}) | RECOVERY
 """Statistics whose unit is that of their limit, or that tell of a single event: no limit can be said by a baseline."""
 SAMPLED: Final = frozenset({"resource", PROMQL})
 

@@ -67,7 +67,7 @@ def readings_of(rule: Rule, case: Case) -> Readings:
     name = sampled_name(rule)
     samples = [sample for sample in case.facts.resources.get(name, ()) if isfinite(sample.value)]
     if not samples:
-        return Readings((), nothing=_why_never(rule, case, name))
+        return Readings((), nothing=why_never(rule, case, name))
     stretches = judged_stretches(rule, case)
     values = tuple(
         (sample.at_us, _in_unit(rule.unit, rule.statistic.name, sample.value))
@@ -79,9 +79,7 @@ def readings_of(rule: Rule, case: Case) -> Readings:
     other_unit = _other_unit(rule, max(value for _, value in values))
     if other_unit is not None and rule.statistic.name != PROMQL:
         return Readings((), nothing=other_unit)
-    return Readings(
-        values, incomplete=other_unit or _uncovered(rule, case, samples, _needed(rule, stretches))
-    )
+    return Readings(values, incomplete=other_unit or uncovered(rule, case, samples, _needed(rule, stretches)))
 
 
 def judged_stretches(rule: Rule, case: Case) -> list[Stretch]:
@@ -139,7 +137,8 @@ def _in_unit(unit: Unit, statistic: str, value: float) -> Fraction:
     return number * SECOND_US if unit is Unit.DURATION and statistic == PROMQL else number
 
 
-def _why_never(rule: Rule, case: Case, name: str) -> str:
+def why_never(rule: Rule, case: Case, name: str) -> str:
+    """Of a resource that has no sample at all, in a clause."""
     failures = case.facts.unsampled.get(name, ())
     if failures:
         return f"{subject(rule)} never had a value: {failures[-1].why}"
@@ -162,7 +161,8 @@ def _other_unit(rule: Rule, highest: Fraction) -> str | None:
     return f"{rule.statistic} was sampled as {format_count(float(highest))}, which is no {what}: write the limit in {own}"
 
 
-def _uncovered(rule: Rule, case: Case, samples: Sequence[Sample], stretches: Sequence[Stretch]) -> str | None:
+def uncovered(rule: Rule, case: Case, samples: Sequence[Sample], stretches: Sequence[Stretch]) -> str | None:
+    """Why the samples are too few for these stretches, in a clause; None where they are not."""
     prometheus = case.plan.prometheus
     if rule.statistic.name == PROMQL or (prometheus and sampled_name(rule) in prometheus.resources):
         return _gap_text(rule, case, _gaps(samples, stretches))

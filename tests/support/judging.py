@@ -27,6 +27,7 @@ from loadproof.plan.profile import phase_at, user_us_between
 from loadproof.verdict.evidence import Evidence
 from loadproof.verdict.facts import Epoch, RunFacts
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
+from loadproof.verdict.growth import want_slices
 from loadproof.verdict.judge import judge
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Run:
 
     def evidence(self) -> Evidence:
         evidence = Evidence(self.plan, self.limits_us)
+        want_slices(evidence, [parse_rule(text.text) for text in self.plan.rules])
         for worker, region in self.workers:
             self.intervals[worker] = []
             if worker in self.absent:
