@@ -46,6 +46,7 @@ _GOES_ON: Final = 0.7
 _MOST_ALIKE: Final = 0.97
 _SWINGING: Final = 0.5
 """From this correlation of neighbouring samples on their swings are looked for; below it they are mere scatter."""
+_CLEARLY: Final = 1.25
 _LATEST: Final = 0.5
 """The largest part of a segment that may be its warm-up."""
 
@@ -133,10 +134,11 @@ def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool) -
 def settled_from(segment: Segment) -> int:
     """The first sample after the warm-up: where a line describes what follows best, at most half of a segment.
 
-    As White's rule (Simulation 69, 1997; MSER) finds it for a mean, with a line in its place, so that a leak is no
-    warm-up. The rule divides the squared residuals by the square of how many there are, which for a line would be the
-    cube; either keeps so much of a fading warm-up for the sake of many samples that one run in ten without growth is
-    found to grow. Their plain mean does not.
+    The first of all, unless its line has a quarter more scatter: a sawtooth has a best beginning too. As White's
+    rule (Simulation 69, 1997; MSER) finds it for a mean, with a line in its place, so that a leak is no warm-up. The
+    rule divides the squared residuals by the square of how many there are, which for a line would be the cube; either
+    keeps so much of a fading warm-up for the sake of many samples that one run in ten without growth is found to
+    grow. Their plain mean does not.
     """
     n = len(segment.x)
     latest = int(n * _LATEST)
@@ -157,7 +159,8 @@ def settled_from(segment: Segment) -> int:
         residuals = syy - np.where(sxx > 0, sxy * sxy / sxx, 0)
     # Rounding must not make a straight line look better somewhere in its middle.
     residuals = np.maximum(residuals, 1e-9 * max(float(syy[0]), 1e-300))
-    return int(np.argmin(residuals / left))
+    scatter = residuals / left
+    return int(np.argmin(scatter)) if scatter[0] > _CLEARLY * scatter.min() else 0
 
 
 def _windows(segment: Segment, length: int, *, lowest: bool) -> Segment:
