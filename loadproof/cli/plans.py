@@ -13,9 +13,7 @@ def plans(
     """List the built-in plans: what they ask for and where they stand."""
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
+    from loadproof.cli.tables import table, wide_console
     from loadproof.errors import ExitCode
     from loadproof.plan.builtin import builtin_plans
     from loadproof.plan.reader import read_plan
@@ -41,17 +39,15 @@ def plans(
             )
         )
         return ExitCode.OK
-    table = Table(box=None, pad_edge=False)
-    for heading in ("PLAN", "USERS", "LASTS", "REGIONS", "WHAT"):
-        table.add_column(heading, justify="right" if heading in {"USERS", "LASTS"} else "left", no_wrap=True)
+    listed = table(("PLAN", "USERS", "LASTS", "REGIONS", "WHAT"), left=("PLAN", "WHAT"))
     for name, (_, plan) in found.items():
-        table.add_row(
+        listed.add_row(
             name,
             format_count(plan.max_users),
             format_duration(plan.duration_us),
             str(len(plan.regions)),
             plan.title,
         )
-    Console().print(table)
+    wide_console().print(listed)
     print("\nStart one with `loadproof run PLAN`; `loadproof validate PLAN` explains it without load.")
     return ExitCode.OK
