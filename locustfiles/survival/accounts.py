@@ -1,0 +1,64 @@
+"""Users of the system under test: what ours know of one, and those that have registered and nobody uses yet."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+MOST_WAITING: Final = 10_000
+Profile = dict[str, Any]
+
+
+class Registered(NamedTuple):
+    """Somebody who may sign in."""
+
+    id: int
+    name: str
+    password: str
+
+
+waiting: Final[deque[Registered]] = deque(maxlen=MOST_WAITING)
+"""Created by this process's users and passed on to the next one who looks for somebody to be."""
+
+
+def fresh_login() -> dict[str, str]:
+    """A name that nobody has, also on another worker: not from `random`, which workers with one seed share."""
+    return {"name": f"user-{secrets.token_hex(8)}", "password": secrets.token_urlsafe(12)}
+
+
+class Stored(NamedTuple):
+    version: int
+    profile: Profile
+
+
+@dataclass
+class Account:
+    """One that we are signed in to and nobody else changes, so that every answer is known."""
+
+    id: int
+    headers: dict[str, str] = field(repr=False)
+    """With the token, which no evidence may show."""
+    stored: Stored | None = None
+    """The profile as we wrote or read it last; None before that."""
+    perhaps: Stored | None = None
+    """Of a write of which nobody knows whether it was carried out."""
+    notes: int = 0
+    """Written for certain since `notes_before`."""
+    notes_perhaps: int = 0
+    notes_before: int | None = None
+    """How many there were when we first looked."""
+
+    def may_be(self, found: Stored, *, old: bool) -> bool:
+        """Whether the profile may be `found`, or, with `old`, may have been."""
+        known = [one for one in (self.stored, self.perhaps) if one is not None]
+        if not known:
+            return True
+        return found in known or (old and found.version < known[0].version)
+
+    def may_have_notes(self, total: int, *, old: bool) -> bool:
+        if self.notes_before is None:
+            return True
+        most = self.notes_before + self.notes + self.notes_perhaps
+        return total <= most and (old or total >= self.notes_before + self.notes)
