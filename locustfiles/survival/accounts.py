@@ -42,8 +42,8 @@ class Account:
     """With the token, which no evidence may show."""
     stored: Stored | None = None
     """The profile as we wrote or read it last; None before that."""
-    perhaps: Stored | None = None
-    """Of a write of which nobody knows whether it was carried out."""
+    perhaps: list[Stored] = field(default_factory=list)
+    """Of writes since then of which nobody knows whether they were carried out."""
     notes: int = 0
     """Written for certain since `notes_before`."""
     notes_perhaps: int = 0
@@ -52,10 +52,15 @@ class Account:
 
     def may_be(self, found: Stored, *, old: bool) -> bool:
         """Whether the profile may be `found`, or, with `old`, may have been."""
-        known = [one for one in (self.stored, self.perhaps) if one is not None]
-        if not known:
+        if self.stored is None:
             return True
-        return found in known or (old and found.version < known[0].version)
+        return found in (self.stored, *self.perhaps) or (old and found.version < self.stored.version)
+
+    def know(self, now: Stored) -> None:
+        """That this is stored now, and that nothing else is on its way."""
+        if now != self.stored:
+            self.stored = now
+            self.perhaps.clear()
 
     def may_have_notes(self, total: int, *, old: bool) -> bool:
         if self.notes_before is None:

@@ -49,18 +49,14 @@ class AuthenticatedApiUser(SurvivalUser):
             headers=account.headers,
             catch_response=True,
         ) as response:
-            done = response.status_code == 200
-            overtaken = response.status_code == 409 and account.perhaps is not None
-            if overtaken:
-                # By the write of ours of which nobody knew.
+            if response.status_code == 409 and account.perhaps:
+                # By a write of ours of which nobody knew: the next look tells which.
                 response.success()
-        if done:
+        if response.status_code == 200:
             self.check_answer("profile", response, lambda answer: _stored(answer) == new)
-            account.stored, account.perhaps = new, None
-        elif overtaken:
-            account.stored, account.perhaps = account.perhaps, None
-        elif response.status_code != 503:
-            account.perhaps = new
+            account.know(new)
+        elif response.status_code != 409:
+            account.perhaps.append(new)
 
     @task(10)
     def list_notes(self) -> None:
@@ -92,7 +88,7 @@ class AuthenticatedApiUser(SurvivalUser):
         )
         if self.check_answer("notes", response, lambda answer: answer["text"] == text and answer["id"] > 0):
             account.notes += 1
-        elif response.status_code != 503:
+        else:
             account.notes_perhaps += 1
 
     @task(1)
@@ -125,9 +121,7 @@ class AuthenticatedApiUser(SurvivalUser):
             "profile", response, lambda answer: account.may_be(_stored(answer), old=old), account
         )
         if right and not old:
-            account.stored = _stored(response.json())
-            if account.perhaps is not None and account.stored.version >= account.perhaps.version:
-                account.perhaps = None
+            account.know(_stored(response.json()))
 
 
 def _stored(answer: Any) -> Stored:

@@ -53,7 +53,7 @@ class SurvivalUser(LoadUser):
 
         A failed request is no skipped check: many must fail here, and rules of their own judge how many do.
         """
-        if not (response.ok and response.status_code):
+        if not response.ok:
             return False
         return self.check(
             name,
