@@ -19,8 +19,8 @@ run: $(VENV)/.run  ## Run the enterprise plan, shortened, against the embedded t
 test: $(VENV)/.test  ## Run every check and test (about 30 minutes on 2 cores, 2 more at first).
 	@.ci/packages
 	@start=$$(date +%s); $(MAKE) --no-print-directory lint && \
-	 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not alone" && \
-	 $(BIN)/python -m pytest -m "alone and not long"; status=$$?; \
+	 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not alone and not performance" && \
+	 $(BIN)/python -m pytest -m "alone and not long and not performance"; status=$$?; \
 	 echo "make test: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
 
 test-long: $(VENV)/.test  ## Run the full counts that `make test` samples (about an hour).
