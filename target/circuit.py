@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OUTCOMES: Final = 20
 FAILED: Final = 0.5
-OPEN_S: Final = 5.0
+OPEN_S: Final = 3.0
 TRIALS: Final = 3
 
 

@@ -124,7 +124,7 @@ def test_the_patient_come_again_when_they_are_told_to(tmp_path):
     pauses = json.loads(done.stdout)
 
     assert pauses["WritingFlowUser"][:20] == [0.1] * 20, "until the circuit opens"
-    assert all(1 <= pause <= 5 for pause in pauses["WritingFlowUser"][20:])
+    assert all(1 <= pause <= 3 for pause in pauses["WritingFlowUser"][20:])
     assert set(pauses["ImpatientWritingUser"]) == {0.1}
 
 

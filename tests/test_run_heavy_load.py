@@ -14,7 +14,7 @@ FAULTS = {"drafts-kept", "memory-load", "cpu-load", "file-load", "failing"}
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heavy-load")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOADPROOF_DURATION", "42s")
+        patch.setenv("LOADPROOF_DURATION", "70s")
         code, _, _ = run_plan("heavy-load", folder)
     return code, results(run_folder(folder)), run_folder(folder)
 
