@@ -21,7 +21,7 @@ from loadproof.faults.kinds import Parts, make
 from loadproof.faults.state import State
 from loadproof.faults.switch import switches
 from loadproof.faults.way import Orders
-from loadproof.plan.faults import PROXIED, settings_text, switches_of
+from loadproof.plan.faults import OF_TARGET, PROXIED, RESTARTING, settings_text, switches_of
 from loadproof.plan.node import did_you_mean
 from loadproof.units import format_duration
 
@@ -76,7 +76,7 @@ class Faults:
             port = urllib.parse.urlsplit(url).port
             command = target_service.command(port or 0)
             self._restart = [sys.executable, *command]
-        elif self._kinds & {"pause"}:
+        elif self._kinds & OF_TARGET:
             self._pids = target_service.local_pids(url)
         self._check(url)
         if not self._kinds & PROXIED:
@@ -226,7 +226,7 @@ class Faults:
     @property
     def processes(self) -> list[int] | None:
         """Those of the target, where a fault may put others in their place."""
-        return self._pids if "kill" in self._kinds else None
+        return self._pids if self._kinds & RESTARTING else None
 
     @property
     def open(self) -> frozenset[str]:
@@ -283,4 +283,4 @@ def _key(kind: str, who: str, text: str) -> tuple[str, str, str]:
 
 def is_counting(plan: Plan) -> bool:
     """Whether the target's count lives as long as the run."""
-    return all(fault.kind != "kill" for fault in plan.faults)
+    return all(fault.kind not in RESTARTING for fault in plan.faults)

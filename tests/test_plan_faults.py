@@ -121,6 +121,40 @@ def test_faults_are_read(tmp_path):
         ("{kind: file_load, at: 1s, for: 1s, size: 1MB}", ""),
         ("{kind: file_load, at: 1s, for: 1s, rate: 1MB/s}", None),
         ("{kind: network_load, at: 1s, for: 1s, rate: 1MB}", None),
+        ("{kind: squeeze, at: 1s, for: 1s, cores: 10%}", ""),
+        (
+            "{kind: squeeze, at: 1s, for: 1s}",
+            "7:5 a fault of kind `squeeze` needs `cores` or `memory`",
+        ),
+        ("{kind: container_limits, at: 1s, for: 1s, container: a}", None),
+        ("{kind: container_pause, at: 1s, for: 1s}", None),
+        ("{kind: partition, at: 1s, for: 1s, namespace: a, address: 198.18.0.1, port: 80}", ""),
+        (
+            "{kind: partition, at: 1s, for: 1s, namespace: a, address: b}",
+            "7:63 `address` must be an address or a network such as 198.18.0.0/15, not `b`",
+        ),
+        (
+            "{kind: partition, at: 1s, for: 1s, namespace: a, port: 0}",
+            "7:60 `port` must be a port from 1 to 65535, not `0`",
+        ),
+        (
+            (
+                "{kind: container_kill, at: 1s, for: 2s, container: a}\n"
+                "  - {kind: container_pause, at: 2s, for: 2s, container: a}"
+            ),
+            (
+                "8:5 the faults `container_kill` and `container_pause` overlap, and both break the processes of the "
+                "container `a` (let one begin when the other is over)"
+            ),
+        ),
+        (
+            (
+                "{kind: container_kill, at: 1s, for: 2s, container: a}\n"
+                "  - {kind: container_pause, at: 2s, for: 2s, container: b}"
+            ),
+            "",
+        ),
+        ("{kind: squeeze, at: 1s, for: 2s, cores: 1}\n  - {kind: restart, at: 2s, for: 1s}", None),
         ("{kind: command, at: 1s, for: 1s, command: x}", "7:5 a fault of kind `command` needs `revert`"),
         ("{kind: pause, name: a b, at: 1s, for: 1s}", None),
         (
@@ -170,6 +204,7 @@ def test_every_mistake_is_told_in_its_place(tmp_path, fault, said):
     [
         ("latency, latency: 1s", "https://a.test", "a proxy of ours makes the fault `latency`"),
         ("kill", "http://127.0.0.1:80", "a run kills only the target that it has started"),
+        ("restart", "http://127.0.0.1:80", "a run kills only the target that it has started"),
         ("pause", "https://a.test", None),
         ("latency, latency: 1s", "http://a.test", None),
     ],

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadproof.faults.command import TIMEOUT_US, Command
+from loadproof.faults.container_disconnect import ContainerDisconnect
+from loadproof.faults.container_kill import ContainerKill
+from loadproof.faults.container_limits import ContainerLimits
+from loadproof.faults.container_pause import ContainerPause
 from loadproof.faults.kill import Kill
+from loadproof.faults.partition import Partition
 from loadproof.faults.pause import Pause
 from loadproof.faults.pressure import LOADS, Pressure
+from loadproof.faults.restart import Restart
+from loadproof.faults.squeeze import Squeeze
 from loadproof.faults.switch import Switch
 from loadproof.faults.way import OnTheWay, Orders
 
@@ -57,6 +64,20 @@ def make(fault: Fault, parts: Parts) -> Kind:
             return Pause(parts.pids)
         case "kill":
             return Kill(parts.pids, parts.target, parts.restart, parts.lifeline, parts.restarted)
+        case "restart":
+            return Restart(parts.pids, parts.target, parts.restart, parts.lifeline, parts.restarted)
+        case "squeeze":
+            return Squeeze(given, parts.pids)
+        case "container_pause":
+            return ContainerPause(given["container"])
+        case "container_kill":
+            return ContainerKill(given["container"])
+        case "container_disconnect":
+            return ContainerDisconnect(given["container"], given.get("network"))
+        case "container_limits":
+            return ContainerLimits(given["container"], given)
+        case "partition":
+            return Partition(given)
         case "command":
             return Command(given["command"], given["revert"], given.get("timeout", TIMEOUT_US))
         case kind if kind in LOADS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadproof.errors import UnitError
@@ -27,6 +28,9 @@ class Unit(StrEnum):
     BYTES = "bytes"
     CORES = "cores"
     """Text: `1.5`, or a share of all, `80%`."""
+    NETWORK = "network"
+    """Text: an address, or many of them as 10.0.0.0/8."""
+    PORT = "port"
     TEXT = "text"
     PART = "part"
     """Of what is tested: `target`."""
@@ -51,6 +55,8 @@ SWITCHED: Final = (
     "config-missing",
 )
 """Kinds that are one switch of the target, called the same but for `_`, turned on."""
+_LIMITS: Final = {"cores": Key(Unit.CORES, needed=False), "memory": Key(Unit.BYTES, needed=False)}
+_CONTAINER: Final = {"container": Key(Unit.TEXT)}
 KINDS: Final[dict[str, dict[str, Key]]] = {
     "switch": {"set": Key(Unit.SWITCHES)},
     **{kind: {} for kind in SWITCHED},
@@ -63,6 +69,17 @@ KINDS: Final[dict[str, dict[str, Key]]] = {
     "slow_close": {"delay": Key(Unit.US)},
     "pause": _OF,
     "kill": _OF,
+    "restart": _OF,
+    "squeeze": {**_OF, **_LIMITS},
+    "container_pause": _CONTAINER,
+    "container_kill": _CONTAINER,
+    "container_disconnect": {**_CONTAINER, "network": Key(Unit.TEXT, needed=False)},
+    "container_limits": {**_CONTAINER, **_LIMITS},
+    "partition": {
+        "namespace": Key(Unit.TEXT),
+        "address": Key(Unit.NETWORK, needed=False),
+        "port": Key(Unit.PORT, needed=False),
+    },
     "command": {
         "command": Key(Unit.TEXT),
         "revert": Key(Unit.TEXT),
@@ -82,11 +99,22 @@ PROXIED: Final = frozenset(
     {"latency", "bandwidth", "blackhole", "refuse", "reset", "half_open", "slow_close"}
 )
 """Kinds that are made on the way between workers and target."""
+OF_TARGET: Final = frozenset({"pause", "kill", "restart", "squeeze"})
+"""Kinds that break the target's processes on this machine."""
+RESTARTING: Final = frozenset({"kill", "restart"})
+"""Kinds after which other processes stand in for those of the target, which have forgotten what they counted."""
+_OF_CONTAINER: Final = {
+    "container_pause": "processes",
+    "container_kill": "processes",
+    "container_disconnect": "networks",
+    "container_limits": "limits",
+}
 COMMON: Final = ("kind", "name", "at", "for")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,62}", re.ASCII)
 _NAME_RULE: Final = "letters, digits, `-`, `_` and `.`"
 _CORES: Final = re.compile(r"\d{1,5}(\.\d{1,3})?%?")
 MOST_CORES: Final = 10_000
+LAST_PORT: Final = 65_535
 _SWITCH: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -181,14 +209,17 @@ class _Reader:
         if kind in PROXIED and self._target.startswith("https:"):
             message = f"a proxy of ours makes the fault {quoted(kind)}, and no worker takes it for an https:// target"
             values.wrong(node, message, "aim the plan at an http:// URL, or break it another way")
-        if kind == "kill" and self._target != EMBEDDED:
+        if kind in RESTARTING and self._target != EMBEDDED:
             message = "a run kills only the target that it has started, and can start again"
             values.wrong(node, message, "write `target: embedded`, or use `pause` or `command`")
         if at_us is None or for_us is None or len(values.mistakes) > before:
             return None
         whole = {key: value for key, value in settings.items() if value is not None}
-        if kind in {"pause", "kill"}:
+        if kind in OF_TARGET:
             whole.setdefault("of", _TARGET)
+        if _LIMITS.keys() <= keys.keys() and _LIMITS.keys().isdisjoint(whole):
+            values.wrong(node, f"a fault of kind {quoted(kind)} needs `cores` or `memory`")
+            return None
         latency, jitter = whole.get("latency"), whole.get("jitter")
         if isinstance(latency, int) and isinstance(jitter, int) and jitter > latency:
             values.wrong(
@@ -230,6 +261,10 @@ class _Reader:
                 return self._cores(key, node)
             case Unit.TEXT:
                 return values.text(node, key)
+            case Unit.NETWORK:
+                return self._network(key, node)
+            case Unit.PORT:
+                return self._port(key, node)
             case Unit.PART:
                 text = values.text(node, key)
                 if text is not None and text != _TARGET:
@@ -258,6 +293,24 @@ class _Reader:
         if size:
             return size
         self._values.wrong(node, f"{quoted(key)} must be a size such as 512MB, not {described(node)}")
+        return None
+
+    def _network(self, key: str, node: Node) -> str | None:
+        text = self._values.text(node, key)
+        try:
+            return None if text is None else str(ip_network(text, strict=False))
+        except ValueError:
+            message = (
+                f"{quoted(key)} must be an address or a network such as 198.18.0.0/15, not {described(node)}"
+            )
+            self._values.wrong(node, message)
+            return None
+
+    def _port(self, key: str, node: Node) -> int | None:
+        text = str(getattr(node, "text", "")).strip()
+        if text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= LAST_PORT:
+            return int(text)
+        self._values.wrong(node, f"{quoted(key)} must be a port from 1 to {LAST_PORT}, not {described(node)}")
         return None
 
     def _cores(self, key: str, node: Node) -> str | None:
@@ -326,6 +379,9 @@ def switches_of(fault: Fault) -> dict[str, bool | int | float | str]:
 
 def _broken(fault: Fault) -> set[str]:
     """What only one fault at a time can break."""
-    if fault.kind in {"pause", "kill"}:
+    if fault.kind in OF_TARGET:
         return {"the target's processes"}
+    container = fault.settings.get("container")
+    if container is not None:
+        return {f"the {_OF_CONTAINER[fault.kind]} of the container `{container}`"}
     return {f"the switch `{name}`" for name in switches_of(fault)}

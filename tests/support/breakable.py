@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from breaking import state_of, way
+from breaking import keeping, mastering, state_of, way
+from commands import wait_until
+from namespaces import routed
 
+from loadproof.faults import cgroup
 from loadproof.faults.processes import marked
 
 SHORT_S, LONG_S = 0.5, 20
@@ -32,6 +35,31 @@ class Case:
     """What the keeper is told of them."""
     is_gone: Callable | None = None
     """Where the part ends with its run: whether it has."""
+
+
+def assert_whole_after_its_run(folder, kind, case):
+    """Its run is killed in the middle of a fault that was to last for long."""
+    assert case.is_whole()
+    with mastering(folder, (kind, 0, 600, case.settings), **case.parts) as kept:
+        lines = [kept.line()]
+        if lines[0]["kind"] == "target_restarted":
+            lines = [kept.line()]
+        assert lines[0]["kind"] == "fault_begins", lines
+        wait_until(case.is_broken)
+        kept.kill()
+        lines += kept.lines()
+    assert (case.is_gone or case.is_whole)()
+    assert [line["kind"] for line in lines] == ["fault_begins", "fault_ends"], lines
+    assert json.loads(kept.state.read_text())[kind]["stage"] == "over"
+
+
+def assert_whole_at_its_time(folder, kind, case):
+    with keeping(folder, (kind, 0, 0.5, case.settings), **case.parts) as kept:
+        lines = [line for line in kept.lines() if line["kind"] != "target_restarted"]
+        # With its keeper's lifeline a target ends that was started again.
+        assert case.is_whole()
+    assert [line["kind"] for line in lines] == ["fault_begins", "fault_ends"], lines
+    assert lines[1]["at_us"] >= 500_000
 
 
 @contextlib.contextmanager
@@ -89,6 +117,54 @@ def killed(folder, _):
             parts,
             lambda: process.poll() is not None and not answers(url),
         )
+
+
+@contextlib.contextmanager
+def restarted(folder, _):
+    with own_target(folder) as (process, url, words):
+        parts = {"target": url, "pids": [process.pid], "restart": words}
+        yield Case(
+            {"of": "target"},
+            lambda: answers(url),
+            lambda: process.poll() is not None and answers(url),
+            parts,
+            lambda: not answers(url),
+        )
+
+
+@contextlib.contextmanager
+def squeezed(_, target):
+    """The limits that the kernel applies to each process of the target."""
+
+    def limits():
+        folders = {next(cgroup.folders(pid, "memory")) for pid in target.processes()}
+        memory = {
+            cgroup.read(folder / name)
+            for folder in folders
+            for name in ("memory.max", "memory.limit_in_bytes")
+            if (folder / name).exists()
+        }
+        return {cgroup.usable_cores(pid) for pid in target.processes()}, memory
+
+    before = limits()
+    parts = {"pids": [target.pid]}
+    settings = {"of": "target", "cores": "0.25", "memory": 536_870_912}
+    yield Case(settings, lambda: limits() == before, lambda: limits() == ({0.25}, {"536870912"}), parts)
+
+
+@contextlib.contextmanager
+def cut_off(*_):
+    """One host of three, from one of the others: who would reach it hears nothing."""
+    with routed("one", "two", "three") as network:
+
+        def reaches():
+            return [
+                network.round_trip_s(other, "one", patience) is not None
+                for other, patience in (("two", SHORT_S), ("three", LONG_S))
+            ]
+
+        settings = {"namespace": network.namespace("one"), "address": f"{network.address['two']}/32"}
+        yield Case(settings, lambda: reaches() == [True, True], lambda: reaches() == [False, True])
 
 
 @contextlib.contextmanager
@@ -203,6 +279,8 @@ def answers(url):
         return False
 
 
+OF_CONTAINER = ("container_pause", "container_kill", "container_disconnect", "container_limits")
+"""These are in a file of their own, for Docker."""
 CASES = {
     "switch": switched,
     "database-down": without("database"),
@@ -221,6 +299,9 @@ CASES = {
     "slow_close": on_the_way(delay=60_000_000),
     "pause": paused,
     "kill": killed,
+    "restart": restarted,
+    "squeeze": squeezed,
+    "partition": cut_off,
     "command": commanded,
     "memory_load": pressed("memory_load", holds_memory, memory=100_000_000),
     "cpu_load": pressed("cpu_load", uses_cpu, cores="0.2"),

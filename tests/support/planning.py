@@ -155,6 +155,19 @@ SETTINGS = {
         {"size": st.integers(1, 10**15)}, optional={"rate": st.integers(1, 10**12), "folder": TEXTS}
     ),
     "network_load": st.fixed_dictionaries({"rate": st.integers(1, 10**12)}),
+    "container_pause": st.fixed_dictionaries({"container": TEXTS}),
+    "container_limits": st.fixed_dictionaries(
+        {"container": TEXTS, "memory": st.integers(1, 10**15)},
+        optional={"cores": st.sampled_from(["2", "10%"])},
+    ),
+    "container_disconnect": st.fixed_dictionaries({"container": TEXTS}, optional={"network": TEXTS}),
+    "partition": st.fixed_dictionaries(
+        {"namespace": TEXTS},
+        optional={
+            "address": st.sampled_from(["198.18.0.0/15", "198.18.0.1/32", "fd00::/8"]),
+            "port": st.integers(1, 65_535),
+        },
+    ),
     "command": st.fixed_dictionaries({"command": TEXTS, "revert": TEXTS}, optional={"timeout": DURATIONS}),
 }
 
