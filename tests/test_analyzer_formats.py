@@ -122,7 +122,9 @@ def test_the_writing_flows_reports_have_their_names_and_parts():
         *("concurrent_load", "memory_pressure", "cpu_saturation", "capacity_limits", "recovery")
     ]
     assert {"metrics", "component_results", "statistics", "system_info", "configuration"} <= set(document)
+    assert document["metrics"]["memory_increase_mb"] == pytest.approx(9_000_000 / 2**20)
     for line in (
+        "AI WRITING FLOW V2 HEAVY LOAD STRESS REPORT",
         "Generated: 2024-01-02T03:04:05+00:00",
         "Duration: 40.2 s",
         "System: 2 CPUs, 22.4GB RAM",

@@ -82,9 +82,11 @@ def document(report: Report) -> dict[str, Any]:
             "failed_operations": books.started - books.ok,
             "duration_seconds": real(run_length_us(report) / 1_000_000),
             "operations_per_second": real(report.totals.rate_per_s),
+            "memory_increase_mb": _memory_increase_mb(report),
         },
         "component_results": {
             component.name: {
+                "status": component.word,
                 "passed": component.passed,
                 "total_operations": component.operations,
                 "successful_operations": None if component.operations is None else component.ok,
@@ -130,8 +132,9 @@ def plain(report: Report) -> bytes:
     began = run_began(report)
     lines = [
         "=" * 72,
-        f"AI WRITING FLOW V2 HEAVY LOAD STRESS REPORT: {shown(report.title, 60)}",
+        "AI WRITING FLOW V2 HEAVY LOAD STRESS REPORT",
         "=" * 72,
+        f"Run: {shown(report.title, 60)}",
         f"Generated: {began.isoformat(timespec='seconds') if began else 'unknown'}",
         f"Duration: {run_length_us(report) / 1_000_000:.1f} s",
         f"System: {_system(report)}",
@@ -158,6 +161,14 @@ def _recommendations(report: Report) -> tuple[str, ...]:
     return (*report.advice, *report.hints) or (
         "Every rule holds: keep this run as the baseline of the next.",
     )
+
+
+def _memory_increase_mb(report: Report) -> float | None:
+    """From the least to the most resident memory of the target."""
+    for resource in report.resources:
+        if resource.name == "target.rss":
+            return real((resource.max - resource.min) / 2**20)
+    return None
 
 
 def _system(report: Report) -> str:
