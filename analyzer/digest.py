@@ -190,7 +190,7 @@ class Digester:
         by_second = completed(self.case, selection) or {}
         counts = [
             by_second.get(second, 0)
-            for stretch in self.case.timeline.stretches(selection.phases)
+            for stretch in self.case.stretches(selection)
             for second in stretch.full_seconds
         ]
         if len(counts) < MIN_SECONDS:

@@ -15,12 +15,12 @@ from loadproof.measure.journal import Journal
 from loadproof.plan.edits import EditedLoad, UsersEdit
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
-from loadproof.verdict.facts import Absence, Edited, Epoch, FaultFailed, GuardTrip, RunFacts, Stop
+from loadproof.verdict.facts import Absence, Edited, Epoch, FaultFailed, FaultTimes, GuardTrip, RunFacts, Stop
 from loadproof.verdict.grammar import latency_limits_us, parse_rule
 from loadproof.verdict.result import Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from analyzer.model import Event
@@ -133,6 +133,7 @@ class RunFolder:
                 for trip in (manifest.guards if manifest else ())
             ),
             clock_error_us=manifest.clock_offset_us_max if manifest else None,
+            fault_times=_fault_times(self.events),
             faults_begun=frozenset(event.who or "" for event in self.events if event.kind == "fault_begins"),
             faults_failed=tuple(
                 FaultFailed(event.who or "", event.at_us or 0, event.text)
@@ -181,6 +182,17 @@ class RunFolder:
 
 def _absences(notes: tuple[AbsenceNote, ...]) -> tuple[Absence, ...]:
     return tuple(Absence(note.who, note.from_us, note.until_us, note.why) for note in notes)
+
+
+def _fault_times(events: Iterable[Event]) -> dict[str, FaultTimes]:
+    found: dict[str, FaultTimes] = {}
+    for event in events:
+        name, at_us = event.who or "", event.at_us
+        if event.kind == "fault_begins" and at_us is not None:
+            found.setdefault(name, FaultTimes(at_us))
+        elif event.kind == "fault_ends" and at_us is not None and name in found:
+            found[name] = FaultTimes(found[name].begun_us, at_us)
+    return found
 
 
 def planned_by(plan: Plan) -> tuple[tuple[str, str], ...]:

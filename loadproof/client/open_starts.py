@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from loadproof.client.pacer import Call, Pacer
     from loadproof.client.user import LoadUser
+    from loadproof.measure.interval import Arrivals
     from loadproof.measure.recorder import Recorder
 
 LATE_NS: Final = 1_000_000_000
@@ -106,7 +107,7 @@ class OpenStarts:
         for queue in self._queues.values():
             while queue.waiting:
                 due_ns, _ = queue.waiting.popleft()
-                self._recorder.arrival(queue.scenario, self._run_us(due_ns)).late += 1
+                self._dropped(queue.scenario, due_ns).late += 1
 
     def _end_walk(self) -> None:
         if self._next is not None:
@@ -146,7 +147,7 @@ class OpenStarts:
         self._walk_on()
         recorder.pacer_lag.record((noticed_ns - due_ns) // 1_000)
         if noticed_ns - due_ns > LATE_NS:
-            recorder.arrival(scenario, self._run_us(due_ns)).late += 1
+            self._dropped(scenario, due_ns).late += 1
             return
         queue = self.queue(scenario)
         while queue.idle:
@@ -178,7 +179,11 @@ class OpenStarts:
 
     def _drop_oldest(self, queue: Queue) -> None:
         due_ns, _ = queue.waiting.popleft()
-        self._recorder.arrival(queue.scenario, self._run_us(due_ns)).no_user += 1
+        self._dropped(queue.scenario, due_ns).no_user += 1
+
+    def _dropped(self, scenario: str, due_ns: int) -> Arrivals:
+        """Where a start is counted that is dropped now."""
+        return self._recorder.arrival(scenario, self._run_us(due_ns), self._run_us(monotonic_ns()))
 
     def _record_taken(self, queue: Queue, due_ns: int, waited_ns: int) -> None:
         self._recorder.arrival(queue.scenario, self._run_us(due_ns)).taken += 1

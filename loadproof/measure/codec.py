@@ -181,7 +181,7 @@ def _write_interval(interval: Interval) -> WireInterval:
                 at(key.method),
                 at(key.name),
                 OUTCOMES.index(key.outcome),
-                at(FAULT.join((key.phase, *key.faults))),
+                at(_stretch(key.phase, key.faults)),
                 pack(one.histogram),
                 one.over,
                 one.bytes_received,
@@ -206,7 +206,10 @@ def _write_interval(interval: Interval) -> WireInterval:
         pacer_lag=pack(interval.pacer_lag),
         receive_lag=pack(interval.receive_lag),
         user_wait=pack(interval.user_wait),
-        arrivals=[row(key, one.taken, one.no_user, one.late) for key, one in interval.arrivals.items()],
+        arrivals=[
+            row((key.scenario, _stretch(key.phase, key.faults)), one.taken, one.no_user, one.late)
+            for key, one in interval.arrivals.items()
+        ],
         durations=[
             WireDuration(
                 at(key.scenario), TIMED.index(key.timed), at(key.name), at(key.phase), pack(histogram)
@@ -300,7 +303,7 @@ def _read_rest(wire: WireInterval, texts: Sequence[str], ended: int) -> Interval
             Evidence(texts[scenario], texts[check], at_us, texts[detail])
             for scenario, check, at_us, detail in wire.evidence
         ],
-        arrivals=table(wire.arrivals, 2, ArrivalKey, Arrivals),
+        arrivals=table(wire.arrivals, 2, _arrival_key, Arrivals),
         durations=_unique([_read_duration(one, texts) for one in wire.durations]),
         stamped=wire.stamped,
         unstamped=wire.unstamped,
@@ -328,6 +331,15 @@ def _read_series(wire: WireSeries, texts: list[str], limits_us: Sequence[int]) -
 def _key(scenario: str, method: str, name: str, outcome: Outcome, stretch: str) -> SeriesKey:
     phase, *faults = stretch.split(FAULT)
     return SeriesKey(scenario, method, name, outcome, phase, tuple(faults))
+
+
+def _arrival_key(scenario: str, stretch: str) -> ArrivalKey:
+    phase, *faults = stretch.split(FAULT)
+    return ArrivalKey(scenario, phase, tuple(faults))
+
+
+def _stretch(phase: str, faults: tuple[str, ...]) -> str:
+    return FAULT.join((phase, *faults))
 
 
 def _check_limits(wire: WireSeries, limits_us: Sequence[int]) -> None:

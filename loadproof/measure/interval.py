@@ -93,6 +93,9 @@ class ArrivalKey(NamedTuple):
 
     scenario: str
     phase: str
+    faults: tuple[str, ...] = ()
+    """Of starts that were dropped: every fault in whose window they waited with any part, in the order of the
+    windows. One that was taken is a request, which has its own."""
 
 
 @dataclass

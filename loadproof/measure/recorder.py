@@ -128,9 +128,7 @@ class Recorder:
     def tally(self, scenario: str, method: str, name: str, start_us: int, end_us: int) -> Tally:
         """Where a request of an endpoint that was under way from `start_us` to `end_us` is counted."""
         phase = self._phase_at(start_us)
-        faults = tuple(
-            fault for fault, begin_us, until_us in self._faults if start_us < until_us and end_us >= begin_us
-        )
+        faults = self._faults_between(start_us, end_us)
         name = self._bounded(name)
         key = (scenario, method, name, phase, faults)
         found = self._tallies.get(key)
@@ -141,6 +139,11 @@ class Recorder:
             found.since_ns = self._nanoseconds(self._edges[position - 1]) if position else -inf
             found.until_ns = self._nanoseconds(self._edges[position]) if position < len(self._edges) else inf
         return found
+
+    def _faults_between(self, start_us: int, end_us: int) -> tuple[str, ...]:
+        return tuple(
+            fault for fault, begin_us, until_us in self._faults if start_us < until_us and end_us >= begin_us
+        )
 
     def begin(self, scenario: str, method: str, name: str) -> Ticket:
         ticket = Ticket(scenario, method, name, self.clock())
@@ -222,9 +225,13 @@ class Recorder:
             histogram = durations[key] = Histogram()
         histogram.record(us)
 
-    def arrival(self, scenario: str, start_us: int) -> Arrivals:
-        """The open interval's counts of intended starts of the phase of `start_us`, to be added to."""
-        key = ArrivalKey(scenario, self._phase_at(start_us))
+    def arrival(self, scenario: str, start_us: int, dropped_us: int | None = None) -> Arrivals:
+        """The open interval's counts of intended starts of the phase of `start_us`, to be added to.
+
+        Of a start that was dropped at `dropped_us` it is counted too in which faults' windows it had waited.
+        """
+        faults = () if dropped_us is None else self._faults_between(start_us, dropped_us)
+        key = ArrivalKey(scenario, self._phase_at(start_us), faults)
         arrivals = self._interval.arrivals.get(key)
         if arrivals is None:
             arrivals = self._interval.arrivals[key] = Arrivals()

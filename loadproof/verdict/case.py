@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from loadproof.plan.model import NO_FAULT
 from loadproof.units import format_bytes, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.rule import Unit
 from loadproof.verdict.selection import Requests, Selection, selection_of, why_empty
 from loadproof.verdict.shortfall import Shortfall
-from loadproof.verdict.timeline import Timeline
+from loadproof.verdict.timeline import Stretch, Timeline, outside, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
     from loadproof.verdict.evidence import Evidence
     from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.recovery import Recovery
     from loadproof.verdict.rule import Bound, Rule
 
 _FORMATS = {
@@ -56,8 +58,23 @@ class Case:
     def shortfall(self) -> Shortfall:
         return Shortfall(self.plan, self.evidence, self.facts)
 
+    def stretches(self, selection: Selection, timeline: Timeline | None = None) -> list[Stretch]:
+        """The times that a selection speaks of: its phases, and of them its fault's window or what lies in none."""
+        found = (timeline or self.timeline).stretches(selection.phases)
+        if selection.fault is None:
+            return found
+        windows = {fault.name: Stretch(fault.at_us, fault.until_us) for fault in self.plan.faults}
+        if selection.fault == NO_FAULT:
+            return outside(found, windows.values())
+        return within(found, [window for name, window in windows.items() if name == selection.fault])
+
     def selection(self, rule: Rule) -> Selection:
         return selection_of(rule, self.timeline, smoke=self.facts.smoke)
+
+    @cached_property
+    def known_recoveries(self) -> dict[str, Recovery]:
+        """Where `recovery.recoveries` keeps what it has found."""
+        return {}
 
     @cached_property
     def _requests(self) -> dict[Selection, Requests]:
@@ -71,7 +88,7 @@ class Case:
 
     def missing(self, counts: dict[int, int], selection: Selection) -> int:
         """How many more of what `counts` holds by second the phases of a selection should have had."""
-        seconds = [stretch.touched_seconds for stretch in self.whole.stretches(selection.phases)]
+        seconds = [stretch.touched_seconds for stretch in self.stretches(selection, self.whole)]
         return self.shortfall.count(counts, seconds, selection.region)
 
     def nothing(self, rule: Rule) -> Measured:
@@ -130,10 +147,8 @@ def exact(
 
 def cut_short(case: Case, selection: Selection) -> tuple[str, ...]:
     """The doubt about a number that grows with time, when the run did not get to its end."""
-    ran, planned = (
-        case.timeline.length_us(selection.phases),
-        case.timeline.planned_length_us(selection.phases),
-    )
+    ran = sum(stretch.length_us for stretch in case.stretches(selection))
+    planned = sum(stretch.length_us for stretch in case.stretches(selection, case.whole))
     if ran == planned or case.facts.smoke:
         return ()
     return (f"only {format_duration(ran)} of the {format_duration(planned)} to judge were run",)

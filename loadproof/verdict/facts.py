@@ -91,6 +91,16 @@ class FaultFailed:
 
 
 @dataclass(frozen=True)
+class FaultTimes:
+    """When a fault of the plan was begun and ended; `ended_us` None if that is not known, or it never was."""
+
+    begun_us: int
+    """Before anything was broken."""
+    ended_us: int | None = None
+    """When everything was whole again."""
+
+
+@dataclass(frozen=True)
 class RunFacts:
     run: str
     planned: tuple[tuple[str, str], ...]
@@ -126,5 +136,7 @@ class RunFacts:
     """What was changed about the load by hand; the plan that is judged has the changed load."""
     faults_begun: frozenset[str] = frozenset()
     """Names of the plan's faults that were begun."""
+    fault_times: dict[str, FaultTimes] = field(default_factory=dict)
+    """Name -> when it was begun and ended, of the plan's faults that were begun."""
     faults_failed: tuple[FaultFailed, ...] = ()
     """In order of time."""

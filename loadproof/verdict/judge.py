@@ -33,7 +33,11 @@ BY_WEIGHT: Final = (Verdict.FAIL, Verdict.INVALID, Verdict.WARN, Verdict.PASS)
 """Worst first. A broken limit that does not stand in an INVALID run is an INVALID reason, so FAIL outranks."""
 LOAD: Final = frozenset({"rate", "peak_rate", "count", "users"})
 """Statistics that a smoke run cannot tell anything of."""
-OURS: Final = LOAD | {"stall", "pacer_lag", "receive_lag", "user_wait"}
+OURS: Final = (
+    LOAD
+    | {"stall", "pacer_lag", "receive_lag", "user_wait"}
+    | {"detection_time", "recovery_time", "overshoot", "residue"}
+)
 """With latencies, what a generator that was saturated or offered another load may have broken itself."""
 
 

@@ -56,7 +56,7 @@ class Counted:
 class Latencies:
     """The requests of one selection as latency rules see them."""
 
-    def __init__(self, case: Case, selection: Selection) -> None:
+    def __init__(self, case: Case, selection: Selection, limit: Bound | None = None) -> None:
         self.limits_us = case.evidence.limits_us
         self._stop_timeout_us = case.evidence.stop_timeout_us
         self._requests: Requests = case.requests(selection)
@@ -66,6 +66,11 @@ class Latencies:
         self._unfinished = (Outcome.UNFINISHED,) if chosen in {None, Outcome.UNFINISHED} else ()
         self.dropped: dict[int, int] = self._requests.dropped if chosen is None else {}
         """Second -> starts that were dropped in it."""
+        self.outlived: dict[int, int] = {}
+        """Under a `limit` that caps: second -> requests of a fault that ended in it, and outlived it by more."""
+        if limit is not None and limit.operator.caps and chosen is None:
+            outcomes = (*self._answered, *self._timeouts, *self._unfinished)
+            self.outlived = self._requests.outlived(outcomes, limit.counted_us)
 
     @cached_property
     def answered(self) -> Histogram:
@@ -81,11 +86,30 @@ class Latencies:
 
     @property
     def total(self) -> int:
-        return self.answered.count + self.timeouts.count + self.unfinished.count + self.dropped_count
+        return self.answered.count + self.timeouts.count + self.unfinished.count + self.without_request
 
     @cached_property
     def dropped_count(self) -> int:
         return sum(self.dropped.values())
+
+    @cached_property
+    def outlived_count(self) -> int:
+        return sum(self.outlived.values())
+
+    @property
+    def without_request(self) -> int:
+        """What counts as slower than the limit, and is no request of the selection."""
+        return self.dropped_count + self.outlived_count
+
+    @property
+    def without_request_text(self) -> str:
+        """A clause on these; empty without any."""
+        text = ""
+        if self.dropped_count:
+            text += f", where {format_count(self.dropped_count)} starts were dropped"
+        if self.outlived_count:
+            text += f", where {format_count(self.outlived_count)} requests of a fault outlived it by more than the limit"
+        return text
 
     def dropped_us(self, us: int) -> int:
         """What a dropped start counts in a mean that is held against `us`: as one unfinished at the stop timeout."""
@@ -94,7 +118,7 @@ class Latencies:
     def counted(self, us: int) -> tuple[Counted, Counted]:
         """The counts against a latency with the fewest and with the most requests over it."""
         found = []
-        without_answer = self.timeouts.count + self.dropped_count
+        without_answer = self.timeouts.count + self.without_request
         for end in (0, 1):
             old = self._requests.over(self._unfinished, us)[end]
             over = self._requests.over(self._answered, us)[end] + without_answer + old
@@ -138,6 +162,8 @@ class Latencies:
             add(second, old, old, max(row[TOTAL] - young_us, old * slower))
         for second, count in self.dropped.items():
             add(second, count, count, count * self.dropped_us(slower - 1))
+        for second, count in self.outlived.items():
+            add(second, count, count, count * slower)
         return table
 
     def seconds(self, index: int) -> tuple[list[int], list[int]]:
@@ -148,7 +174,7 @@ class Latencies:
 
     @property
     def seconds_with_samples(self) -> int:
-        return len({*self._answered_rows, *self._timeout_rows, *self.dropped})
+        return len({*self._answered_rows, *self._timeout_rows, *self.dropped, *self.outlived})
 
     def effect_at(self, us: int) -> Fraction:
         """Design effect of the share over a latency; 1 where nothing, or all, is over it.

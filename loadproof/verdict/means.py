@@ -26,7 +26,7 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
     From above it is bounded as if each had taken the whole run.
     """
     selection = case.selection(rule)
-    latencies = Latencies(case, selection)
+    latencies = Latencies(case, selection, rule.limit)
     if latencies.total == 0:
         return case.nothing(rule)
     most = latencies.counted(rule.limit.counted_us)[1]
@@ -39,11 +39,11 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
         us = bound.counted_us
         high = latencies.counted(us)[1]
         unanswered = high.n - latencies.answered.count
-        old = unanswered - latencies.timeouts.count - latencies.dropped_count
+        old = unanswered - latencies.timeouts.count - latencies.without_request
         slower = us + 1
         ages = max(latencies.timeouts.total, latencies.timeouts.count * slower)
         ages += max(latencies.unfinished.total - high.left_out * us, old * slower)
-        ages += latencies.dropped_count * latencies.dropped_us(us)
+        ages += latencies.dropped_count * latencies.dropped_us(us) + latencies.outlived_count * slower
         return (
             high.n,
             latencies.answered.total + ages,
@@ -58,6 +58,7 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
     def stands(bound: Bound) -> bool:
         n, least, _ = ends(bound)
         fast = least - latencies.dropped_count * latencies.dropped_us(bound.counted_us)
+        fast -= latencies.outlived_count * (bound.counted_us + 1)
         return not bound.holds(Fraction(fast, n + case.missing(latencies.completed, selection)))
 
     n, least, _ = ends(rule.limit)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from loadproof.verdict.fault_windows import as_of_fault
 from loadproof.verdict.growth import measure_growth
 from loadproof.verdict.means import measure_mean
 from loadproof.verdict.percentiles import measure_quantile
 from loadproof.verdict.rates import measure_count, measure_peak_rate, measure_rate, measure_users
 from loadproof.verdict.readings import measure_lag, measure_metric, measure_user_wait
-from loadproof.verdict.recovery import measure_recovery
+from loadproof.verdict.recovery_rules import measure_recovery
 from loadproof.verdict.rule import GROWTH, PROMQL, QUANTILE, RECOVERY, quantile_of
 from loadproof.verdict.samples import measure_samples
 from loadproof.verdict.shares import measure_check, measure_error_ratio
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 def measure(rule: Rule, case: Case) -> Measured:
     """The value of a rule without a window."""
     name = rule.statistic.name
-    return _MEASURES[QUANTILE if quantile_of(name) is not None else name](rule, case)
+    measured = _MEASURES[QUANTILE if quantile_of(name) is not None else name](rule, case)
+    return (
+        as_of_fault(rule, case, measured) if "fault" in rule.selector and name not in RECOVERY else measured
+    )
 
 
 _MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {

@@ -21,7 +21,7 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
     quantile = rule.statistic.quantile
     assert quantile is not None
     selection = case.selection(rule)
-    latencies = Latencies(case, selection)
+    latencies = Latencies(case, selection, rule.limit)
     if latencies.total == 0:
         return case.nothing(rule)
     limit_us = rule.limit.counted_us
@@ -49,7 +49,7 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
 
     def stands(bound: Bound) -> bool:
         missing = case.missing(latencies.completed, selection)
-        ends = [end.forgiven(latencies.dropped_count) for end in latencies.counted(bound.counted_us)]
+        ends = [end.forgiven(latencies.without_request) for end in latencies.counted(bound.counted_us)]
         return not any(end.kept(quantile, bound, missing) for end in ends)
 
     def is_close(bound: Bound) -> bool:
@@ -85,8 +85,7 @@ def measure_quantile(rule: Rule, case: Case) -> Measured:
         f"{rule.statistic} is {shown(Unit.DURATION, value)}, with {format_count(beyond)} of "
         f"{format_count(most.n)} requests beyond the limit"
     )
-    if latencies.dropped_count:
-        text += f", where {format_count(latencies.dropped_count)} starts were dropped"
+    text += latencies.without_request_text
     if most.left_out:
         text += f" and {format_count(most.left_out)} left out that we ended ourselves"
     return Measured(

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from loadproof.measure.interval import Outcome
+from loadproof.plan.model import NO_FAULT
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.case import Case, Measured, cut_short, exact, no_data, shown
 from loadproof.verdict.evidence import SECOND_US
@@ -17,22 +18,34 @@ from loadproof.verdict.shortfall import seen_user_us
 from loadproof.verdict.tallies import COUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from loadproof.verdict.selection import Selection
-    from loadproof.verdict.timeline import Timeline
+    from loadproof.verdict.timeline import Stretch, Timeline
 
 PEAK_SECONDS: Final = 10
 
 
 def measure_rate(rule: Rule, case: Case) -> Measured:
-    """Ok requests over the run-clock length of the judged phases, as far as the run got."""
+    """Ok requests over the run-clock length of the judged phases, as far as the run got.
+
+    Of a fault only what ended in the full seconds of its window: what hung in it and came when it was over was not
+    done in that time. Outside of all windows all that was under way in none, over the time that lies in none.
+    """
     selection = case.selection(rule)
     counts = completed(case, selection)
-    length_us = case.timeline.length_us(selection.phases)
+    length_us = _length_us(case.stretches(selection))
+    planned_us = _length_us(case.stretches(selection, case.whole))
+    if counts is not None and selection.fault not in {None, NO_FAULT}:
+        full = [stretch.full_seconds for stretch in case.stretches(selection)]
+        length_us = sum(len(seconds) for seconds in full) * SECOND_US
+        if not length_us:
+            return no_data("the fault's window has no full second in the judged phases", too_few=True)
+        counts = {second: count for second, count in counts.items() if any(second in part for part in full)}
     if counts is None or length_us == 0:
         return case.nothing(rule)
     ok = sum(counts.values())
     rate = Fraction(ok * SECOND_US, length_us)
-    planned_us = case.timeline.planned_length_us(selection.phases)
 
     def stands(bound: Bound) -> bool:
         if bound.operator.caps:
@@ -118,6 +131,10 @@ def measure_users(rule: Rule, case: Case) -> Measured:
 
     text = f"at most {shown(Unit.NUMBER, round(float(value), 2))} users were active in a second"
     return exact(value, text, len(seconds), stands, cut_short(case, selection))
+
+
+def _length_us(stretches: Iterable[Stretch]) -> int:
+    return sum(stretch.length_us for stretch in stretches)
 
 
 def completed(case: Case, selection: Selection, *, any_phase: bool = False) -> dict[int, int] | None:

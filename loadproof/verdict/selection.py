@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from loadproof.measure.interval import Outcome
 from loadproof.measure.merge import added
 from loadproof.plan.model import NO_FAULT
+from loadproof.verdict.evidence import SECOND_US
+from loadproof.verdict.tallies import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -108,10 +110,34 @@ class Requests:
         found: dict[int, int] = {}
         for key, seconds in self._evidence.arrivals.items():
             start = key.arrival
-            if chosen.takes_users(key.region, start.scenario) and start.phase in chosen.phases:
+            if (
+                chosen.takes_users(key.region, start.scenario)
+                and start.phase in chosen.phases
+                and chosen.takes_fault(start.faults)
+            ):
                 for second, (_, no_user, late) in seconds.items():
                     if no_user + late:
                         found[second] = found.get(second, 0) + no_user + late
+        return found
+
+    def outlived(self, outcomes: Iterable[Outcome], us: int) -> dict[int, int]:
+        """Second -> requests ended in it that had begun in a fault's window and gone on for longer than `us` after it.
+
+        Of a selection of `fault=none` alone: how they fared outside of all windows is theirs to tell as well, and
+        in a closed plan the users whom they held made no others.
+        """
+        if self._selection.fault != NO_FAULT:
+            return {}
+        ends_us = {fault.name: fault.until_us for fault in self._evidence.plan.faults}
+        everything, wanted = replace(self._selection, fault=None), frozenset(outcomes)
+        found: dict[int, int] = {}
+        for key, seconds in self._evidence.seconds.items():
+            if not key.series.faults or key.series.outcome not in wanted or not everything.takes(key):
+                continue
+            since_us = max(ends_us.get(fault, 0) for fault in key.series.faults)
+            for second, row in seconds.items():
+                if second * SECOND_US - since_us > us:
+                    found[second] = found.get(second, 0) + row[COUNT]
         return found
 
     def histogram(self, outcomes: Iterable[Outcome]) -> Histogram:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loadproof.verdict.rule import Bound, Rule
     from loadproof.verdict.selection import Requests, Selection
 
+_NOT_OK: Final = (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNFINISHED)
 SKIPPED: Final = Fraction(1, 100)
 """Largest share of checks that may be skipped without a doubt."""
 
@@ -28,21 +29,28 @@ def measure_error_ratio(rule: Rule, case: Case) -> Measured:
     selection = case.selection(rule)
     requests = case.requests(selection)
     dropped = sum(requests.dropped.values())
-    due, errors = requests.ended + dropped, requests.errors + dropped
+    outlived = requests.outlived(_NOT_OK, case.evidence.stop_timeout_us)
+    overdue = sum(outlived.values())
+    due, errors = requests.ended + dropped + overdue, requests.errors + dropped + overdue
     if due == 0:
         return case.nothing(rule)
     ended = {second: row[COUNT] for second, row in requests.rows(Outcome).items()}
 
     def stands(bound: Bound) -> bool:
         # Whether a start was dropped for the target's sake is open in a run that is INVALID.
-        return not bound.holds(Fraction(errors - dropped, due + case.missing(ended, selection)))
+        return not bound.holds(Fraction(errors - dropped - overdue, due + case.missing(ended, selection)))
 
     text = (
         f"error ratio is {format_ratio(errors / due)}: {format_count(errors)} of {format_count(due)} requests"
     )
     if dropped:
         text += f", with {format_count(dropped)} starts that were dropped"
+    if overdue:
+        text += f", with {format_count(overdue)} of a fault that outlived it by more than the stop timeout"
     by_second = errors_by_second(requests)
+    for second, count in outlived.items():
+        failed, ended_or_dropped = by_second.get(second, (0, 0))
+        by_second[second] = (failed + count, ended_or_dropped + count)
     errors_alone = {second: cell[0] for second, cell in by_second.items()}
     counts = {second: cell[1] for second, cell in by_second.items()}
     return _share(rule, text, errors, due, errors_alone, counts, stands)

@@ -71,7 +71,7 @@ def measure_stall(rule: Rule, case: Case) -> Measured:
     since_us = case.delay_us or 0
     stretches = [
         Stretch(max(stretch.from_us, since_us), stretch.to_us)
-        for stretch in case.timeline.stretches(selection.phases)
+        for stretch in case.stretches(selection)
         if stretch.to_us > since_us
     ]
     if stretches and stretches[-1].to_us == case.timeline.end_us:

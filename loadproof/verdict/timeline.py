@@ -8,7 +8,7 @@ from loadproof.plan.profile import PhaseSpan, phase_spans
 from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from loadproof.plan.model import Plan
 
@@ -32,6 +32,28 @@ class Stretch(NamedTuple):
     def touched_seconds(self) -> range:
         """Indexes of the seconds that it shares an instant with."""
         return range(self.from_us // SECOND_US, -(-self.to_us // SECOND_US))
+
+
+def within(stretches: Sequence[Stretch], windows: Iterable[Stretch]) -> list[Stretch]:
+    """The parts of the stretches that lie in any of the windows, in order of time and without overlap."""
+    rest = outside(stretches, windows)
+    return outside(stretches, rest)
+
+
+def outside(stretches: Sequence[Stretch], windows: Iterable[Stretch]) -> list[Stretch]:
+    """The parts of the stretches that lie in none of the windows."""
+    rest = list(stretches)
+    for window in windows:
+        rest = [
+            part
+            for stretch in rest
+            for part in (
+                Stretch(stretch.from_us, min(stretch.to_us, window.from_us)),
+                Stretch(max(stretch.from_us, window.to_us), stretch.to_us),
+            )
+            if part.length_us > 0
+        ]
+    return rest
 
 
 class Timeline:
@@ -82,12 +104,3 @@ class Timeline:
 
     def length_us(self, names: Iterable[str]) -> int:
         return sum(stretch.length_us for _, stretch in self.phases(names))
-
-    def planned_length_us(self, names: Iterable[str]) -> int:
-        """The same as the plan wanted it, whether or not the run got there."""
-        wanted = frozenset(names)
-        return sum(
-            max(0, min(span.end_us, self.planned_us) - span.start_us)
-            for span in self.spans
-            if span.phase.name in wanted
-        )

@@ -217,6 +217,7 @@ class Run:
                 extra.get("name", NAME),
                 outcome,
                 extra.get("phase", self._phase(second)),
+                extra.get("faults", ()),
             )
             series = interval.series.setdefault(key, Series(Histogram(), [0] * len(self.limits_us)))
             series.histogram.record(us)

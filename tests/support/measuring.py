@@ -137,7 +137,7 @@ def intervals(draw: st.DrawFn, limits_us: Sequence[int] = LIMITS_US) -> Interval
         pacer_lag=draw(histograms),
         receive_lag=draw(histograms),
         user_wait=draw(histograms),
-        arrivals=table(st.builds(ArrivalKey, texts, texts), arrivals),
+        arrivals=table(st.builds(ArrivalKey, texts, names, faults), arrivals),
         durations=table(
             st.builds(DurationKey, texts, st.sampled_from(Timed), texts, texts), filled_histograms
         ),

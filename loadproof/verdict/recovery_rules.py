@@ -1,0 +1,350 @@
+"""Rules on how a target took a fault: of one fault, or of all of the plan, each of which has to keep the limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from loadproof.errors import RuleSyntaxError
+from loadproof.measure.interval import Outcome
+from loadproof.units import format_count, format_duration, format_ratio
+from loadproof.verdict.band import WIDTH
+from loadproof.verdict.case import Case, Measured, no_data
+from loadproof.verdict.evidence import SECOND_US
+from loadproof.verdict.fault_windows import late_begin, not_begun
+from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.implied import ERROR_RATIO
+from loadproof.verdict.recovery import HELD_S, Recovery, recoveries
+from loadproof.verdict.selection import Selection
+from loadproof.verdict.stall import merged_flow, stalls
+from loadproof.verdict.timeline import Stretch, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loadproof.plan.model import Fault
+    from loadproof.verdict.recovery import Excess
+    from loadproof.verdict.rule import Bound, Rule
+
+LEAST_REQUESTS: Final = 20
+"""Fewer say little of what works while a fault is on."""
+
+
+def measure_recovery(rule: Rule, case: Case) -> Measured:
+    """One of `rule.RECOVERY`; without `fault` of the fault that is worst."""
+    chosen = rule.selector.get("fault")
+    faults = [fault for fault in case.plan.faults if chosen in {None, fault.name}]
+    if not faults:
+        return no_data("the plan has no fault" if chosen is None else f"the plan has no fault {chosen!r}")
+    if chosen is None and case.facts.goes_on:
+        faults = [fault for fault in faults if not_begun(fault, case) is None]
+        if not faults:
+            return no_data("no fault has begun yet")
+    return worst(rule, [_of_fault(rule, case, fault) for fault in faults])
+
+
+def functionality(case: Case, fault: str, scenario: str | None = None) -> tuple[int, int]:
+    """(ok requests, all requests and dropped starts) that lay in a fault's window with any part."""
+    requests = case.requests(_in_window(case, fault, scenario))
+    ok = requests.histogram((Outcome.OK,)).count
+    return ok, requests.ended + sum(requests.dropped.values())
+
+
+def budget_burnt(case: Case, fault: str) -> tuple[Fraction | None, str]:
+    """The part of the run's error budget that a fault's requests burnt, and how it comes; None without any request.
+
+    The budget is what the plan lets fail: the tightest limit of its `error_ratio` over the whole run, or 1 %, of the
+    requests of the judged phases.
+    """
+    share = _allowed(case)
+    requests = case.requests(Selection(case.timeline.judged))
+    due = requests.ended + sum(requests.dropped.values())
+    burning = case.requests(_in_window(case, fault))
+    errors = burning.errors + sum(burning.dropped.values())
+    if not due:
+        return None, "no request of the judged phases ended"
+    budget = share * due
+    text = f"{format_count(errors)} errors, where {format_ratio(float(share))} of {format_count(due)} requests may fail"
+    if not budget:
+        return (Fraction(0), text) if not errors else (None, text)
+    return errors / budget, text
+
+
+def worst(rule: Rule, found: Sequence[Measured]) -> Measured:
+    """All of them as one: it keeps a bound if each does, and shows the one that is furthest on the bad side."""
+    if len(found) == 1:
+        return found[0]
+    caps = rule.limit.operator.caps
+    told = [one for one in found if one.value is not None]
+    broken = [one for one in told if one.holds(rule.limit) is False]
+    chosen = max(broken or told or found, key=lambda one: (one.value or 0.0) if caps else -(one.value or 0.0))
+
+    def holds(bound: Bound) -> bool | None:
+        kept = [one.holds(bound) for one in found]
+        return False if False in kept else None if None in kept else True
+
+    return replace(
+        chosen,
+        text=f"the worst of {format_count(len(found))} faults is that {chosen.text}",
+        holds=holds,
+        stands=lambda bound: any(one.stands(bound) for one in found),
+        is_close=lambda bound: any(one.is_close(bound) for one in found),
+        doubts=tuple(dict.fromkeys(doubt for one in found for doubt in one.doubts)),
+        no_data=next((one.no_data for one in found if one.no_data is not None), None),
+    )
+
+
+def _of_fault(rule: Rule, case: Case, fault: Fault) -> Measured:
+    why = not_begun(fault, case)
+    if why is not None:
+        return no_data(why)
+    told = recoveries(case)[fault.name]
+    match rule.statistic.name:
+        case "functionality":
+            return _functionality(rule, case, fault, told)
+        case "budget_burnt":
+            return _budget(case, fault)
+    if told.nothing is not None:
+        return no_data(f"there is nothing to compare {fault.name} with: {told.nothing}")
+    match rule.statistic.name:
+        case "detection_time":
+            measured = _detection(rule, case, told)
+        case "recovery_time":
+            measured = _recovery(rule, case, told)
+        case "overshoot":
+            measured = _excess(
+                case, told, told.overshoot, "overshoot", is_final=told.recovered_us is not None
+            )
+        case _:
+            measured = _excess(case, told, told.residue, "residue", is_final=False)
+    return measured
+
+
+def _detection(rule: Rule, case: Case, told: Recovery) -> Measured:
+    """It lies somewhere in the second that shows it first: the rule is only kept for sure if all of that does."""
+    if told.mixed_with is not None:
+        return no_data(f"what shows of {told.fault} may be the fault {told.mixed_with}")
+    if told.detection_us is None:
+        waited_us = told.watched_until_us - told.begin_us
+        if case.facts.goes_on and told.next_fault is None:
+            return _under_way(rule, case, waited_us, f"{told.fault} has not shown")
+        return _never(case, f"{told.fault} never showed in the {format_duration(waited_us)} after its begin")
+    value = told.detection_us
+    assert told.detected_us is not None
+    upper = (told.detected_us // SECOND_US + 1) * SECOND_US - told.begin_us
+    return Measured(
+        f"{told.fault} showed {_later(value)} its begin: {told.detected_by}",
+        value,
+        None,
+        lambda bound: bound.holds(value),
+        _stands(case, value),
+        (value, upper),
+        lambda bound: bound.holds(value) is not bound.holds(upper),
+    )
+
+
+def _recovery(rule: Rule, case: Case, told: Recovery) -> Measured:
+    if told.end_us is None:
+        return _not_over(case, told)
+    since_us = told.watched_until_us - told.end_us
+    if told.recovery_us is not None:
+        value = told.recovery_us
+        text = f"the target was as before {_later(value)} the end of {told.fault}"
+        return Measured(
+            text, value, None, lambda bound: bound.holds(value), _stands(case, value), doubts=_changed(told)
+        )
+    back_us = None if told.back_us is None else told.back_us - told.end_us
+    if case.facts.goes_on and told.next_fault is None:
+        earliest_us = since_us if back_us is None else back_us
+        return _under_way(rule, case, earliest_us, f"the target has not recovered from {told.fault}")
+    until = "the run ended" if told.next_fault is None else f"the fault {told.next_fault} began"
+    if since_us < HELD_S * SECOND_US:
+        left = format_duration(since_us)
+        return no_data(
+            f"{told.fault} was over {left} before {until}, and recovery shows in {HELD_S} s in a row that are as before"
+        )
+    text = f"the target had not recovered in {format_duration(since_us)} after {told.fault} was over, when {until}"
+    if back_us is not None:
+        text += f", though it was as before for the last {format_duration(since_us - back_us)}"
+    elif (
+        told.band is not None
+        and told.load_after is not None
+        and told.load_after > told.band.load * (1 + WIDTH)
+    ):
+        text += f", under {format_ratio(told.load_after / told.band.load - 1)} more load than before"
+    return _never(case, text)
+
+
+def _excess(case: Case, told: Recovery, excess: Excess | None, what: str, *, is_final: bool) -> Measured:
+    if told.end_us is None:
+        return _not_over(case, told)
+    if excess is None:
+        return no_data(f"no request was ok after {told.fault}, so that nothing tells of its {what}")
+    value = Fraction(excess.value)
+    when = (
+        "after"
+        if what == "overshoot" or told.recovered_us is None
+        else "when the target was well again after"
+    )
+    much = f", {format_ratio(excess.value)} beyond before" if excess.value else ""
+    measured = Measured(
+        f"{when} {told.fault} {excess.text}{much}",
+        excess.value,
+        None,
+        lambda bound: bound.holds(value),
+        _stands(case, value),
+        doubts=_changed(told),
+    )
+    if not case.facts.goes_on or is_final or told.next_fault is not None:
+        return measured
+    why = f"the {what} of {told.fault} is told when the target has recovered, or the run ends"
+    if what == "overshoot":
+        # A maximum that is too high stays so.
+        return replace(measured, no_data=why, holds=lambda bound: None if bound.holds(value) else False)
+    return no_data(why)
+
+
+def _functionality(rule: Rule, case: Case, fault: Fault, told: Recovery) -> Measured:
+    scenario = rule.selector.get("scenario")
+    ok, due = functionality(case, fault.name, scenario)
+    of = f"of {scenario} " if scenario else ""
+    if case.facts.goes_on and _may_change(case, told):
+        return no_data(f"requests {of}may still come that lay in the window of {fault.name}")
+    if not due:
+        return no_data(f"no request {of}lay in the window of {fault.name}")
+    share = Fraction(ok, due)
+    ended = case.requests(_in_window(case, fault.name, scenario))
+    counts = {second: row[0] for second, row in ended.rows(Outcome).items()}
+
+    def stands(bound: Bound) -> bool:
+        missing = case.missing(counts, _in_window(case, fault.name, scenario))
+        return not bound.holds(Fraction(ok + missing, due + missing))
+
+    doubts = [late] if (late := late_begin(fault, case)) is not None else []
+    if due < LEAST_REQUESTS:
+        doubts.append(f"{format_count(due)} requests say little")
+    if told.end_us is None:
+        doubts.append("the run ended before the fault did")
+    silent_us = _silent_us(case, told)
+    if silent_us > WIDTH * fault.for_us:
+        doubts.append(
+            f"nothing at all was answered in {format_duration(silent_us)} of it, and who waits long is ok here: limit "
+            "stall or latencies of the fault too"
+        )
+    return Measured(
+        f"{format_ratio(float(share))} worked while {fault.name} was on: {format_count(ok)} of {format_count(due)} "
+        f"requests {of}were ok",
+        float(share),
+        due,
+        lambda bound: bound.holds(share),
+        stands,
+        doubts=tuple(doubts),
+    )
+
+
+def _silent_us(case: Case, told: Recovery) -> int:
+    """The longest time within a fault in which requests were in flight and none was answered."""
+    until_us = told.watched_until_us if told.end_us is None else told.end_us
+    pauses = within(stalls(merged_flow(case.evidence, None)), [Stretch(told.begin_us, until_us)])
+    return max((pause.length_us for pause in pauses), default=0)
+
+
+def _later(us: int) -> str:
+    return f"{format_duration(us)} after" if us else "at once with"
+
+
+def _budget(case: Case, fault: Fault) -> Measured:
+    if case.facts.goes_on:
+        return no_data("how large the error budget is shows when the run is over")
+    value, text = budget_burnt(case, fault.name)
+    if value is None and not case.requests(Selection(case.timeline.judged)).ended:
+        return no_data(text)
+    told = inf if value is None else float(value)
+    return Measured(
+        f"{fault.name} burnt {'all of it' if value is None else format_ratio(told)}: {text}",
+        told,
+        None,
+        lambda bound: not bound.operator.caps if value is None else bound.holds(value),
+        lambda bound: (
+            bool(value is not None and not bound.holds(value)) and not case.shortfall.has_absent_workers
+        ),
+    )
+
+
+def _never(case: Case, text: str) -> Measured:
+    """What did not happen took longer than anything."""
+    return Measured(
+        text,
+        inf,
+        None,
+        lambda bound: not bound.operator.caps,
+        lambda bound: bound.operator.caps and not case.shortfall.has_absent_workers,
+    )
+
+
+def _under_way(rule: Rule, case: Case, earliest_us: int, what: str) -> Measured:
+    """In a run that goes on a time is broken once nothing to come can keep it, and kept when all has come."""
+    measured = no_data(f"{what} yet, {format_duration(earliest_us)} on")
+    if not rule.limit.operator.caps or rule.limit.holds(earliest_us):
+        return measured
+    return replace(
+        measured,
+        text=f"{what} in {format_duration(earliest_us)}",
+        value=float(earliest_us),
+        holds=lambda bound: None if bound.holds(earliest_us) else False,
+        stands=_stands(case, earliest_us),
+    )
+
+
+def _not_over(case: Case, told: Recovery) -> Measured:
+    if case.facts.goes_on:
+        return no_data(f"{told.fault} is not over yet")
+    return no_data(f"the run ended before {told.fault} did")
+
+
+def _may_change(case: Case, told: Recovery) -> bool:
+    """Whether a request may be under way that lay in the fault's window."""
+    if told.end_us is None:
+        return True
+    oldest = [
+        flow.oldest_start_us
+        for seconds in case.evidence.flow.values()
+        for second, flow in seconds.items()
+        if flow.oldest_start_us is not None and (second + 1) * SECOND_US > told.watched_until_us - SECOND_US
+    ]
+    return min(oldest, default=told.end_us) < told.end_us or told.watched_until_us < told.end_us + SECOND_US
+
+
+def _changed(told: Recovery) -> tuple[str, ...]:
+    """The doubt about a comparison under another load; more of it made the target look worse, not better."""
+    if told.band is None or told.load_after is None or told.load_after >= told.band.load * (1 - WIDTH):
+        return ()
+    less = format_ratio(1 - told.load_after / told.band.load)
+    return (f"the load was {less} less by then than before {told.fault}",)
+
+
+def _stands(case: Case, value: int | Fraction) -> Callable[[Bound], bool]:
+    """The answers of an absent worker could have been as before."""
+    return lambda bound: not case.shortfall.has_absent_workers and not bound.holds(value)
+
+
+def _in_window(case: Case, fault: str, scenario: str | None = None) -> Selection:
+    phases = {*case.timeline.every, *(key.series.phase for key in case.evidence.totals)}
+    return Selection(frozenset(phases), scenario, fault=fault)
+
+
+def _allowed(case: Case) -> Fraction:
+    """The tightest cap of the plan on the error ratio of the whole run; that which latency rules imply without one."""
+    limits = [ERROR_RATIO.value]
+    found = []
+    for text in case.plan.rules:
+        try:
+            rule = parse_rule(text.text)
+        except RuleSyntaxError:
+            continue
+        plain = rule.window is None and rule.relative is None and not rule.selector and not text.abort
+        if rule.statistic.name == "error_ratio" and plain and rule.limit.operator.caps:
+            found.append(rule.limit.value)
+    return min(found or limits)
