@@ -12,7 +12,7 @@ from analyzer.seconds import Source
 from analyzer.side_files import Samples, read_events, read_samples
 from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
 from loadproof.measure.journal import Journal
-from loadproof.plan.edits import EditedLoad, UsersEdit
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import read_plan
 from loadproof.verdict.facts import Absence, Edited, Epoch, FaultFailed, FaultTimes, GuardTrip, RunFacts, Stop
@@ -212,9 +212,8 @@ def open_run(path: Path) -> RunFolder:
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
     plan = read_effective_plan(path / "plan.yaml", raw)
-    if manifest is not None and manifest.users_edited:
-        edits = (UsersEdit(note.at_us, note.users) for note in manifest.users_edited)
-        plan = plan.model_copy(update={"load": EditedLoad(plan.load, edits)})
+    if manifest is not None:
+        plan = _as_run(plan, manifest)
     folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), Samples())
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
@@ -240,6 +239,21 @@ def open_run(path: Path) -> RunFolder:
     folder.events = tuple(read_events(path / "events.jsonl", folder.notes))
     folder.samples = read_samples(path / "samples.jsonl", folder.notes)
     return folder
+
+
+def _as_run(plan: Plan, manifest: Manifest) -> Plan:
+    """The plan with the load that it had in the end: as somebody edited it, or as its search set and ended it."""
+    edits = [LoadEdit(note.at_us, note.users) for note in manifest.users_edited]
+    load = plan.load
+    note = manifest.search
+    if plan.search is not None and note is not None:
+        edits = [LoadEdit(edit.at_us, edit.load) for edit in note.edits]
+        before_us = plan.duration_us - load[-1].duration_us
+        if note.ended_us is not None and before_us < note.ended_us < plan.duration_us:
+            searched = load[-1].model_copy(update={"duration_us": note.ended_us - before_us})
+            load = (*load[:-1], searched)
+            edits = [edit for edit in edits if edit.at_us < note.ended_us]
+    return plan.model_copy(update={"load": EditedLoad(load, edits)}) if edits else plan
 
 
 def read_effective_plan(path: Path, manifest: dict[str, Any]) -> Plan:

@@ -62,6 +62,34 @@ class EditNote(msgspec.Struct, frozen=True):
     who: str
 
 
+class LoadEditNote(msgspec.Struct, frozen=True):
+    """From `at_us` on there was so much load, as a search wanted it; in the plan's unit of load."""
+
+    at_us: int
+    load: int
+
+
+class ProbeNote(msgspec.Struct, frozen=True):
+    """One probe of a search; see `loadproof.verdict.probes.Step`. What it showed is told by the journals."""
+
+    level: int
+    at_us: int
+    from_us: int
+    to_us: int
+    guard: str | None = None
+    guarded: str | None = None
+
+
+class SearchNote(msgspec.Struct, frozen=True):
+    """What the search of a run did."""
+
+    edits: tuple[LoadEditNote, ...] = ()
+    probes: tuple[ProbeNote, ...] = ()
+    ended_us: int | None = None
+    """When it ended the run in order; None where something else did."""
+    ending: str | None = None
+
+
 class Recovered(msgspec.Struct, frozen=True):
     """What `recover` says of a folder that it put together."""
 
@@ -90,6 +118,7 @@ class Manifest(msgspec.Struct, frozen=True):
     quorum_lost: tuple[AbsenceNote, ...] = ()
     users_edited: tuple[EditNote, ...] = ()
     guards: tuple[GuardNote, ...] = ()
+    search: SearchNote | None = None
     recovered: Recovered | None = None
     clock_offset_us_max: int | None = None
 

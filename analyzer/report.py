@@ -25,6 +25,7 @@ from analyzer.model import (
 )
 from analyzer.offered import offered
 from analyzer.quantiles import P99, latency, quantiles
+from analyzer.searches import with_search
 from analyzer.tables import Tables
 from analyzer.wording import by_weight
 from loadproof.measure.bulk import DoubtError
@@ -57,7 +58,7 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     asked = [parse_rule(text) for text in extra_rules]
     folder, fold = read_run(path, asked)
     known = read_baselines(path, folder.notes)
-    facts = folder.facts()
+    facts = with_search(folder, folder.facts())
     if known is not None:
         facts = replace(facts, baseline=known.values())
     more = [rule for rule in asked if rule not in folder.rules]
@@ -132,7 +133,9 @@ class _Layout:
         case = Case(folder.plan, fold.evidence, facts)
         self.tables = Tables(case)
         self.books = keep_books(case)
-        self.judged = case.timeline.every if facts.smoke else case.timeline.judged
+        # A search judges its phase by probes; the tables describe it all the same.
+        searched = {case.timeline.searched} - {None}
+        self.judged = case.timeline.every if facts.smoke else case.timeline.judged | searched
 
     def report(self) -> Report:
         plan, tables, fold = self.folder.plan, self.tables, self.fold

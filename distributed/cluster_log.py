@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distributed.run_folder import end_line
 from loadproof.errors import RunFolderError, UsageError
-from loadproof.plan.edits import UsersEdit
+from loadproof.plan.edits import LoadEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,8 @@ class ClusterLog:
                 placed=placement.worker, revision=placement.revision, pieces=_ranges(sorted(placement.pieces))
             )
 
-    def edited(self, edit: UsersEdit) -> None:
-        self._write(edited=edit.at_us, users=edit.users)
+    def edited(self, edit: LoadEdit) -> None:
+        self._write(edited=edit.at_us, load=edit.load)
 
     def close(self) -> None:
         # What could not be written was said when it was to be written.
@@ -95,7 +95,7 @@ class Remembered:
     """Worker -> the highest revision that it may have been sent."""
     holders: dict[int, str] = field(default_factory=dict)
     """Piece -> on whom it was placed last."""
-    edits: list[UsersEdit] = field(default_factory=list)
+    edits: list[LoadEdit] = field(default_factory=list)
 
     def held(self, worker: str) -> frozenset[int]:
         """The pieces that only this worker may carry."""
@@ -115,7 +115,7 @@ def read_cluster_log(folder: Path) -> Remembered:
     epochs: dict[tuple[str, int], RememberedEpoch] = {}
     revisions: dict[str, int] = {}
     holders: dict[int, str] = {}
-    edits: list[UsersEdit] = []
+    edits: list[LoadEdit] = []
     for number, line in enumerate(lines, start=1):
         try:
             facts = json.loads(line)
@@ -135,7 +135,7 @@ def read_cluster_log(folder: Path) -> Remembered:
         elif "lost" in facts:
             epochs[facts["lost"], facts["epoch"]].lost = facts["why"]
         elif "edited" in facts:
-            edits.append(UsersEdit(facts["edited"], facts["users"]))
+            edits.append(LoadEdit(facts["edited"], facts["load"]))
         elif "placed" in facts:
             worker = facts["placed"]
             revisions[worker] = max(revisions.get(worker, 0), facts["revision"])

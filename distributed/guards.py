@@ -52,6 +52,8 @@ class Guards:
         """Resource, and what the whole run is like -> the readings of the last window, and the one before it."""
         self._told: set[tuple[str, str]] = set()
         self.tripped: list[Tripped] = []
+        self.reached: list[Tripped] = []
+        """Every level that is reached as of the last look, whether for the first time or not."""
 
     def __bool__(self) -> bool:
         return bool(self._guards)
@@ -67,12 +69,13 @@ class Guards:
         """What trips now, for the first time."""
         self.sample(reading.at_us, "requests", reading.requests)
         self.sample(reading.at_us, "failures", reading.failures)
-        found = []
-        for guard in self._guards:
-            for level, why in self._trips(guard, reading):
-                if (guard.name, level) not in self._told:
-                    found.append(Tripped(guard.name, level, reading.at_us, why))
-                    self._told.add((guard.name, level))
+        self.reached = [
+            Tripped(guard.name, level, reading.at_us, why)
+            for guard in self._guards
+            for level, why in self._trips(guard, reading)
+        ]
+        found = [trip for trip in self.reached if (trip.guard, trip.level) not in self._told]
+        self._told |= {(trip.guard, trip.level) for trip in found}
         self.tripped += found
         return found
 

@@ -43,6 +43,8 @@ class View:
     faults: tuple[str, ...] = ()
     """What is broken on purpose now, one line each."""
     draining: bool = False
+    search: str | None = None
+    """What a search tries now, in a line."""
 
 
 class Figures(NamedTuple):

@@ -12,7 +12,7 @@ from distributed.lease import lease_clock_ns
 from distributed.placement import Slot
 from distributed.starts import WorkerStarts
 from distributed.users import Users
-from loadproof.plan.edits import UsersEdit
+from loadproof.plan.edits import LoadEdit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class Load:
         """Carry this and nothing else; what ends, ends at once."""
         self.users.place(
             [Slot(index, begin.scenarios[scenario]) for index, scenario in begin.slots],
-            [UsersEdit(at_us, users) for at_us, users in begin.edits],
+            [LoadEdit(at_us, load) for at_us, load in begin.edits],
         )
         self.starts.place(begin)
 

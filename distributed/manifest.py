@@ -57,6 +57,7 @@ def beginning(
         "target_counts": None,
         "target_counts_note": "the run has not ended",
         "locust_counted": None,
+        "search": None,
         "closed": False,
     }
 

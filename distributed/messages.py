@@ -121,7 +121,8 @@ class Begin(msgspec.Struct):
     pools: list[Pool] = []
     """One for each number of users that a phase of an open plan has."""
     edits: list[tuple[Count, Count]] = []
-    """(run time in microseconds, users from then on) of a closed plan that was changed by hand, ascending."""
+    """(run time in microseconds, load from then on) of a plan that was changed while it was run, ascending; the load
+    is users, of an open plan arrivals in `RATE_PERIOD_S` seconds."""
 
     def __post_init__(self) -> None:
         """ValueError, which `read` gives as a ValidationError, for what points at nothing or goes back."""

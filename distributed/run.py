@@ -30,6 +30,7 @@ from distributed.prometheus import Sampler
 from distributed.quorum import await_workers
 from distributed.run_folder import RunFolder, read_events, utc_now
 from distributed.run_log import logging_to
+from distributed.searching import Searching
 from distributed.stop import HAND, Stop
 from distributed.stop_request import StopRequest, heed_requests
 from distributed.trouble import Trouble
@@ -114,6 +115,11 @@ class _Run:
         self.watch: Watch | None = None
         self.trouble = Trouble(plan)
         self.faults = Faults(plan, folder)
+        self.searching = (
+            None
+            if plan.search is None or options.smoke
+            else Searching(plan, folder, far=options.listen is not None)
+        )
         folder.on_sample = self._sampled
         self.prometheus = Sampler(plan, folder, os.environ)
         self.metrics: MetricsServer | None = None
@@ -171,7 +177,16 @@ class _Run:
             self.web.begun()
         if clock is not None:
             watch = self.watch = Watch(
-                plan, master, self.workers, folder, clock, self.stop, self.trouble, self.faults, self._show
+                plan,
+                master,
+                self.workers,
+                folder,
+                clock,
+                self.stop,
+                self.trouble,
+                self.faults,
+                self._show,
+                self.searching,
             )
             if self.metrics is not None:
                 self.metrics.watch = watch
@@ -222,6 +237,8 @@ class _Run:
         clock = RunClock(self.remembered.start_ns)
         if isinstance(self.plan.load, EditedLoad):
             self.plan.load.edits += self.remembered.edits
+            if self.searching is not None:
+                self.searching.remember(self.folder.manifest["search"])
         self.master.take_up(clock, self.remembered)
         self.folder.event(clock.now_us(), "master_back", "the master was started anew, and goes on")
         return clock
@@ -339,6 +356,8 @@ class _Run:
 
     def _hear(self, seat: Seat, interval: Interval) -> None:
         self.trouble.add(seat, interval)
+        if self.searching is not None:
+            self.searching.add(seat, interval)
         if self.metrics is not None:
             self.metrics.add(seat, interval)
         if self.web is not None:
@@ -350,6 +369,8 @@ class _Run:
 
     def _sampled(self, at_us: int, name: str, value: float) -> None:
         self.trouble.sample(at_us, name, value)
+        if self.searching is not None:
+            self.searching.sample(at_us, name, value)
         if self.watch is not None:
             self.watch.guards.sample(at_us, name, value)
 

@@ -12,6 +12,7 @@ from distributed.limits import stop_timeout_us
 from loadproof.client.open_starts import OpenStarts
 from loadproof.client.pace import PacedStarts
 from loadproof.client.pacer import Pacer
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.profile import phase_spans
 
 if TYPE_CHECKING:
@@ -68,12 +69,14 @@ class WorkerStarts:
         if self._open is None or self._placed is None:
             return
         begin, names = self._placed, self._placed.scenarios
+        edits = [LoadEdit(at_us, load) for at_us, load in begin.edits]
+        plan = self._plan.model_copy(update={"load": EditedLoad(self._plan.load, edits)})
         by_users = {
             pool.users: [(turn, names[scenario]) for turn, scenario in pool.turns] for pool in begin.pools
         }
         turns = Turns(begin.period, by_users)
         now_us = self._recorder.clock()
-        self._open.walk(own_starts(self._plan, self._worker, turns, now_us, begin.revision))
+        self._open.walk(own_starts(plan, self._worker, turns, now_us, begin.revision))
 
     def probe(self) -> None:
         """Measure the lag of the timers that the load goes by, also in seconds in which nothing is due.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distributed.placement import Slot
     from loadproof.client.user import Starts
     from loadproof.measure.recorder import Recorder
-    from loadproof.plan.edits import UsersEdit
+    from loadproof.plan.edits import LoadEdit
     from loadproof.plan.model import Phase
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Users:
         self.group: Group = environment.runner.user_greenlets
         self.place(slots)
 
-    def place(self, slots: Sequence[Slot], edits: Iterable[UsersEdit] = ()) -> None:
+    def place(self, slots: Sequence[Slot], edits: Iterable[LoadEdit] = ()) -> None:
         """Run these slots and no others from now on; at once for those that end, with the plan for those that begin.
 
         `edits` are all that were made to the plan's users so far.

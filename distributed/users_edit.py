@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from loadproof.plan.edits import EditedLoad, UsersEdit
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.profile import users_at
+from loadproof.plan.search import first_edit
 from loadproof.units import format_count, format_duration
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ LEFT_US: Final = 3_000_000
 
 
 def editable(plan: Plan) -> Plan:
-    """The plan with a load that takes edits; an open plan as it is: its users are a pool, and its load arrivals."""
+    """The plan with a load that takes edits; an open plan as it is, unless it searches: its load are arrivals."""
+    if plan.search is not None:
+        return plan.model_copy(update={"load": EditedLoad(plan.load, [first_edit(plan)])})
     return plan if plan.open else plan.model_copy(update={"load": EditedLoad(plan.load)})
 
 
@@ -30,6 +33,8 @@ def edit_users(plan: Plan, keeper: LoadKeeper, folder: RunFolder, users: int, wh
     ValueError says why not. All who go by this plan's load go by the edit from then on; nothing of the past changes.
     """
     load, now = plan.load, keeper.now_us
+    if plan.search is not None:
+        raise ValueError("this run searches for the load that its target sustains, and sets the users itself")
     if plan.open:
         raise ValueError(
             "the load of an open plan is arrivals, and its users only serve them: nothing to edit"
@@ -51,7 +56,7 @@ def edit_users(plan: Plan, keeper: LoadKeeper, folder: RunFolder, users: int, wh
         raise ValueError(f"there are {users:,} users")
     note: dict[str, Any] = {"at_us": at_us, "was": was, "users": users, "who": who}
     folder.write_manifest(users_edited=[*folder.manifest.get("users_edited", []), note])
-    load.edits.append(UsersEdit(at_us, users))
+    load.edits.append(LoadEdit(at_us, users))
     text = f"{format_count(was)} users become {format_count(users)}, to the end of the plan"
     folder.event(at_us, "users_edited", text, who)
     keeper.edited()

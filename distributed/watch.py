@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from distributed.master import Master
     from distributed.processes import Child
     from distributed.run_folder import RunFolder
+    from distributed.searching import Searching
     from distributed.stop import Stop
     from distributed.trouble import Trouble
     from loadproof.plan.model import Plan
@@ -51,6 +52,7 @@ class Watch:
         trouble: Trouble,
         faults: Faults,
         show: Callable[[View], None],
+        searching: Searching | None = None,
     ) -> None:
         self._plan = plan
         self._master = master
@@ -61,6 +63,7 @@ class Watch:
         self._trouble = trouble
         self.faults = faults
         self._show_view = show
+        self._searching = searching
         self._showing = True
         self._phase: str | None = None
         self.quorum_lost = Absences()
@@ -107,12 +110,21 @@ class Watch:
             if current is not None and current.name != self._phase and asked_us is None:
                 self._phase = current.name
                 self._folder.event(now, "phase", f"phase {current.name} begins", current.name)
+            if asked_us is None and self._stop.by is None and self._search_is_over(now):
+                asked_us = now
+                self._folder.event(now, "drain", "the search is over; users finish what they have begun")
+                master.tell_stopping()
+                master.stop_loading()
             if asked_us is None and now >= self._plan.duration_us:
                 asked_us = now
+                if self._searching is not None:
+                    self._searching.finish(now, stopped=False)
                 self._folder.event(now, "drain", "the plan is over; users finish what they have begun")
                 master.tell_stopping()
             if self._stop.asked.is_set():
                 self._stop.asked.clear()
+                if self._searching is not None:
+                    self._searching.finish(now, stopped=True)
                 self.faults.revert()
                 master.tell_stopping()
                 master.stop_loading(at_once=self._stop.times > 1)
@@ -208,11 +220,20 @@ class Watch:
                 self.guards.sample(now_us, "generator.cpu", max(node.cpu_usage for node in nodes) / 100)
         live = master.live
         reading = Reading(now_us, live.users, live.requests, live.failures, _free_bytes(self._folder.path))
-        for trip in self.guards.look(reading):
+        trips = self.guards.look(reading)
+        if self._searching is not None:
+            self._searching.guarded(self.guards.reached)
+        for trip in trips:
             if trip.level == "stop":
                 self._stop.ask(GUARD, trip.why)
             kind = GUARD if trip.level == "stop" else f"guard_{trip.level}"
             self._folder.event(now_us, kind, trip.why, trip.guard)
+
+    def _search_is_over(self, now_us: int) -> bool:
+        if self._searching is None:
+            return False
+        self._searching.look(now_us, self._master.load)
+        return self._searching.over
 
     def _show(self, *, draining: bool) -> None:
         if not self._showing:
@@ -256,6 +277,7 @@ class Watch:
             workers=regions,
             trouble=(*(trip.why for trip in self.guards.tripped), *self._trouble.lines()),
             faults=self.faults.lines(),
+            search=None if self._searching is None else self._searching.line,
             draining=draining,
         )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from distributed.cluster_log import NAME, ClusterLog, read_cluster_log
 from distributed.membership import Placement
 from loadproof.errors import UsageError
-from loadproof.plan.edits import UsersEdit
+from loadproof.plan.edits import LoadEdit
 
 WORKERS = ("a-01", "a-02", "b-01")
 
@@ -56,11 +56,11 @@ def test_edits_of_the_users_are_remembered(tmp_path):
     """In order: a worker may follow any of them."""
     log = ClusterLog(tmp_path)
     log.began(1)
-    log.edited(UsersEdit(5_000_000, 30))
-    log.edited(UsersEdit(9_000_000, 3))
+    log.edited(LoadEdit(5_000_000, 30))
+    log.edited(LoadEdit(9_000_000, 3))
     log.close()
 
-    assert read_cluster_log(tmp_path).edits == [UsersEdit(5_000_000, 30), UsersEdit(9_000_000, 3)]
+    assert read_cluster_log(tmp_path).edits == [LoadEdit(5_000_000, 30), LoadEdit(9_000_000, 3)]
 
 
 def test_half_a_last_line_was_never_sent(tmp_path):

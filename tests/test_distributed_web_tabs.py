@@ -10,7 +10,7 @@ from distributed.placement import Seat, seats
 from distributed.trouble import Trouble
 from distributed.web.tabs import Tabs
 from loadproof.measure.interval import Outcome
-from loadproof.plan.edits import EditedLoad, UsersEdit
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.model import Fault, Region
 from loadproof.units import ABSENT
 
@@ -131,7 +131,7 @@ def test_an_open_plan_and_an_edited_one_say_their_load():
     """Arrivals with the pool that serves them; edits with the moment that they are for."""
     opened = plan_of(load=(open_phase(rate=20, rate_to=50),))
     edited = plan_of()
-    edited = edited.model_copy(update={"load": EditedLoad(edited.load, [UsersEdit(20 * SECOND, 7)])})
+    edited = edited.model_copy(update={"load": EditedLoad(edited.load, [LoadEdit(20 * SECOND, 7)])})
 
     rows = {plan.open: words(Tabs(plan, Trouble(plan)).document()["phases"][1:]) for plan in (opened, edited)}
     assert rows[True]["Phases"][0][3] == "20/s to 50/s arrivals, 100 users"

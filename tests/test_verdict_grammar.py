@@ -231,7 +231,7 @@ def rules(draw):
     unit = draw(st.sampled_from(kind.units))
     if word in {"resource", GROWTH} and argument.rpartition(".")[2] == "cpu":
         unit = Unit.RATIO
-    labels = draw(st.lists(st.sampled_from(kind.labels), unique=True))
+    labels = draw(st.lists(st.sampled_from(kind.labels or ("none",)), unique=True))
     selector = {
         label: draw(st.sampled_from(Outcome)).value if label == "outcome" else draw(names)
         for label in kind.labels

@@ -7,7 +7,7 @@ import pytest
 from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
 
 from loadproof.measure.interval import Endpoint, Exchanges, Outcome
-from loadproof.plan.edits import EditedLoad, UsersEdit
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.model import Region
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import Absence, Edited, Epoch, GuardTrip, Sample, Stop
@@ -495,7 +495,7 @@ def test_a_stopped_run_is_never_pass(by):
 def edited(plan, users=20):
     """The plan as somebody changed its users in the middle, and the fact."""
     half = plan.duration_us // 2
-    load = EditedLoad(plan.load, [UsersEdit(half, users)])
+    load = EditedLoad(plan.load, [LoadEdit(half, users)])
     return plan.model_copy(update={"load": load}), Edited(half, 100, users, "the web UI, from 127.0.0.1")
 
 

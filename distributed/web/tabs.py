@@ -18,7 +18,7 @@ from distributed.web.tables import (
     state_cell,
     table,
 )
-from loadproof.plan.edits import edits_of
+from loadproof.plan.edits import users_edits
 from loadproof.plan.model import RATE_PERIOD_S
 from loadproof.plan.profile import phase_at, phase_spans, users_at
 from loadproof.units import format_count, format_duration, format_rate, format_ratio
@@ -167,10 +167,11 @@ class Tabs:
             "title": self._where(now, current),
         }
         edits = [
-            [f"from {format_duration(edit.at_us)} to the end", f"{format_count(edit.users)} users"]
-            for edit in edits_of(self.plan.load)
+            [f"from {format_duration(edit.at_us)} to the end", f"{format_count(edit.load)} users"]
+            for edit in users_edits(self.plan.load)
         ]
-        edited = [table("Users edited by hand", (), edits)] if edits else []
+        what = "Users edited by hand" if self.plan.search is None else "Users as the search has set them"
+        edited = [table(what, (), edits)] if edits else []
         return [timeline, table("Phases", PHASE_COLUMNS, rows), *edited, self._faults(now)]
 
     def _faults(self, now: int | None) -> dict[str, Any]:

@@ -97,6 +97,8 @@ class LivePanel:
         ]
         if view.dropped:
             parts.append(Text(f"dropped starts  {format_count(view.dropped)}", style="bold red"))
+        if view.search is not None:
+            parts.append(Text(f"search  {view.search}", style="bold"))
         parts += [Text(f"broken on purpose  {line}", style="bold yellow") for line in view.faults]
         if view.trouble:
             parts += [Text(f"in trouble  {line}", style="bold red") for line in view.trouble[:6]]
@@ -143,5 +145,7 @@ def _line(view: View) -> str:
     )
     if view.dropped:
         text += f"  dropped starts {format_count(view.dropped)}"
+    if view.search is not None:
+        text += f"\n          search: {view.search}"
     text += "".join(f"\n          broken on purpose: {line}" for line in view.faults)
     return text + "".join(f"\n          in trouble: {line}" for line in view.trouble)

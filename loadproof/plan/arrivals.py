@@ -18,6 +18,7 @@ from math import isqrt
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadproof.plan.edits import rate_edits
 from loadproof.plan.model import RATE_PERIOD_S
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _HALF: Final = RATE_PERIOD_S * 1_000_000
 
 
 class _Piece(NamedTuple):
-    """A phase: the rate is `rate` + `rise` · x / `duration` at x µs after `start`."""
+    """A phase, or a part of one between edits of the rate: the rate is `rate` + `rise` · x / `duration` at x µs after `start`."""
 
     start: int
     duration: int
@@ -123,14 +124,34 @@ def rate_at(load: Sequence[Phase], t_us: int) -> float:
 
 
 def _pieces(load: Sequence[Phase]) -> list[_Piece]:
+    edits = rate_edits(load)
+    since = edits[0].at_us if edits else None
     pieces = []
     start = volume = 0
     for phase in load:
         rate, last = phase.arrivals_from or 0, phase.arrivals_to or 0
-        after = volume + (rate + last) * phase.duration_us
-        pieces.append(_Piece(start, phase.duration_us, rate, last - rate, volume, after))
+        whole = _Piece(
+            start, phase.duration_us, rate, last - rate, volume, volume + (rate + last) * phase.duration_us
+        )
         start += phase.duration_us
-        volume = after
+        if since is not None and start > since:
+            if (length := since - whole.start) > 0:
+                # Up to the first edit, by a rate that is whole at its end: half an arrival in 10^12 µs off at most.
+                until = rate + (last - rate) * length // phase.duration_us
+                after = volume + (rate + until) * length
+                pieces.append(_Piece(whole.start, length, rate, until - rate, volume, after))
+                volume = after
+            break
+        pieces.append(whole)
+        volume = whole.after
+    end = sum(phase.duration_us for phase in load)
+    for number, edit in enumerate(edits):
+        until_us = edits[number + 1].at_us if number + 1 < len(edits) else end
+        length = min(until_us, end) - max(0, edit.at_us)
+        if length > 0:
+            after = volume + 2 * edit.load * length
+            pieces.append(_Piece(max(0, edit.at_us), length, edit.load, 0, volume, after))
+            volume = after
     return pieces
 
 

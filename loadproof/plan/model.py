@@ -118,6 +118,26 @@ class Fault(_Frozen):
         return self.at_us + self.for_us
 
 
+class Search(_Frozen):
+    """How the highest load that the target sustains is looked for, in the last phase of the plan.
+
+    Loads are users, in an open plan arrivals in `RATE_PERIOD_S` seconds. What is None follows from that phase.
+    """
+
+    lowest: int | None = None
+    """The first load that is tried."""
+    highest: int | None = None
+    """No load above it is tried."""
+    settle_us: int | None = None
+    """From a change of the load to where it is looked at."""
+    hold_us: int | None = None
+    """How long it is looked at."""
+    precision: int = 50_000
+    """In millionths: the capacity is to be known to so much of itself, either way."""
+    confirm: int = 2
+    """Probes in a row that must hold at the load that is named in the end."""
+
+
 class Tolerate(_Frozen):
     """What may go wrong without making the run INVALID; it is WARN then."""
 
@@ -156,6 +176,7 @@ class Plan(_Frozen):
     prometheus: Prometheus | None = None
     guards: tuple[Guard, ...] = ()
     faults: tuple[Fault, ...] = ()
+    search: Search | None = None
 
     @property
     def open(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from loadproof.plan.edits import edits_of
+from loadproof.plan.edits import users_edits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,9 @@ def phase_at(load: Sequence[Phase], t_us: int) -> Phase | None:
 
 def users_at(load: Sequence[Phase], t_us: int) -> int:
     """Users due at the instant."""
-    for edit in reversed(edits_of(load)):
+    for edit in reversed(users_edits(load)):
         if edit.at_us <= t_us:
-            return edit.users if t_us < _end_us(load) else 0
+            return edit.load if t_us < _end_us(load) else 0
     for phase, start, end in phase_spans(load):
         if start <= t_us < end:
             return _users_within(phase, t_us - start)
@@ -62,8 +62,8 @@ def user_us_between(load: Sequence[Phase], from_us: int, to_us: int) -> int:
     """
     total = 0
     end_us = _end_us(load)
-    for edit in reversed(edits_of(load)):
-        total += edit.users * max(0, min(to_us, end_us) - max(from_us, edit.at_us))
+    for edit in reversed(users_edits(load)):
+        total += edit.load * max(0, min(to_us, end_us) - max(from_us, edit.at_us))
         to_us = end_us = min(to_us, end_us, edit.at_us)
     for phase, start, end in phase_spans(load):
         first, last = max(from_us, start) - start, min(to_us, end) - start
@@ -85,14 +85,14 @@ def first_rise_us(load: Sequence[Phase]) -> int:
 def next_change_us(load: Sequence[Phase], t_us: int) -> int | None:
     """The first instant after `t_us` whose users differ from those at `t_us`; None if they never change."""
     users, end = users_at(load, t_us), _end_us(load)
-    is_edited = any(edit.at_us <= t_us for edit in edits_of(load))
+    is_edited = any(edit.at_us <= t_us for edit in users_edits(load))
     planned = None if is_edited else _next_planned_change_us(load, t_us, users)
-    for edit in edits_of(load):
+    for edit in users_edits(load):
         if edit.at_us <= t_us:
             continue
         if edit.at_us >= end or (planned is not None and planned < edit.at_us):
             break
-        if edit.users != users:
+        if edit.load != users:
             return edit.at_us
         is_edited, planned = True, None
     if is_edited:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.errors import Mistake, PlanError
 from loadproof.plan.model import RATE_PERIOD_S, Phase, Plan
 from loadproof.plan.node import did_you_mean, quoted
+from loadproof.plan.search import LONGER, SHORTEST_HOLD_S, too_short
 from loadproof.units import duration_text, format_count
 
 if TYPE_CHECKING:
@@ -41,13 +42,19 @@ def scale_users(plan: Plan, users: int) -> Plan:
         phase.model_copy(update={"users_from": scaled(phase.users_from), "users_to": scaled(phase.users_to)})
         for phase in plan.load
     )
-    return plan.model_copy(update={"load": load})
+    search = plan.search
+    if search is not None:
+        ends = {"lowest": search.lowest, "highest": search.highest}
+        scaled_ends = {key: max(1, scaled(end)) for key, end in ends.items() if end is not None}
+        search = search.model_copy(update=scaled_ends)
+    return plan.model_copy(update={"load": load, "search": search})
 
 
 def scale_duration(plan: Plan, duration_us: int) -> Plan:
     """Every phase by the same factor, so that they last exactly `duration_us` together, and faults with them.
 
-    Raises PlanError when that would leave a phase less than one second.
+    A search's own times too, in whole seconds. Raises PlanError when that would leave a phase less than one second,
+    or a search less than two probes.
     """
     durations = [phase.duration_us for phase in plan.load]
     scaled = apportion(duration_us, durations)
@@ -62,7 +69,19 @@ def scale_duration(plan: Plan, duration_us: int) -> Plan:
         for phase, length in zip(plan.load, scaled, strict=True)
     )
     faults = tuple(_stretched(fault, duration_us, plan.duration_us) for fault in plan.faults)
-    return plan.model_copy(update={"load": load, "faults": faults})
+    search = plan.search
+    if search is not None:
+        times = {"settle_us": search.settle_us, "hold_us": search.hold_us}
+        search = search.model_copy(
+            update={
+                key: max(least * SECOND_US, time_us * duration_us // plan.duration_us)
+                for (key, time_us), least in zip(times.items(), (1, SHORTEST_HOLD_S), strict=True)
+                if time_us is not None
+            }
+        )
+        if (message := too_short(search, load[-1])) is not None:
+            raise _mistake(message, LONGER)
+    return plan.model_copy(update={"load": load, "faults": faults, "search": search})
 
 
 def _stretched(fault: Fault, duration_us: int, planned_us: int) -> Fault:
@@ -81,6 +100,8 @@ def with_spawn_rate(plan: Plan, users_per_s: float) -> Plan:
     """
     if plan.open:
         raise _mistake(_OPEN, "let them rise: --set load.0.arrivals=0..100/s")
+    if plan.search is not None and len(plan.load) == 1:
+        raise _mistake("the search climbs by itself, from a small load", "leave it out")
     load = list(plan.load)
     first = next(index for index, phase in enumerate(load) if phase.users_from or phase.users_to)
     phase = load[first]

@@ -16,6 +16,7 @@ from loadproof.plan.model import EMBEDDED, ArrivalProcess, Plan, Region, RuleTex
 from loadproof.plan.node import Mapping, Node, Place, Scalar, described, did_you_mean, moved, quoted
 from loadproof.plan.phases import MAX_USERS, read_load
 from loadproof.plan.prometheus import read_prometheus
+from loadproof.plan.search import read_search
 
 if TYPE_CHECKING:
     import collections.abc
@@ -40,6 +41,7 @@ KEYS: Final = (
     "prometheus",
     "guards",
     "faults",
+    "search",
     "seed",
     "stop_timeout",
     "join_timeout",
@@ -110,6 +112,7 @@ class _Sections:
         prometheus = read("prometheus", lambda node: read_prometheus(node, values, self.environ))
         guards = read("guards", lambda node: read_guards(node, values))
         faults = read("faults", lambda node: read_faults(node, values, self.places, load, target or EMBEDDED))
+        search = read("search", lambda node: read_search(node, values, load))
         seed = read("seed", lambda node: values.integer(node, "seed", 0, 2**63 - 1))
         stop_timeout = read("stop_timeout", lambda node: values.duration(node, "stop_timeout", 0))
         join_timeout = read("join_timeout", lambda node: values.duration(node, "join_timeout"))
@@ -138,6 +141,7 @@ class _Sections:
             prometheus=prometheus,
             guards=guards or (),
             faults=faults or (),
+            search=search,
         )
 
     def _locustfile(self, node: Node) -> str | None:

@@ -12,6 +12,7 @@ from loadproof.plan.faults import setting_text
 from loadproof.plan.flow_writer import Template, flow_document
 from loadproof.plan.guards import kind_of, level_text
 from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Tolerate
+from loadproof.plan.search import search_document
 from loadproof.units import duration_text
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def dump_plan(plan: Plan) -> str:
         document["guards"] = {guard.name: _guard(guard) for guard in plan.guards}
     if plan.faults:
         document["faults"] = [_fault(fault) for fault in plan.faults]
+    if plan.search is not None:
+        document["search"] = search_document(plan.search, is_open=plan.open)
     if plan.seed is not None:
         document["seed"] = plan.seed
     if plan.stop_timeout_us is not None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadproof.verdict.searched import Searched
 
 
 @dataclass(frozen=True)
@@ -140,3 +144,5 @@ class RunFacts:
     """Name -> when it was begun and ended, of the plan's faults that were begun."""
     faults_failed: tuple[FaultFailed, ...] = ()
     """In order of time."""
+    searched: Searched | None = None
+    """What the plan's search found; None in a plan without, and as long as it goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from loadproof.plan.search import searched_from_us
 from loadproof.units import format_duration, format_ratio
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.result import Reason, Verdict
@@ -37,8 +38,15 @@ def lag_limit_us(rules: Sequence[Rule]) -> Fraction:
 def generator_reasons(case: Case, rules: Sequence[Rule]) -> Iterator[Reason]:
     """INVALID where the generator was saturated, WARN where it was close to it."""
     limit_us = lag_limit_us(rules)
+    # A search tells for each of its probes whether the generator was fit, and takes none for the target's in which
+    # it was not.
+    until_us = searched_from_us(case.plan)
     for name, worker in sorted(case.evidence.workers.items()):
         seconds = sorted(worker.seconds, key=lambda second: (second.start_us, second.second))
+        if until_us is not None:
+            seconds = [second for second in seconds if second.start_us < until_us]
+        if not seconds:
+            continue
         yield from _lag_reasons(name, seconds, limit_us)
         slowest = max(seconds, key=lambda second: second.length_us)
         if slowest.length_us > LONGEST_INTERVAL_US:

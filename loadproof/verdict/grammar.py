@@ -5,7 +5,7 @@ r"""The grammar of rules, such as `p95{region=eu-west-1} <= 2s for 10s, goal < 1
     quantile  = "p50" ... "p99.99"                     (two digits, and up to two after the point)
     plain     = "mean" | "max" | "rate" | "peak_rate" | "error_ratio" | "count" | "users" | "stall"
               | "pacer_lag" | "receive_lag" | "user_wait" | "detection_time" | "functionality"
-              | "recovery_time" | "overshoot" | "budget_burnt" | "residue"
+              | "recovery_time" | "overshoot" | "budget_burnt" | "residue" | "capacity"
     named     = "check" | "metric" | "resource" | "growth"
     selector  = "{" label "=" text {"," label "=" text} "}"
     label     = "scenario" | "region" | "name" | "method" | "phase" | "outcome" | "fault"

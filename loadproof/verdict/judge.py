@@ -11,6 +11,7 @@ from loadproof.errors import RuleSyntaxError
 from loadproof.units import format_duration
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case, Measured, no_data, shown
+from loadproof.verdict.criteria import judges_run
 from loadproof.verdict.generator import SATURATED
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.implied import implied_rules
@@ -35,7 +36,7 @@ LOAD: Final = frozenset({"rate", "peak_rate", "count", "users"})
 """Statistics that a smoke run cannot tell anything of."""
 OURS: Final = (
     LOAD
-    | {"stall", "pacer_lag", "receive_lag", "user_wait"}
+    | {"capacity", "stall", "pacer_lag", "receive_lag", "user_wait"}
     | {"detection_time", "recovery_time", "overshoot", "residue"}
 )
 """With latencies, what a generator that was saturated or offered another load may have broken itself."""
@@ -70,6 +71,8 @@ def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
     reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
     if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
         text = "no rule was judged, so nothing was shown but that the run came to its end"
+        if plan.search is not None:
+            text = "no rule says what the capacity must be: write one, such as `capacity >= 100`"
         reasons.append(Reason(Verdict.WARN, "no_rules", text))
     invalid = [reason for reason in reasons if reason.verdict is Verdict.INVALID]
     for one in judged:
@@ -145,7 +148,11 @@ def _written(plan: Plan) -> list[JudgedBy]:
 
 
 def _judge_rules(rules: Sequence[Rule], case: Case) -> list[_Judged]:
-    return [_judge_rule(by, case) for by in with_implied(case.plan, rules)]
+    return [
+        _judge_rule(by, case)
+        for by in with_implied(case.plan, rules)
+        if by.delay_us is not None or judges_run(by.rule, case)
+    ]
 
 
 def _fired(one: _Judged, stop: Stop | None) -> bool:

@@ -13,6 +13,7 @@ from loadproof.verdict.readings import measure_lag, measure_metric, measure_user
 from loadproof.verdict.recovery_rules import measure_recovery
 from loadproof.verdict.rule import GROWTH, PROMQL, QUANTILE, RECOVERY, quantile_of
 from loadproof.verdict.samples import measure_samples
+from loadproof.verdict.searched import measure_capacity
 from loadproof.verdict.shares import measure_check, measure_error_ratio
 from loadproof.verdict.stall import measure_stall
 
@@ -51,4 +52,5 @@ _MEASURES: Final[dict[str, Callable[[Rule, Case], Measured]]] = {
     GROWTH: measure_growth,
     PROMQL: measure_samples,
     **dict.fromkeys(RECOVERY, measure_recovery),
+    "capacity": measure_capacity,
 }

@@ -305,6 +305,7 @@ KINDS: Final[dict[str, Kind]] = {
     "overshoot": Kind(_FAULT, (Unit.RATIO,), windows=False),
     "budget_burnt": Kind(_FAULT, (Unit.RATIO,), windows=False),
     "residue": Kind(_FAULT, (Unit.RATIO,), windows=False),
+    "capacity": Kind((), (Unit.NUMBER, Unit.RATE), windows=False),
     PROMQL: Kind(("phase",), (Unit.NUMBER, Unit.RATIO, Unit.DURATION, Unit.BYTES, Unit.RATE), windows=True),
 }
 """Every statistic; `quantile` stands for p50 to p99.99."""
@@ -319,7 +320,7 @@ INSTEAD_OF_FAULT: Final = {
 """Statistics that know no `fault` -> what to write in its place."""
 SHARES: Final = frozenset({"error_ratio", "check", "functionality"})
 """Parts of a whole: from 0 to 1."""
-NO_BASELINE: Final = frozenset({"metric", "resource", "promql", GROWTH}) | RECOVERY
+NO_BASELINE: Final = frozenset({"metric", "resource", "promql", "capacity", GROWTH}) | RECOVERY
 """Statistics whose unit is that of their limit, or that tell of a single event: no limit can be said by a baseline."""
 SAMPLED: Final = frozenset({"resource", PROMQL})
 

@@ -61,7 +61,7 @@ class Selection:
 
 
 def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
-    """Without a phase in the selector: all phases but warm-up, for checks all.
+    """Without a phase in the selector: all phases but warm-up, for checks all; of a search its census alone.
 
     A smoke run does not follow the plan, so its requests have no phase worth the name: all are judged.
     """
@@ -72,6 +72,8 @@ def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
         phases = frozenset({labels["phase"]})
     else:
         phases = timeline.every if rule.statistic.name == "check" else timeline.judged
+        if timeline.searched is not None and not rule.is_census:
+            phases &= timeline.judged
     outcome = labels.get("outcome")
     return Selection(
         phases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from loadproof.plan.profile import PhaseSpan, phase_spans
+from loadproof.plan.search import searched_from_us
 from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Timeline:
         self.planned_us = self.end_us if goes_on else plan.duration_us
         self.spans: tuple[PhaseSpan, ...] = phase_spans(plan.load)
         self._with_warmup = with_warmup
+        self.searched: str | None = plan.load[-1].name if searched_from_us(plan) is not None else None
+        """The phase in which limits are meant to be broken."""
 
     @property
     def is_cut(self) -> bool:
@@ -76,8 +79,12 @@ class Timeline:
 
     @property
     def judged(self) -> frozenset[str]:
-        """All phases but warm-up."""
-        return frozenset(span.phase.name for span in self.spans if self._with_warmup or not span.phase.warmup)
+        """All phases but warm-up, and but the one in which a search looks for what breaks."""
+        return frozenset(
+            span.phase.name
+            for span in self.spans
+            if self._with_warmup or not (span.phase.warmup or span.phase.name == self.searched)
+        )
 
     @property
     def every(self) -> frozenset[str]:

@@ -11,6 +11,8 @@ from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import generator_reasons
 from loadproof.verdict.offered import NOT_OFFERED, offered_reasons
 from loadproof.verdict.result import Reason, Verdict
+from loadproof.verdict.search import Ending
+from loadproof.verdict.searched import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +44,7 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
         found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
     found += _scenario_reasons(case)
     found += _fault_reasons(case)
+    found += _search_reasons(case)
     found += _ending_reasons(case)
     return found
 
@@ -177,6 +180,27 @@ def _fault_reasons(case: Case) -> Iterator[Reason]:
     for fault in case.plan.faults:
         if fault.name not in told:
             yield Reason(Verdict.INVALID, "fault_failed", f"the fault {fault.name} was never begun")
+
+
+def _search_reasons(case: Case) -> Iterator[Reason]:
+    """What is to be said of a search whether or not a rule asks for its capacity."""
+    facts = case.facts
+    if case.plan.search is None or facts.smoke or facts.goes_on:
+        return
+    known = facts.searched
+    if known is None or not known.probes:
+        yield Reason(Verdict.INVALID, "search", "the search tried no load")
+        return
+    if known.found.ending is Ending.LOWEST_BREAKS:
+        text = f"even the lowest load that the search tried broke {known.limited_by}"
+        yield Reason(Verdict.FAIL, "search", text)
+    elif known.capacity is None:
+        yield Reason(Verdict.INVALID, "search", known.text)
+    elif known.found.ending not in {Ending.FOUND, Ending.CEILING} or known.shape is Shape.SINKS:
+        yield Reason(Verdict.WARN, "search", known.text)
+    elif known.unproven:
+        text = f"no probe at the capacity had enough samples for {known.unproven[0]}: let `hold` be longer"
+        yield Reason(Verdict.WARN, "search", text)
 
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:
