@@ -134,7 +134,7 @@ class _Layout:
         self.tables = Tables(case)
         self.books = keep_books(case)
         # A search judges its phase by probes; the tables describe it all the same.
-        searched = {case.timeline.searched} - {None}
+        searched = frozenset(filter(None, [case.timeline.searched]))
         self.judged = case.timeline.every if facts.smoke else case.timeline.judged | searched
 
     def report(self) -> Report:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.limits import limits_us
 from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.search import searched_from_us, steps_of
+from loadproof.verdict.criteria import criteria
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.facts import RunFacts, Sample
 from loadproof.verdict.probes import Probed, Step, evidence_of, judge_probe
 from loadproof.verdict.samples import sampled_name
 from loadproof.verdict.search import Ending, Search, Word
 from loadproof.verdict.searched import asked_of, level_of, searched
-from loadproof.verdict.criteria import criteria
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from loadproof.errors import Mistake, PlanError, RuleSyntaxError, UsageError
 from loadproof.plan.builtin import resolve
-from loadproof.plan.model import NO_FAULT
+from loadproof.plan.model import NO_FAULT, RATE_PERIOD_S
 from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.units import format_count
@@ -130,6 +131,10 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
             mistakes.append(loaded.mistake(("rules", index), message))
         mistakes += (
             loaded.mistake(("rules", index), message, hint)
+            for message, hint in _search_mistakes(rule, text, plan)
+        )
+        mistakes += (
+            loaded.mistake(("rules", index), message, hint)
             for message, hint in _live_mistakes(rule, text, plan)
         )
         mistakes += (
@@ -215,6 +220,42 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
         if statistic.argument not in declared:
             message = f"no scenario of the plan declares the {statistic.name} {statistic.argument!r}"
             yield message, known_names(statistic.argument, declared)
+
+
+def _search_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:
+    """Rules on a capacity that nobody looks for, and rules that a search leaves nothing to say."""
+    from loadproof.plan.search import level_text, steps_of
+    from loadproof.verdict.criteria import limits_load
+    from loadproof.verdict.rule import RECOVERY, Unit
+
+    name = rule.statistic.name
+    if plan.search is None:
+        if name == "capacity":
+            yield "the plan searches for no capacity", "give it `search: {}`"
+        return
+    if name == "capacity":
+        unit, example = (Unit.RATE, "100/s") if plan.open else (Unit.NUMBER, "100")
+        if rule.unit is not unit:
+            what = "arrivals a second" if plan.open else "users"
+            yield f"the load of this plan is {what}", f"write `capacity >= {example}`"
+        elif not rule.limit.operator.caps:
+            steps = steps_of(plan)
+            highest = steps.highest * steps.grain / (RATE_PERIOD_S if plan.open else 1)
+            if not rule.limit.holds(Fraction(highest)):
+                shown = level_text(steps.highest, grain=steps.grain, is_open=plan.open)
+                yield (
+                    f"the search tries no load above {shown}, and could not show this",
+                    "let the last phase have more",
+                )
+        return
+    elsewhere = any(not phase.warmup for phase in plan.load[:-1])
+    says = limits_load(rule, plan) or text.abort or name in RECOVERY or "fault" in rule.selector
+    phase = rule.selector.get("phase")
+    if not says and (phase == plan.load[-1].name or (phase is None and not elsewhere)):
+        message = (
+            f"{name} neither limits the load that is searched for, nor is there another phase to judge by it"
+        )
+        yield message, "remove the rule, or add a phase before the search"
 
 
 def _live_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:

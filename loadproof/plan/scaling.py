@@ -79,8 +79,8 @@ def scale_duration(plan: Plan, duration_us: int) -> Plan:
                 if time_us is not None
             }
         )
-        if (message := too_short(search, load[-1])) is not None:
-            raise _mistake(message, LONGER)
+        if (short := too_short(search, load[-1])) is not None:
+            raise _mistake(short, LONGER)
     return plan.model_copy(update={"load": load, "faults": faults, "search": search})
 
 

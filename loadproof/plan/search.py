@@ -68,8 +68,9 @@ def read_search(node: Node, values: Values, load: Sequence[Phase] | None) -> Sea
 
     lowest, highest = level("from"), level("to")
     if highest is not None and highest > most:
-        message = f"`to` is above the {_shown(most, is_open=is_open)} of the phase {quoted(phase.name)}, in which the search happens"
-        values.wrong(given["to"], message, "raise the phase's load, or leave `to` out")
+        message = f"`to` is above the {_shown(most, is_open=is_open)} of the phase {quoted(phase.name)}"
+        hint = "the search happens in the last phase: raise its load, or leave `to` out"
+        values.wrong(given["to"], message, hint)
     if lowest is not None and lowest > (highest or most):
         message = (
             f"`from` is above the highest load of the search, {_shown(highest or most, is_open=is_open)}"
@@ -93,8 +94,8 @@ def read_search(node: Node, values: Values, load: Sequence[Phase] | None) -> Sea
         precision=precision,
         confirm=confirm,
     )
-    if (message := too_short(search, phase)) is not None:
-        values.wrong(node, message, LONGER)
+    if (short := too_short(search, phase)) is not None:
+        values.wrong(node, short, LONGER)
         return None
     return search
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.rule import RECOVERY
 
 if TYPE_CHECKING:
     from loadproof.plan.model import Plan
@@ -36,7 +37,8 @@ def criteria(plan: Plan) -> list[Rule]:
 def judges_run(rule: Rule, case: Case) -> bool:
     """Whether a rule has something to say of the run as a whole, beside what the search goes by."""
     searched = case.timeline.searched
-    if searched is None or rule.statistic.name == "capacity":
+    is_of_load = rule.statistic.name != "capacity" and rule.statistic.name not in RECOVERY
+    if searched is None or case.facts.smoke or "fault" in rule.selector or not is_of_load:
         return True
     if rule.selector.get("phase") == searched:
         return rule.statistic.name == "check" and rule.is_census

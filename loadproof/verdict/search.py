@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from math import exp, log
 from typing import TYPE_CHECKING, Final
 
@@ -187,17 +186,14 @@ class Search:
         self.probes.append(probe)
         self._believed.tell(probe)
         self.level = self._after(probe)
-        if len(self.probes) >= MOST_PROBES and self.level is not None:
-            self._end(Ending.UNDECIDED)
+        if len(self.probes) >= MOST_PROBES:
+            self.give_up(Ending.UNDECIDED)
 
     def give_up(self, ending: Ending) -> None:
         """Nothing more will be told."""
         if self.ending is None:
-            self._end(ending)
-
-    def _end(self, ending: Ending) -> None:
-        self.ending = ending
-        self.level = None
+            self.ending = ending
+            self.level = None
 
     def _after(self, probe: Probe) -> int | None:
         if probe.word is Word.NOTHING:
@@ -217,7 +213,7 @@ class Search:
         if not below or max(below) >= probe.level:
             self.ending = Ending.GENERATOR
             return None
-        self._ceiling = max(max(below), (max(below) + probe.level) // 2)
+        self._ceiling = max(*below, (max(below) + probe.level) // 2)
         return self._ceiling
 
     def _climb(self, probe: Probe) -> int | None:
@@ -245,8 +241,7 @@ class Search:
             return None
         self._returning += 1
         # What held once may lie so close to the capacity that it breaks now and then: half of it does not.
-        back = 1 if self._returning <= RETURNS // 2 else 2
-        return self._fine[max(0, len(self._fine) - back)]
+        return self._fine[max(0, len(self._fine) - self._returning)]
 
     def _narrow(self, probe: Probe) -> int | None:
         asked, believed = self.asked, self._believed
@@ -259,7 +254,7 @@ class Search:
         width = (3 if self._sinks else 2) * asked.precision
         if high - low > 1 + width * middle and low < self._ceiling:
             self._candidate = None
-            return self._lower_after_break(probe, self._within(middle + HALF))
+            return self._lower_after_break(probe, self._telling(middle))
         candidate = self._candidate
         if candidate is None or believed.at_least(candidate) < 0.6 or probe.word is Word.BROKE:
             lost = believed.rate if self._sinks else 0.0
@@ -274,6 +269,11 @@ class Search:
         if probe.word is Word.HELD or level < probe.level:
             return level
         return self._within(min(probe.level - 1, probe.level * (1 - self.asked.precision / 4)))
+
+    def _telling(self, middle: float) -> int:
+        """Of the whole loads around the middle the one of which it is least known whether it holds."""
+        near = [self._within(middle + away) for away in (-1, 0, 1)]
+        return min(near, key=lambda level: abs(self._believed.at_least(level) - 0.5))
 
     def _within(self, level: float) -> int:
         return max(self.asked.lowest, min(self._ceiling, round(level)))
@@ -335,6 +335,6 @@ def replayed(asked: Asked, probes: Iterable[Probe], ending: Ending | None) -> Se
         search.level = probe.level
         search.ending = None
         search.tell(probe.word)
-    if ending is not None and search.ending is None:
-        search._end(ending)
+    if ending is not None:
+        search.give_up(ending)
     return search

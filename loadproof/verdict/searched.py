@@ -151,6 +151,8 @@ def level_of(plan: Plan, level: int) -> str:
 
 def measure_capacity(rule: Rule, case: Case) -> Measured:
     """The capacity that the plan's search found; never more is said than its probes have shown."""
+    if case.facts.smoke:
+        return no_data("a smoke run makes no load", too_few=True)
     known = case.facts.searched
     if known is None:
         return no_data("there was no search for it" if not case.facts.goes_on else "the search goes on")

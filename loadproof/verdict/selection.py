@@ -72,7 +72,7 @@ def selection_of(rule: Rule, timeline: Timeline, *, smoke: bool) -> Selection:
         phases = frozenset({labels["phase"]})
     else:
         phases = timeline.every if rule.statistic.name == "check" else timeline.judged
-        if timeline.searched is not None and not rule.is_census:
+        if timeline.searched is not None and not rule.is_census and "fault" not in labels:
             phases &= timeline.judged
     outcome = labels.get("outcome")
     return Selection(
