@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loadproof.verdict.compared import Comparison
     from loadproof.verdict.facts import Absence, GuardTrip, Stop
     from loadproof.verdict.result import Reason, RuleResult, Verdict
+    from loadproof.verdict.searched import Searched
 
 
 @dataclass(frozen=True)
@@ -368,5 +369,7 @@ class Report:
     guards: tuple[GuardTrip, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
+    search: Searched | None = None
+    """What the plan's search found; None in a plan without one, or where it tried nothing."""
     comparison: Comparison | None = None
     """With its baselines; None where none was given."""

@@ -177,6 +177,7 @@ class _Layout:
             resource_lines=self._resource_lines(),
             absences=self.facts.absences,
             guards=self.facts.guards,
+            search=self.facts.searched,
             manifest=self._manifest(),
         )
 

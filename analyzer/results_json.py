@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.windows import fault_windows
+from loadproof.verdict.rule import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
     from loadproof.verdict.compared import Compared, Comparison
     from loadproof.verdict.result import RuleResult
+    from loadproof.verdict.searched import Searched
 
 SCHEMA_VERSION: Final = 1
 
@@ -143,6 +145,7 @@ def document(report: Report) -> dict[str, Any]:
             }
             for trip in report.guards
         ],
+        "search": None if report.search is None else _search(report.search),
         "resources": {
             resource.name: {
                 "samples": resource.samples,
@@ -214,6 +217,41 @@ def comparison(found: Comparison) -> dict[str, Any]:
                 "rows": [_compared(row) for row in endpoint.rows],
             }
             for endpoint in found.endpoints
+        ],
+    }
+
+
+def _search(found: Searched) -> dict[str, Any]:
+    return {
+        "capacity": real(found.capacity),
+        "unit": "users" if found.unit is Unit.NUMBER else "per_s",
+        "interval": [real(end) for end in found.interval],
+        "at_least": found.at_least,
+        "limited_by": found.limited_by,
+        "shape": None if found.shape is None else found.shape.value,
+        "sunk": real(found.found.sunk),
+        "recovered": found.found.recovered,
+        "recovery_s": real(found.recovery_s),
+        "confirmed": found.found.confirmed,
+        "unproven": list(found.unproven),
+        "ending": found.found.ending.value,
+        "ended_because": found.because,
+        "text": found.text,
+        "probes": [
+            {
+                "load": real(load),
+                "from_s": real(probe.step.from_us / 1_000_000),
+                "to_s": real(probe.step.to_us / 1_000_000),
+                "ended": probe.word.value,
+                "why": probe.why,
+                "broken": list(probe.broken),
+                "unproven": list(probe.unproven),
+                "requests": probe.requests,
+                "rate_per_s": real(probe.rate_per_s),
+                "p95_ms": milliseconds(probe.p95_us),
+                "error_ratio": real(probe.error_ratio),
+            }
+            for probe, load in zip(found.probes, found.loads, strict=True)
         ],
     }
 

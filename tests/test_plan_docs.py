@@ -11,9 +11,10 @@ from loadproof.plan.reader import Overrides, read_plan
 from loadproof.plan.sections import KEYS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "plan.md").read_text(encoding="utf-8")
+SEARCH = (Path(__file__).parent.parent / "docs" / "search.md").read_text(encoding="utf-8")
 GUARDS = (Path(__file__).parent.parent / "docs" / "guards.md").read_text(encoding="utf-8")
 FAULTS = (Path(__file__).parent.parent / "docs" / "faults.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", GUARDS + PAGE + FAULTS, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", GUARDS + PAGE + FAULTS + SEARCH, re.MULTILINE | re.DOTALL)
 WHOLE = [text for kind, text in BLOCKS if kind == "yaml" and text.startswith("name:")]
 PARTS = [text for kind, text in BLOCKS if kind == "json" or (kind == "yaml" and not text.startswith("name:"))]
 WRONG = [
@@ -61,7 +62,7 @@ def test_a_shown_mistake_is_told_as_shown(text, said):
 
 def test_the_page_shows_all_kinds_of_examples():
     """The tests above have something to run."""
-    assert (len(WHOLE), len(PARTS), len(WRONG)) == (4, 4, 1)
+    assert (len(WHOLE), len(PARTS), len(WRONG)) == (5, 4, 1)
 
 
 def test_the_table_of_keys_is_complete():
