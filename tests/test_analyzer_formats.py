@@ -45,10 +45,11 @@ def report(run):
 
 def test_azoras_result_has_its_keys_and_no_others():
     """The keys of requirement A26, exactly; survivalRate is successful over total."""
-    [(name, content)] = azora.files(failing()).items()
-    found = json.loads(content)
+    name, summary = azora.files(failing())
+    found = json.loads(azora.files(failing())[name])
 
     assert name == "stress-tests/results/stress-test-2024-01-02T03-04-05-000Z.json"
+    assert summary == name.replace(".json", ".md")
     assert list(found) == [
         *("timestamp", "testSuite", "duration", "totalRequests", "successfulRequests", "failedRequests"),
         *("averageResponseTime", "peakConcurrentUsers", "survivalRate", "resilienceResults", "resourceUsage"),

@@ -1,10 +1,11 @@
-"""The result file of Azora's stress tests: one JSON document with its keys, durations in milliseconds."""
+"""The result files of Azora's stress tests: a JSON document with its keys, durations in milliseconds, and a summary."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+from analyzer.formats import azora_summary
 from analyzer.results_json import milliseconds, real
 from analyzer.run_clock import iso, run_began, run_length_us
 from analyzer.windows import fault_windows
@@ -21,7 +22,8 @@ def files(report: Report) -> dict[str, bytes]:
         else began.strftime("%Y-%m-%dT%H-%M-%S-") + f"{began.microsecond // 1000:03}Z"
     )
     text = json.dumps(document(report), indent=2, ensure_ascii=True, allow_nan=False)
-    return {f"stress-tests/results/stress-test-{stamp}.json": f"{text}\n".encode("ascii")}
+    name = f"stress-tests/results/stress-test-{stamp}"
+    return {f"{name}.json": f"{text}\n".encode("ascii"), f"{name}.md": azora_summary.render(report)}
 
 
 def document(report: Report) -> dict[str, Any]:
