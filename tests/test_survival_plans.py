@@ -46,7 +46,7 @@ def test_the_survival_plan_judges_normal_load_and_windows_apart():
 
     for rule in (
         "error_ratio{fault=none} < 5%",
-        "mean < 500ms",
+        "mean{fault=none} < 500ms",
         "count{name=POST /users} >= 5000",
         "users >= 1, goal >= 1000",
         "resource(target.rss) < 2GB",
