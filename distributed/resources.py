@@ -1,4 +1,4 @@
-"""What the target and the generator use: CPU, memory and open files of process trees, by psutil."""
+"""What target, generator and master use: CPU, memory, files and threads of process trees, by psutil."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from distributed.clock import RunClock
     from distributed.run_folder import RunFolder
 
-KINDS: Final = ("cpu", "memory", "rss", "open_files")
-SAMPLED: Final = frozenset(f"{who}.{kind}" for who in ("generator", "target") for kind in KINDS)
-"""Every resource that can be read on this machine."""
+KINDS: Final = ("cpu", "memory", "rss", "vsz", "open_files", "threads", "uptime")
+TOLD: Final = ("state", "heap", "objects")
+"""What a target may tell of itself, see `distributed.told`: bytes of what it keeps, bytes in use, a number."""
+SAMPLED: Final = frozenset(
+    [f"{who}.{kind}" for who in ("generator", "master", "target") for kind in KINDS]
+    + [f"target.{kind}" for kind in TOLD]
+)
+"""Every resource that can be read on this machine, or told."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,22 @@ class Used:
     rss: int | None
     """Resident bytes."""
     open_files: int | None
+    vsz: int | None = None
+    """Bytes of address space."""
+    threads: int | None = None
+    uptime: float | None = None
+    """Seconds since the youngest of the roots was started."""
 
 
 class ProcessTree:
-    """CPU, memory and open files of processes with their descendants; who ended keeps its CPU time counted.
+    """What processes with their descendants use, or `alone` without; who ended keeps its CPU time counted.
 
     What may be used is told by the first of the processes.
     """
 
-    def __init__(self, pids: list[int]) -> None:
+    def __init__(self, pids: list[int], *, alone: bool = False) -> None:
         self._roots = pids
+        self._alone = alone
         self.cores = usable_cores(pids[0])
         self.memory = memory_limit(pids[0])
         self._cpu_seconds: dict[int, float] = {}
@@ -52,14 +63,20 @@ class ProcessTree:
     def sample(self) -> Used:
         now = time.monotonic()
         seconds: dict[int, float] = {}
-        resident = 0
+        resident = virtual = threads = 0
         files: int | None = 0
+        started = []
         for process in self._processes():
             try:
                 with process.oneshot():
                     times = process.cpu_times()
                     seconds[process.pid] = times.user + times.system
-                    resident += process.memory_info().rss
+                    memory = process.memory_info()
+                    resident += memory.rss
+                    virtual += memory.vms
+                    threads += process.num_threads()
+                    if process.pid in self._roots:
+                        started.append(process.create_time())
                 opened = _open_files(process.pid)
                 files = None if files is None or opened is None else files + opened
             except psutil.Error:
@@ -76,14 +93,15 @@ class ProcessTree:
         if self._last is not None and now > self._last[0]:
             share = max(0.0, (total - self._last[1]) / (now - self._last[0]) / self.cores)
         self._last = (now, total)
-        return Used(share, resident, files)
+        uptime = time.time() - max(started) if started else None
+        return Used(share, resident, files, virtual, threads, uptime)
 
     def _processes(self) -> list[psutil.Process]:
         found = {}
         for pid in self._roots:
             try:
                 root = psutil.Process(pid)
-                for process in (root, *root.children(recursive=True)):
+                for process in (root, *([] if self._alone else root.children(recursive=True))):
                     found[process.pid] = process
             except psutil.Error:
                 continue
@@ -96,11 +114,12 @@ def sample_resources(
     processes: Mapping[str, list[int]],
     elsewhere: Collection[str] = (),
 ) -> NoReturn:
-    """Write `<name>.cpu`, `.memory` (share of what may be used), `.rss` and `.open_files` once a second.
+    """Write what they and this process, the `master`, use once a second: `target.rss`, ..., each of `KINDS`.
 
     Those that are sampled `elsewhere` are left out.
     """
     trees = {name: ProcessTree(pids) for name, pids in processes.items()}
+    trees["master"] = ProcessTree([os.getpid()], alone=True)
     second = 0
     while True:
         gevent.sleep(clock.seconds_until(second * 1_000_000))
@@ -111,7 +130,10 @@ def sample_resources(
                 "cpu": None if used.cpu is None else round(used.cpu, 4),
                 "rss": used.rss,
                 "memory": None if used.rss is None else round(used.rss / tree.memory, 5),
+                "vsz": used.vsz,
                 "open_files": used.open_files,
+                "threads": used.threads,
+                "uptime": None if used.uptime is None else round(used.uptime, 1),
             }
             for kind, value in values.items():
                 if value is not None and f"{name}.{kind}" not in elsewhere:

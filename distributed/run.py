@@ -195,13 +195,16 @@ class _Run:
                 watch.remember(events)
                 self.faults.remember(events)
             self.faults.start(clock)
-            sampler = gevent.spawn(watch.sample, self._processes(url))
+            samplers = [
+                gevent.spawn(watch.sample, self._processes(url)),
+                gevent.spawn(watch.sample_told, url),
+            ]
             if not self.options.smoke:
                 self.prometheus.start(clock, watch.unwritable)
             watch.until_settled()
             self.prometheus.stop()
             master.tell_stopping()
-            sampler.kill()
+            gevent.killall(samplers)
         return self._close(clock or RunClock(time.monotonic_ns()), url)
 
     def _begin(self, url: str, of_workers: Mapping[str, WorkerKeys]) -> RunClock | None:

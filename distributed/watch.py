@@ -12,6 +12,7 @@ from distributed.limits import join_timeout_us, stop_timeout_us
 from distributed.live import View
 from distributed.resources import sample_resources
 from distributed.stop import GUARD
+from distributed.told import sample_told
 from loadproof.errors import RunFolderError
 from loadproof.plan.profile import phase_at, users_at
 
@@ -186,6 +187,15 @@ class Watch:
             prometheus = self._plan.prometheus
             elsewhere = prometheus.resources if prometheus is not None else ()
             sample_resources(self._folder, self._clock, processes, elsewhere)
+        except RunFolderError as error:
+            self.unwritable(error)
+
+    def sample_told(self, url: str) -> None:
+        """Write down what the target tells of itself, until killed or it is clear that it does not."""
+        try:
+            prometheus = self._plan.prometheus
+            elsewhere = prometheus.resources if prometheus is not None else ()
+            sample_told(self._folder, self._clock, url, elsewhere)
         except RunFolderError as error:
             self.unwritable(error)
 

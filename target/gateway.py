@@ -32,6 +32,17 @@ class HealthAnswer(Struct, frozen=True):
     """`ok`, or why it cannot be read."""
 
 
+class Told(Struct, frozen=True):
+    state: int | None
+    """Bytes of the database; null when it cannot be read."""
+    objects: int
+    """Small objects that are in use in all server processes, as Python counts them."""
+
+
+class ResourcesAnswer(Struct, frozen=True):
+    resources: Told
+
+
 class CountsQuery(Struct, frozen=True):
     run: Annotated[str, Meta(min_length=1)]
 
@@ -76,6 +87,16 @@ async def metrics(request: Request) -> Response:
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
+async def resources(request: Request) -> Response:
+    """What the target knows of its own size, over its server processes; not counted."""
+    state = request.app.state
+    try:
+        size = await state.store.size()
+    except StoreUnavailableError:
+        size = None
+    return answer(ResourcesAnswer(Told(size, state.metrics.objects())))
+
+
 async def openapi(request: Request) -> Response:
     """The OpenAPI 3.1 document of all endpoints, made from them when the target starts; not counted."""
     return Response(request.app.state.openapi, media_type=JSON)
@@ -95,6 +116,7 @@ ROUTES: Final = (
         counted=False,
     ),
     _endpoint("GET", "/metrics", metrics, answers={200: str}),
+    _endpoint("GET", "/resources", resources, answers={200: ResourcesAnswer}, counted=False),
     _endpoint("GET", "/openapi.json", openapi, answers={200: dict[str, Any]}, counted=False),
     _endpoint("GET", "/switches", switches.read, answers={200: switches.Settings}, refusals=(403,)),
     _endpoint(

@@ -7,6 +7,7 @@ it is chosen by an environment variable when the library is first imported, and 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from bisect import bisect_left
 from pathlib import Path
@@ -46,15 +47,19 @@ LATENCY_US: Final = (
 PROOF_US: Final = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000)
 GROUP_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _MORE: Final = "+Inf"
+_OBJECTS: Final = 0
+"""Which of the tally's spare words counts objects."""
 
 
 class Metrics:
     """Counts for the process numbered `process`, and renders the sums over all `processes`."""
 
     def __init__(self, folder: Path, process: int, processes: int) -> None:
+        self._next_look_ns = 0
         self._all = [Tally(folder / f"metrics-{number}", RECORDS) for number in range(processes)]
         self._own = self._all[process]
         self._own.own()
+        self.looked(0)
         self._requests: dict[tuple[str, int], int] = {}
         self._latencies: dict[str, tuple[list[int], int]] = {}
         self._groups = [self._slot("group", _text(bound)) for bound in (*GROUP_SIZES, None)]
@@ -108,6 +113,17 @@ class Metrics:
     def flow(self, what: str, amount: int = 1) -> None:
         """One of FLOWS has grown by so much, or shrunk; never below 0."""
         self._own.add(self._flows[what], amount)
+
+    def looked(self, now_ns: int) -> None:
+        """A request ended: once a second it is a moment to look how many objects there are."""
+        if now_ns >= self._next_look_ns:
+            self._next_look_ns = now_ns + 1_000_000_000
+            self._own.spare[_OBJECTS] = sys.getallocatedblocks()
+
+    def objects(self) -> int:
+        """Small objects in use in all processes, of each as it was after one of its last requests."""
+        self._own.spare[_OBJECTS] = sys.getallocatedblocks()
+        return sum(tally.spare[_OBJECTS] for tally in self._all)
 
     def flows(self) -> dict[str, int]:
         """Each of FLOWS over all processes, as it is now."""
@@ -164,7 +180,9 @@ class Timed:
             await self._app(scope, receive, watched)
         finally:
             endpoint = scope.get(ENDPOINT_KEY) or f"{scope['method']} {UNROUTED}"
-            self._metrics.request(endpoint, status, (time.monotonic_ns() - started) // 1_000)
+            ended = time.monotonic_ns()
+            self._metrics.request(endpoint, status, (ended - started) // 1_000)
+            self._metrics.looked(ended)
 
 
 def _requests(sums: dict[tuple[str, ...], int]) -> Iterator[Metric]:

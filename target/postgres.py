@@ -127,6 +127,10 @@ class PostgresStore:
     async def ping(self) -> None:
         await self.read("SELECT 1")
 
+    async def size(self) -> int:
+        [(size,)] = await self.read("SELECT pg_database_size(current_database())")
+        return int(size)
+
     async def write(self, job: Callable[[Transaction], T]) -> T:
         return await self._writer.write(job)
 

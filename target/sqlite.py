@@ -63,6 +63,12 @@ class SqliteStore:
         # `SELECT 1` would not look at the file.
         await self.read("SELECT count(*) FROM sqlite_schema")
 
+    async def size(self) -> int:
+        [(size,)] = await self.read(
+            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        )
+        return int(size)
+
     async def write(self, job: Callable[[Transaction], T]) -> T:
         return await self._writer.write(job)
 

@@ -50,6 +50,9 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Raises StoreUnavailableError when the database cannot be read."""
 
+    async def size(self) -> int:
+        """Bytes that the database takes; raises StoreUnavailableError when it cannot be read."""
+
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """The job's result once it is committed; its exception if it raised, and then nothing of it is kept.
 

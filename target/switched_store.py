@@ -29,6 +29,9 @@ class SwitchedStore:
     async def ping(self) -> None:
         await self._store().ping()
 
+    async def size(self) -> int:
+        return await self._store().size()
+
     async def write(self, job: Callable[[Transaction], T]) -> T:
         return await self._store().write(job)
 

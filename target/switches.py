@@ -13,6 +13,7 @@
     failure_rate=RATIO     that share of writing flows fails, evenly spread, 0.05 unless told
     concurrent_flows=N     so many writing flows are worked on at once in each process, 16 unless told
     keep_drafts=BOOLEAN    no draft is let go, so that memory grows with every writing flow
+    leak=BYTES             every governance request leaves an object of that size behind, for good
 
     database_down gateway_timeout memory_pressure component_crash
     state_corruption storage_down config_missing=BOOL   a component is gone, see `target.components`
@@ -29,6 +30,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import mmap
+import sys
 import threading
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -84,7 +86,10 @@ FLOWS: Final = {
 }
 """Of the writing flow, as they are unless told: microseconds, millionths, flows, 0 or 1. A word has one more, 0 for that."""
 _FLOW_AT: Final = {name: 4 + len(_AT) + at for at, name in enumerate(FLOWS)}
-_WORDS: Final = 8 * (4 + len(_AT) + len(FLOWS))
+_LEAK: Final = 4 + len(_AT) + len(FLOWS)
+_WORDS: Final = 8 * (_LEAK + 1)
+LEAST_LEAK: Final = sys.getsizeof(b"") + 2
+"""Smaller ones are objects that Python shares."""
 _NAME_BYTES: Final = 128
 """After the words: the endpoint of `slow_one`, filled up with zeros."""
 
@@ -112,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """A ratio, in steps of a millionth."""
     concurrent_flows: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     keep_drafts: bool | None = None
+    leak: Annotated[int, Meta(ge=0, le=_MILLION)] | None = None
+    """Bytes, with what Python itself takes for an object; 0 for none."""
     database_down: bool | None = None
     gateway_timeout: bool | None = None
     memory_pressure: bool | None = None
@@ -123,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     def __post_init__(self) -> None:
         if self.slow is not None and parse_duration(self.slow) > LONGEST_US:
             raise ValueError(f"`slow` is at most {duration_text(LONGEST_US)}")
+        if self.leak is not None and 0 < self.leak < LEAST_LEAK:
+            raise ValueError(f"`leak` is 0 or at least {LEAST_LEAK}, as no object is smaller")
         if self.slow_one:
             _endpoint_and_us(self.slow_one)
         if self.processing_time is not None and parse_duration(self.processing_time) > LONGEST_US:
@@ -150,6 +159,7 @@ class Switches:
         everything = memoryview(mmap.mmap(self._file.fileno(), _WORDS + _NAME_BYTES))
         self._words = everything[:_WORDS].cast("Q")
         self._name = everything[_WORDS:]
+        self._leaked: list[bytes] = []
         # The file's lock is between processes: threads of one share it.
         self._threads = threading.Lock()
 
@@ -170,6 +180,7 @@ class Switches:
             failure_rate=self.flow("failure_rate") / _MILLION,
             concurrent_flows=self.flow("concurrent_flows"),
             keep_drafts=bool(self.flow("keep_drafts")),
+            leak=self._words[_LEAK],
         )
 
     def set(self, settings: Settings) -> None:
@@ -197,6 +208,8 @@ class Switches:
                 self._words[_FLOW_AT["concurrent_flows"]] = settings.concurrent_flows + 1
             if settings.keep_drafts is not None:
                 self._words[_FLOW_AT["keep_drafts"]] = settings.keep_drafts + 1
+            if settings.leak is not None:
+                self._words[_LEAK] = settings.leak
 
     def flow(self, name: str) -> int:
         """The switch `name` of FLOWS, in its unit."""
@@ -224,6 +237,8 @@ class Switches:
 
     async def disturb(self, endpoint: str) -> None:
         """Wait, or raise RefusedError (500), as the switches say; once a governance request to `endpoint`."""
+        if self._words[_LEAK]:
+            self._leaked.append(b"." * (self._words[_LEAK] - sys.getsizeof(b"")))
         us = self._words[_SLOW]
         if self._words[_SLOW_ONE] and self._slowed == endpoint:
             us += self._words[_SLOW_ONE]

@@ -59,6 +59,7 @@ GOOD = [
     ("gateway.health", {}),
     ("gateway.counts", {"params": {"run": "seen"}}),
     ("gateway.metrics", {}),
+    ("gateway.resources", {}),
     ("gateway.openapi", {}),
     ("switches.read", {}),
     ("switches.change", {"json": {"slow": "0s", "errors": 0}}),
@@ -328,6 +329,9 @@ class BrokenStore:
     async def read(self, *_):
         raise self._error
 
+    async def size(self):
+        raise self._error
+
     async def write(self, *_):
         raise self._error
 
@@ -342,7 +346,8 @@ def test_a_lost_store_is_answered_as_declared(document, tmp_path):
         document.check(identity, answer)
     unmoved = {identity for identity, answer in answers.items() if answer.status_code != 503}
     assert unmoved == {
-        *("gateway.counts", "gateway.metrics", "gateway.openapi", "switches.read", "switches.change"),
+        *("gateway.counts", "gateway.metrics", "gateway.resources", "gateway.openapi"),
+        *("switches.read", "switches.change"),
         *("formal.prove", "formal.constraints", "survival.health"),
         *("heavy_load.write", "heavy_load.state", "heavy_load.clean"),
     }

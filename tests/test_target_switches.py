@@ -27,6 +27,7 @@ OFF = {
     "failure_rate": 0.05,
     "concurrent_flows": 16,
     "keep_drafts": False,
+    "leak": 0,
 }
 
 

@@ -15,7 +15,7 @@ from loadproof.plan.overrides import Overrides
 from loadproof.plan.reader import LoadedPlan, bare_plan, load_plan
 from loadproof.units import format_count
 from loadproof.verdict.grammar import parse_rule
-from loadproof.verdict.rule import PROMQL, RECOVERY
+from loadproof.verdict.rule import GROWTH, PROMQL, RECOVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -267,7 +267,8 @@ def _live_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str
             "an abort rule needs a limit of its own: baselines are looked at after the run",
             "write a number",
         )
-    if text.optional or not rule.statistic.is_sampled:
+    of_requests = rule.statistic.grown is not None
+    if text.optional or of_requests or not (rule.statistic.is_sampled or rule.statistic.name == GROWTH):
         return
     resources = {} if plan.prometheus is None else plan.prometheus.resources
     name = str(rule.statistic.argument)
