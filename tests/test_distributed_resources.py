@@ -92,6 +92,32 @@ def test_open_files_are_those_of_the_kernel(started):
     assert both.open_files == sum(ProcessTree([process.pid]).sample().open_files for process in (few, many))
 
 
+def test_threads_and_address_space_are_those_of_the_kernel(started):
+    """Ten threads more are told, address space is at least what is resident, and `alone` leaves children out."""
+    process = started(
+        "import subprocess, sys, threading, time\n"
+        "for _ in range(10): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
+    alone = ProcessTree([process.pid], alone=True).sample()
+    both = ProcessTree([process.pid]).sample()
+
+    assert alone.threads == len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 11
+    assert both.threads == 12
+    assert alone.vsz >= alone.rss
+    assert both.rss > alone.rss
+
+
+def test_uptime_is_that_of_the_youngest_root(started):
+    """A process that takes another's place is told by an uptime that is smaller than before."""
+    old, young = started(BUSY), started(BUSY)
+    both = ProcessTree([old.pid, young.pid]).sample().uptime
+
+    assert 0 <= both == pytest.approx(time.time() - psutil.Process(young.pid).create_time(), abs=1)
+    assert both <= ProcessTree([old.pid]).sample().uptime + 1
+
+
 VERSION_2 = {
     "self/cgroup": "0::/system.slice/load.service\n",
     "system.slice/load.service/cpu.max": "max 100000",

@@ -106,6 +106,28 @@ def test_the_gateway_is_never_disturbed(client):
     assert client.get("/switches").json()["wrong_hash"] == 5
 
 
+def test_a_leak_is_kept_for_good(tmp_path):
+    """With `leak` every governance request leaves an object behind; those of the gateway do not, nor do later ones."""
+
+    def objects(client):
+        return client.get("/resources").json()["resources"]["objects"]
+
+    with serving("--switch", "leak=50", folder=tmp_path) as served, served.client() as client:
+        for _ in range(50):
+            client.get("/policies")
+        begun = objects(client)
+        for _ in range(1_000):
+            client.get("/policies")
+        leaked = objects(client) - begun
+        client.put("/switches", json={"leak": 0})
+        for _ in range(300):
+            client.get("/policies")
+        kept = objects(client) - begun
+
+    assert 900 <= leaked <= 1_200
+    assert abs(kept - leaked) <= 250
+
+
 def test_slow_waits_before_the_answer(tmp_path):
     """With `slow` a request's duration, as the target measures it, is at least that."""
     with serving("--switch", "slow=30ms", folder=tmp_path) as served, served.client() as client:

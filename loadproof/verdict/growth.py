@@ -43,6 +43,9 @@ REQUESTS: Final = 1_000
 UPTIME: Final = "uptime"
 """The resource by which a process that was started anew is known: seconds since the start of the youngest."""
 
+LEAST: Final = {"rss": 4096.0, "vsz": 4096.0, "memory": 1e-5, "cpu": 1e-4}
+"""The smallest step of what is no whole number of anything: a page, and where the sampler rounds."""
+
 Points = tuple[tuple[int, float], ...]
 """(run time in microseconds, value), in order of time."""
 
@@ -77,21 +80,21 @@ def measure_growth(rule: Rule, case: Case) -> Measured:
     stretches = steady_stretches(case, judged_stretches(rule, case))
     if not stretches:
         return no_data("no judged phase has a constant load, and what changes with the load is no drift")
+    name = str(rule.statistic.argument)
     incomplete = None
     if rule.statistic.grown is not None:
         points = _latencies(rule, case)
         if not points:
             return case.nothing(rule)
     else:
-        name = str(rule.statistic.argument)
         samples = case.facts.resources.get(name, ())
         if not samples:
             return no_data(why_never(rule, case, name))
         points = finite(samples)
         incomplete = uncovered(rule, case, samples, stretches)
-    parts = segments(case, str(rule.statistic.argument), points, stretches)
+    parts = segments(case, name, points, stretches)
     count = sum(map(len, parts))
-    found = growth(case, parts, rule.per, lowest=is_floor(rule.statistic.argument))
+    found = growth(case, name, parts, rule.per)
     if isinstance(found, TooFew):
         return no_data(f"only {found.have} of {found.need} samples that {rule.statistic} needs", too_few=True)
     return _measured(rule, case, found, count, incomplete)
@@ -148,8 +151,8 @@ def _needed(found: Growth, limit: Bound, count: int) -> str:
     return f"about {format_count(max(count + 1, ceil(count * (half / float(limit.value)) ** (2 / 3))))}"
 
 
-def growth(case: Case, parts: Sequence[Points], per: Per, *, lowest: bool) -> Growth | TooFew:
-    """Of points in segments that are looked at together."""
+def growth(case: Case, name: str, parts: Sequence[Points], per: Per) -> Growth | TooFew:
+    """Of points in segments that are looked at together; `name` is that of a resource or a latency."""
     place = _Requests(case) if per is Per.REQUESTS else _run_time
     unit = REQUESTS if per is Per.REQUESTS else HOUR_US
     given = [
@@ -157,7 +160,7 @@ def growth(case: Case, parts: Sequence[Points], per: Per, *, lowest: bool) -> Gr
         for part in parts
         if len(part) > 1
     ]
-    found = trend(given, lowest=lowest)
+    found = trend(given, lowest=is_floor(name), least=LEAST.get(name.rpartition(".")[2], 1.0))
     if isinstance(found, TooFew):
         return found
     long = [part for part in parts if len(part) > 1]
@@ -232,10 +235,9 @@ def segments(case: Case, name: str, points: Points, stretches: Iterable[Stretch]
     return found
 
 
-def is_floor(name: str | None) -> bool:
+def is_floor(name: str) -> bool:
     """Whether it is what something comes down to that tells of a leak, and not what it mostly is."""
-    kind = str(name).rpartition(".")[2]
-    return "." in str(name) and kind != "cpu"
+    return "." in name and not name.endswith(".cpu")
 
 
 def finite(samples: Iterable[Sample]) -> Points:

@@ -13,9 +13,7 @@ restart. What makes the interval honest:
   windows (Hamed and Rao, Journal of Hydrology 204, 1998), which is freed of the bias that taking off a line brings,
   (2 + 4 rho) / n (Marriott and Pope, Biometrika 41, 1954).
 - A series that moves in steps tells no more than a step over its whole length: so much is the least half width.
-
-With fewer windows than `FEWEST_WINDOWS`, nothing is said. Where the windows are so alike that no rank bounds the slope, an end of
-the interval is infinite.
+- Where windows are so alike that no rank bounds the slope, what bounds it is how far the series swung at all.
 """
 
 from __future__ import annotations
@@ -43,6 +41,9 @@ LEAST_SAMPLES: Final = 20
 """As many seconds as any other interval needs."""
 _GOES_ON: Final = 0.7
 """Growth that is less than this part of itself in the last half of what was looked at slows down."""
+_TILT: Final = 3.0
+"""What swings within a range can tilt a line by that range over its length; so often that is believed at most, where ranks
+say less. It never makes growth sure."""
 _MOST_ALIKE: Final = 0.97
 _SWINGING: Final = 0.5
 """From this correlation of neighbouring samples on their swings are looked for; below it they are mere scatter."""
@@ -66,7 +67,7 @@ class Trend:
     slope: float
     low: float
     high: float
-    """The 95 % interval; an end is infinite where nothing bounds it."""
+    """The 95 % interval."""
     windows: int
     settled: tuple[int, ...]
     """Of each segment, the first sample that was used."""
@@ -86,8 +87,11 @@ class TooFew:
     need: int
 
 
-def trend(segments: Sequence[Segment], *, lowest: bool) -> Trend | TooFew:
-    """The growth over all segments; of each window the `lowest` sample counts, or the median."""
+def trend(segments: Sequence[Segment], *, lowest: bool, least: float = 0.0) -> Trend | TooFew:
+    """The growth over all segments; of each window the `lowest` sample counts, or the median.
+
+    `least` is the smallest step that y can make: a series that made none may have been about to.
+    """
     count = sum(len(segment.x) for segment in segments)
     if count < LEAST_SAMPLES:
         return TooFew(count, LEAST_SAMPLES)
@@ -96,7 +100,7 @@ def trend(segments: Sequence[Segment], *, lowest: bool) -> Trend | TooFew:
     begins = [settled_from(segment) for segment in thin]
     while True:
         used = [Segment(one.x[at:], one.y[at:]) for one, at in zip(thin, begins, strict=True)]
-        found = _trend(used, tuple(at * group for at in begins), lowest=lowest)
+        found = _trend(used, tuple(at * group for at in begins), lowest=lowest, least=least)
         if found is None:
             return TooFew(0, LEAST_SAMPLES)
         if found.low <= 0 or found.late >= _GOES_ON * found.slope:
@@ -107,7 +111,7 @@ def trend(segments: Sequence[Segment], *, lowest: bool) -> Trend | TooFew:
             return replace(found, slope=found.late, low=min(0.0, found.late))
 
 
-def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool) -> Trend | None:
+def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool, least: float) -> Trend | None:
     used = [one for one in used if len(one.x) > 1]
     length = _window_length(used)
     windows = [_windows(one, length, lowest=lowest) for one in used]
@@ -117,7 +121,9 @@ def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool) -
     slope = float(np.median(slopes))
     low, high = _interval(slopes, slope, windows)
     span = sum(float(one.x[-1] - one.x[0]) for one in used)
-    blur = _step(used) / span
+    blur = (_step(used) or least) / span
+    most = _TILT * _range(windows, slope) / span
+    low, high = max(low, min(0.0, slope - most)), min(high, max(0.0, slope + most))
     late = _slopes([Segment(one.x[len(one.x) // 2 :], one.y[len(one.x) // 2 :]) for one in windows])
     return Trend(
         slope,
@@ -246,6 +252,11 @@ def _interval(slopes: Numbers, slope: float, windows: Sequence[Segment]) -> tupl
         float(slopes[below]) if below >= 0 else -inf,
         float(slopes[above]) if above < len(slopes) else inf,
     )
+
+
+def _range(segments: Sequence[Segment], slope: float) -> float:
+    """Between the highest and the lowest that a line of this slope leaves over, in any one segment."""
+    return max(float(np.ptp(one.y - slope * one.x)) for one in segments)
 
 
 def _correlation(left: Sequence[Numbers]) -> float:
