@@ -13,6 +13,7 @@ from breakable import (
     OF_CONTAINER,
     SHORT_S,
     Case,
+    assert_whole_after_both,
     assert_whole_after_its_run,
     assert_whole_at_its_time,
 )
@@ -83,6 +84,12 @@ def case(docker, kind):
 def test_a_container_is_whole_when_its_run_is_killed(tmp_path, kind, case):
     """By SIGKILL, in the middle of a fault that was to last for long."""
     assert_whole_after_its_run(tmp_path, kind, case)
+
+
+@pytest.mark.parametrize("kind", OF_CONTAINER)
+def test_a_container_is_whole_when_its_run_and_its_keeper_are_killed(tmp_path, kind, case):
+    """By SIGKILL of both, with the keeper that `loadproof stop` starts."""
+    assert_whole_after_both(tmp_path, kind, case)
 
 
 @pytest.mark.parametrize("kind", OF_CONTAINER)

@@ -1,10 +1,16 @@
 """Every kind of fault breaks its real part, and leaves it whole: at its time, and when its run is killed."""
 
 import pytest
-from breakable import CASES, OF_CONTAINER, assert_whole_after_its_run, assert_whole_at_its_time
+from breakable import (
+    CASES,
+    OF_CONTAINER,
+    assert_whole_after_both,
+    assert_whole_after_its_run,
+    assert_whole_at_its_time,
+)
 from serving import serving
 
-from loadproof.plan.faults import KINDS
+from loadproof.plan.faults import KINDS, SWITCHED
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,13 @@ def test_a_fault_ends_when_its_run_is_killed(tmp_path, target, kind):
     """By SIGKILL, in the middle of a fault that was to last for long."""
     with CASES[kind](tmp_path, target) as case:
         assert_whole_after_its_run(tmp_path, kind, case)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CASES if kind not in SWITCHED])
+def test_a_fault_ends_when_its_run_and_its_keeper_are_killed(tmp_path, target, kind):
+    """By SIGKILL of both: of itself, or by what `loadproof stop` starts; the named switches are as the switch."""
+    with CASES[kind](tmp_path, target) as case:
+        assert_whole_after_both(tmp_path, kind, case)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from distributed.guards import resources_of
 from distributed.hosts import is_loopback, needs_permission
+from distributed.left_open import left_in
 from distributed.run import run_plan
 from distributed.run_options import Options
 from loadproof.cli.metrics_address import metrics_address
@@ -87,6 +88,7 @@ def conduct(
         )
     if not smoke:
         notes = (*notes, *_unsampled(asked, workers_here=listen is None), *_unguarded(asked))
+    notes = (*notes, *_left_broken(reports, go_on))
     served_at = metrics_address(metrics, metrics_token)
     baselines = _alike(asked, baselines, reports, unlike=unlike)
     try:
@@ -162,6 +164,16 @@ def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool)
         told = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
         raise UsageError(f"the baselines are not alike:\n{told}\nsay --unlike to compare them all the same")
     return tuple(map(str, folders))
+
+
+def _left_broken(reports: Path, go_on: Path | None) -> list[str]:
+    """What was broken before this run begins, and who did it."""
+    return [
+        f"the run of {path} was killed, and has left broken: {', '.join(fault.name for fault in faults)}; "
+        f"`loadproof stop {path}` makes it whole"
+        for path, faults in left_in(reports).items()
+        if path != go_on
+    ]
 
 
 def _unsampled(asked: Asked, *, workers_here: bool) -> list[str]:

@@ -19,6 +19,7 @@ from breaking import keeping, mastering, state_of, way
 from commands import wait_until
 from namespaces import routed
 
+from distributed.left_open import ENDED_BY_THE_KERNEL
 from loadproof.faults import cgroup
 from loadproof.faults.processes import marked
 
@@ -51,6 +52,22 @@ def assert_whole_after_its_run(folder, kind, case):
     assert (case.is_gone or case.is_whole)()
     assert [line["kind"] for line in lines] == ["fault_begins", "fault_ends"], lines
     assert json.loads(kept.state.read_text())[kind]["stage"] == "over"
+
+
+def assert_whole_after_both(folder, kind, case):
+    """Its run and its keeper are killed in one moment: the kernel makes it whole, or another keeper does."""
+    with mastering(folder, (kind, 0, 600, case.settings), **case.parts) as kept:
+        wait_until(lambda: kept.line()["kind"] == "fault_begins")
+        wait_until(case.is_broken)
+        kept.kill_with_run()
+    if kind in ENDED_BY_THE_KERNEL or case.is_gone is not None:
+        wait_until(case.is_gone or case.is_whole)
+        return
+    parts = {"target": case.parts.get("target", ""), "told": True}
+    with keeping(folder, (kind, 0, 600, case.settings), **parts) as kept:
+        lines = kept.lines()
+        assert case.is_whole()
+    assert [line["kind"] for line in lines] == ["fault_begins", "fault_ends"], lines
 
 
 def assert_whole_at_its_time(folder, kind, case):

@@ -120,6 +120,8 @@ class Kept:
     process: subprocess.Popen
     lifeline: int
     state: Path
+    pid: int | None = None
+    """Its own, where `process` is that which stands for the run."""
 
     def line(self):
         return json.loads(self.process.stdout.readline())
@@ -137,13 +139,20 @@ class Kept:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def kill_with_run(self):
+        """Both in one moment: it does not come to notice the run's end."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.kill()
+        os.kill(self.pid, signal.SIGKILL)
+
 
 MASTER = """
 import os, subprocess, sys, time
 reading, writing = os.pipe()
 words = [*sys.argv[1:], "--lifeline-fd", str(reading)]
-subprocess.Popen([sys.executable, *words], pass_fds=(reading,), start_new_session=True)
+keeper = subprocess.Popen([sys.executable, *words], pass_fds=(reading,), start_new_session=True)
 os.close(reading)
+print(keeper.pid, flush=True)
 time.sleep(600)
 """
 
@@ -161,7 +170,7 @@ def mastering(folder, *faults, **given):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
-    kept = Kept(process, -1, folder / "faults.json")
+    kept = Kept(process, -1, folder / "faults.json", int(process.stdout.readline()))
     try:
         hand_over(brief, folder, *faults, **given)
         yield kept
