@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from target.front import Front
+
     UserHandler = Callable[[Request, int], Awaitable[Response]]
     Handler = Callable[[Request], Awaitable[Response]]
 
@@ -99,7 +101,8 @@ def _write(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     async def fronted(request: Request) -> Response:
-        return await request.app.state.components.front.write(functools.partial(handler, request))
+        front: Front = request.app.state.components.front
+        return await front.write(functools.partial(handler, request))
 
     return fronted
 
@@ -111,9 +114,8 @@ def _user_read(handler: UserHandler) -> Handler:
     async def fronted(request: Request) -> Response:
         user = await _signed_in(request)
         key = f"{request.url.path}?{request.url.query}"
-        return await request.app.state.components.front.read(
-            user, key, functools.partial(handler, request, user)
-        )
+        front: Front = request.app.state.components.front
+        return await front.read(user, key, functools.partial(handler, request, user))
 
     return fronted
 
