@@ -12,7 +12,6 @@ from distributed.processes import start_child
 from distributed.run_folder import goes_on
 from loadproof.errors import PlanError, RunFolderError, UsageError
 from loadproof.faults.pressure import LOADS
-from loadproof.faults.schedule import Stage
 from loadproof.faults.state import State
 from loadproof.plan.faults import PROXIED, RESTARTING, switches_of
 from loadproof.plan.reader import read_plan
@@ -34,7 +33,9 @@ def left_open(run: Path) -> tuple[Fault, ...]:
     if not (run / STATE).is_file() or goes_on(run):
         return ()
     try:
-        state = State(str(run / STATE))
+        names = State(str(run / STATE)).open
+        if not names:
+            return ()
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         faults = read_plan(run / "plan.yaml", environ={}).faults
     except (OSError, ValueError, PlanError) as error:
@@ -42,8 +43,7 @@ def left_open(run: Path) -> tuple[Fault, ...]:
     return tuple(
         fault
         for fault in faults
-        if (record := state.of(fault.name)) is not None
-        and record["stage"] == Stage.OPEN
+        if fault.name in names
         and fault.kind not in ENDED_BY_THE_KERNEL
         and not (manifest.get("embedded") and _dies_with_target(fault))
     )

@@ -3,6 +3,8 @@
 It is made of nothing but this machine's own Python.
 """
 
+import json
+import signal
 import sys
 from pathlib import Path
 
@@ -44,15 +46,20 @@ def docker(tmp_path_factory):
         told(["tar", "--create", "--file", folder / "empty.tar", "--files-from", "/dev/null"])
         docker.docker("import", folder / "empty.tar", "local/empty")
         docker.docker("network", "create", "--subnet", SUBNET, "targets")
-        mounts = [Path(path) for path in ("/usr", "/lib", "/lib64") if Path(path).is_dir()]
-        python = Path(sys.executable).resolve()
-        docker.docker(
-            *("run", "--detach", "--name", NAME, "--init=false", "--network", "targets", "--ip", ADDRESS),
-            *(f"--volume={path.resolve()}:{path}:ro" for path in {*mounts, Path(sys.base_prefix)}),
-            *("--entrypoint", python, "local/empty", "-m", "http.server", PORT, "--directory", "/usr"),
-        )
+        serve = ("-m", "http.server", PORT, "--directory", "/usr")
+        run(docker, NAME, *serve, options=("--network", "targets", "--ip", ADDRESS))
         wait_until(lambda: answers(LONG_S))
         yield docker
+
+
+def run(docker, name, *words, options=()):
+    """Start a container with this machine's Python."""
+    mounts = {Path(path) for path in ("/usr", "/lib", "/lib64") if Path(path).is_dir()}
+    docker.docker(
+        *("run", "--detach", "--name", name, *options),
+        *(f"--volume={path.resolve()}:{path}:ro" for path in {*mounts, Path(sys.base_prefix)}),
+        *("--entrypoint", Path(sys.executable).resolve(), "local/empty", *words),
+    )
 
 
 def answers(patience_s):
@@ -119,6 +126,20 @@ def test_what_cannot_be_done_to_a_container_is_told(tmp_path, docker, kind, sett
     assert line["kind"] == "fault_failed"
     assert why in line["text"]
     assert docker.inspect(NAME)[0]["HostConfig"]["Memory"] == before["Memory"]
+
+
+def test_a_container_that_is_gone_needs_no_revert(tmp_path, docker):
+    """The fault has ended early, and nothing stays to be done."""
+    run(docker, "target-2", "-c", "import time; time.sleep(600)", options=("--network", "none"))
+    with keeping(tmp_path, ("container_pause", 0, 600, {"container": "target-2"})) as kept:
+        assert kept.line()["kind"] == "fault_begins"
+        docker.docker("rm", "--force", "target-2")
+        kept.process.send_signal(signal.SIGTERM)
+        failed, ends = kept.lines()
+
+    assert (failed["kind"], ends["kind"]) == ("fault_failed", "fault_ends")
+    assert "it ended early" in failed["text"]
+    assert json.loads(kept.state.read_text())["container_pause"]["stage"] == "over"
 
 
 def test_an_engine_that_is_not_there_is_told(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loadproof.faults.docker import Container
-from loadproof.faults.fault import FaultError
+from loadproof.faults.fault import EndedEarlyError, FaultError
 
 if TYPE_CHECKING:
     from loadproof.faults.fault import Undo
@@ -44,16 +44,20 @@ class ContainerDisconnect:
     def revert(self, undo: Undo) -> str:
         container = Container(undo["id"], undo["engine"])
         here = {place["NetworkID"] for place in container.inspect()["NetworkSettings"]["Networks"].values()}
-        failed = []
+        failed, gone = [], []
         for network, place in undo["networks"].items():
             if network in here:
                 continue
             try:
                 _connect(container, undo["id"], network, place)
+            except EndedEarlyError as error:
+                gone.append(str(error))
             except FaultError as error:
                 failed.append(str(error))
         if failed:
             raise FaultError("; ".join(failed))
+        if gone:
+            raise EndedEarlyError("; ".join(gone))
         return ""
 
 

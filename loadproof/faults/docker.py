@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from loadproof.faults.fault import FaultError
+from loadproof.faults.fault import EndedEarlyError, FaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,9 @@ class Container:
         # 304: it is so already.
         if answer.status >= http.client.BAD_REQUEST:
             why = found.get("message", "") if isinstance(found, dict) else ""
-            raise FaultError(f"Docker's engine answered {method} {path} with {answer.status}: {why.strip()}")
+            # What is gone needs no revert.
+            kind = EndedEarlyError if answer.status == http.client.NOT_FOUND else FaultError
+            raise kind(f"Docker's engine answered {method} {path} with {answer.status}: {why.strip()}")
         return found
 
 

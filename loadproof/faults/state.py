@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from loadproof.faults.schedule import Stage
+
 Record = dict[str, Any]
 """`stage`, `undo`, and the lines that were told of a fault."""
 
@@ -25,6 +27,11 @@ class State:
 
     def of(self, name: str) -> Record | None:
         return self._records.get(name)
+
+    @property
+    def open(self) -> frozenset[str]:
+        """The names of those that are."""
+        return frozenset(name for name, record in self._records.items() if record["stage"] == Stage.OPEN)
 
     def write(self, name: str, record: Record) -> None:
         """OSError, and nothing is changed, if the file cannot be written."""

@@ -169,7 +169,7 @@ def settings_text(fault: Fault) -> str:
                 text = " ".join(f"{name}={one}" for name, one in value.items())
             case _:
                 text = str(value)
-        told.append(text if key in {fault.kind, "set"} else f"{key} {text}")
+        told.append(text if key in {fault.kind, "set", "container"} else f"{key} {text}")
     return ", ".join(told)
 
 
