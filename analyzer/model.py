@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Plan
     from loadproof.verdict.accounting import Books
     from loadproof.verdict.compared import Comparison
+    from loadproof.verdict.drift import Drift
     from loadproof.verdict.facts import Absence, GuardTrip, Stop
     from loadproof.verdict.result import Reason, RuleResult, Verdict
     from loadproof.verdict.searched import Searched
@@ -371,5 +372,6 @@ class Report:
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
     search: Searched | None = None
     """What the plan's search found; None in a plan without one, or where it tried nothing."""
+    drift: tuple[Drift, ...] = ()
     comparison: Comparison | None = None
     """With its baselines; None where none was given."""

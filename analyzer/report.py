@@ -33,6 +33,7 @@ from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Timed
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case
+from loadproof.verdict.drift import drift
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import lag_limit_us
 from loadproof.verdict.grammar import parse_rule
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from analyzer.model import Second
     from loadproof.verdict.facts import RunFacts
+    from loadproof.verdict.growth import Points
     from loadproof.verdict.rule import Rule
 
 
@@ -65,6 +68,9 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     rules = [*folder.rules, *more]
     judgement = _with_folder(judge(folder.plan, rules, fold.evidence, facts), folder)
     report = _Layout(folder, fold, facts, judgement, float(lag_limit_us(rules))).report()
+    report = replace(
+        report, drift=drift(Case(folder.plan, fold.evidence, facts), rules, _latencies(report.timeline))
+    )
     if known is not None:
         digest = run_digest(folder, Case(folder.plan, fold.evidence, facts), judgement)
         report = replace(report, comparison=compare(digest, known.baselines, leave=known.leave))
@@ -286,6 +292,16 @@ class _Layout:
                 highest[second] = max(highest.get(second, sample.value), sample.value)
             lines.append(ResourceLine(name, tuple(sorted(highest.items()))))
         return tuple(lines)
+
+
+def _latencies(timeline: Sequence[Second]) -> dict[str, Points]:
+    """P95 of the ok requests of each second, which stands in its middle."""
+    points = tuple(
+        (round((one.second + 0.5) * SECOND_US), float(one.p95_us))
+        for one in timeline
+        if one.p95_us is not None
+    )
+    return {"p95": points}
 
 
 def _p99(histogram: Histogram) -> int | None:

@@ -180,6 +180,8 @@ def _template() -> jinja2.Template:
         "confidence": wording.confidence_text,
         "endpoint": lambda error: wording.endpoint_text(error.method, error.name),
         "resource": wording.resource_text,
+        "growth": lambda row, growth: wording.growth_text(row.unit, growth),
+        "ahead": wording.ahead_text,
         "counts": wording.count_rows,
         "books": wording.books_text,
         "lost": wording.lost_text,

@@ -77,7 +77,7 @@ def _asked(
     step = _step(report, size)
     lines = [
         {"v": scale * bound, "label": f"{rule.operator} {value_text(rule.unit, bound)}"}
-        for rule, bound in limits_of(rules, {rule.statistic for rule in rules})
+        for rule, bound in limits_of(rules, {rule.statistic for rule in rules if rule.per is None})
     ]
     return layered(
         report,
@@ -94,7 +94,8 @@ def _asked(
 def _asked_of(rule: RuleResult) -> str:
     """The name of the samples that a rule is judged on; empty for a rule on requests."""
     kind, _, rest = rule.statistic.partition("(")
-    return {"resource": rest.removesuffix(")"), "promql": rule.statistic}.get(kind, "")
+    name = rest.removesuffix(")")
+    return {"resource": name, "growth": name, "promql": rule.statistic}.get(kind, "")
 
 
 def _step(report: Report, size: Size) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
     from loadproof.verdict.compared import Compared, Comparison
+    from loadproof.verdict.drift import Drift
+    from loadproof.verdict.growth import Growth
     from loadproof.verdict.result import RuleResult
     from loadproof.verdict.searched import Searched
 
@@ -155,6 +157,7 @@ def document(report: Report) -> dict[str, Any]:
             }
             for resource in report.resources
         },
+        "drift": [_drift(row) for row in report.drift],
         "comparison": None if report.comparison is None else comparison(report.comparison),
         "notes": list(report.notes),
         # A rule's place in the file names the folder, which differs between machines.
@@ -196,6 +199,30 @@ def rule_document(rule: RuleResult) -> dict[str, Any]:
         "optional": rule.optional,
         "implied": rule.implied,
         "abort": rule.abort,
+        "per": rule.per,
+    }
+
+
+def _drift(row: Drift) -> dict[str, Any]:
+    number = milliseconds if row.unit == "us" else real
+
+    def rate(growth: Growth | None) -> dict[str, float | None] | None:
+        if growth is None:
+            return None
+        return {"value": number(growth.value), "low": number(growth.low), "high": number(growth.high)}
+
+    return {
+        "name": row.name,
+        "unit": "ms" if row.unit == "us" else row.unit.value,
+        "samples": row.samples,
+        "level": None if row.per_hour is None else number(row.per_hour.level),
+        "warmup_s": None if row.per_hour is None else real(sum(row.per_hour.settled_us) / 1_000_000),
+        "per_hour": rate(row.per_hour),
+        "per_1000_requests": rate(row.per_requests),
+        "word": row.word.value,
+        "reason": row.reason,
+        "reaches": row.reaches,
+        "reached_in_s": None if row.in_us is None else real(row.in_us / 1_000_000),
     }
 
 

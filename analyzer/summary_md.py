@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.escape import markdown_code, markdown_text
 from analyzer.wording import (
     VERDICT_MEANS,
+    ahead_text,
     books_text,
     by_weight,
     change_text,
@@ -14,12 +15,14 @@ from analyzer.wording import (
     confidence_text,
     count_rows,
     endpoint_text,
+    growth_text,
     limit_text,
     lost_text,
     second_text,
     value_text,
 )
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
+from loadproof.verdict.drift import DriftWord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +43,7 @@ def render(report: Report) -> bytes:
         _counts(report),
         _totals(report),
         *_groups(report),
+        _drift(report),
         _durations(report),
     ]
     parts += [_checks(report), _errors(report), _notes(report), _origin(report)]
@@ -190,6 +194,24 @@ def _cells(totals: Totals) -> tuple[str, ...]:
         format_rate(totals.rate_per_s),
         *(format_duration(latency) for latency in latencies),
     )
+
+
+def _drift(report: Report) -> str:
+    if not report.drift:
+        return ""
+    rows = []
+    for row in report.drift[:_GROUP_ROWS]:
+        hourly, interval = growth_text(row.unit, row.per_hour)
+        requests, _ = growth_text(row.unit, row.per_requests)
+        ahead = markdown_text(ahead_text(row), 120)
+        rows.append((row.word.value, markdown_code(row.name, 80), hourly, interval, requests, ahead))
+    left = len(report.drift) - _GROUP_ROWS
+    more = f"\n\nand {left} more in `results.json`" if left > 0 else ""
+    heads = ("", "what", "per hour", "95 % interval", "per 1,000 requests", "comes to")
+    grows = [row.name for row in report.drift if row.word is DriftWord.GROWS]
+    said = f": {len(grows)} of {len(report.drift)} grow" if grows else ""
+    table = _table(heads, rows, numbers_from=2)
+    return f"<details><summary>Drift{said}</summary>\n\n{table}{more}\n\n</details>"
 
 
 def _durations(report: Report) -> str:

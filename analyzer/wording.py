@@ -6,12 +6,16 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
+from loadproof.verdict.drift import UNITS
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
+from loadproof.verdict.rule import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyzer.model import Report
+    from loadproof.verdict.drift import Drift
+    from loadproof.verdict.growth import Growth
 
 _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "us": format_duration,
@@ -54,8 +58,9 @@ def endpoint_text(method: str, name: str) -> str:
 
 
 def resource_text(name: str, value: float | None) -> str:
-    """A resource's reading: `cpu` and `memory` are shares of what may be used, `rss` is bytes."""
-    unit = {"cpu": "ratio", "memory": "ratio", "rss": "bytes"}.get(name.rpartition(".")[2], "count")
+    """A resource's reading: `cpu` and `memory` are shares of what may be used, `rss`, `vsz`, `state` and `heap` bytes."""
+    kind = name.rpartition(".")[2]
+    unit = "ratio" if kind == "cpu" else UNITS.get(kind, Unit.NUMBER).value
     return value_text(unit, value)
 
 
@@ -63,7 +68,23 @@ def limit_text(rule: RuleResult) -> str:
     if isinstance(rule.limit, tuple):
         low, high = rule.limit
         return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
-    return value_text(rule.unit, rule.limit)
+    return value_text(rule.unit, rule.limit) + ("" if rule.per is None else f" per {rule.per}")
+
+
+def growth_text(unit: str, growth: Growth | None) -> tuple[str, str]:
+    """The value with its sign, and its interval."""
+    if growth is None:
+        return ABSENT, ABSENT
+    numbers = (growth.value, growth.low, growth.high)
+    if unit == "count":
+        numbers = tuple(round(number) if abs(number) >= 100 else number for number in numbers)  # type: ignore[assignment]
+    value, low, high = (value_text(unit, number) for number in numbers)
+    return f"+{value}" if value[0].isdigit() and growth.value > 0 else value, f"{low} to {high}"
+
+
+def ahead_text(drift: Drift) -> str:
+    """`all the memory that may be used in 3.2 h`."""
+    return ABSENT if drift.reaches is None else f"{drift.reaches} in {format_duration(drift.in_us)}"
 
 
 def confidence_text(rule: RuleResult) -> str:

@@ -64,6 +64,8 @@ class Growth:
     """What the value comes to over all that was looked at."""
     settled_us: tuple[int, ...]
     """Where warm-up was over, in each segment."""
+    span_us: int
+    """How much run time was looked at, after warm-up."""
 
 
 def want_slices(evidence: Evidence, rules: Iterable[Rule]) -> None:
@@ -165,10 +167,11 @@ def growth(case: Case, name: str, parts: Sequence[Points], per: Per) -> Growth |
         return found
     long = [part for part in parts if len(part) > 1]
     settled = tuple(part[at][0] - part[0][0] for part, at in zip(long, found.settled, strict=True))
-    return _scaled(found, unit, settled)
+    lasted = sum(part[-1][0] - part[0][0] for part in long) - sum(settled)
+    return _scaled(found, unit, settled, lasted)
 
 
-def _scaled(found: Trend, unit: float, settled: tuple[int, ...]) -> Growth:
+def _scaled(found: Trend, unit: float, settled: tuple[int, ...], span_us: int) -> Growth:
     return Growth(
         found.slope * unit,
         found.low * unit,
@@ -176,6 +179,7 @@ def _scaled(found: Trend, unit: float, settled: tuple[int, ...]) -> Growth:
         found.level,
         found.slope * found.span,
         settled,
+        span_us,
     )
 
 

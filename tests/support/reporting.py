@@ -31,8 +31,11 @@ from loadproof.measure.interval import Outcome, Timed
 from loadproof.plan.model import Phase, Plan, Region, RuleText
 from loadproof.verdict.accounting import Books, EndpointBook, Gap
 from loadproof.verdict.compared import Compared, ComparedEndpoint, Comparison, Word
+from loadproof.verdict.drift import Drift, DriftWord
 from loadproof.verdict.facts import GuardTrip, Stop
+from loadproof.verdict.growth import Growth
 from loadproof.verdict.result import Reason, RuleResult, RuleVerdict, Verdict
+from loadproof.verdict.rule import Unit
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -131,6 +134,25 @@ def resource_lines(seconds: int = 40) -> tuple[ResourceLine, ...]:
         ResourceLine("generator.cpu", tuple((second, 0.33) for second in range(seconds))),
         ResourceLine("target.cpu", tuple((second, 0.5) for second in range(seconds))),
         ResourceLine("target.rss", tuple((second, 64e6) for second in range(seconds))),
+    )
+
+
+def grown(texts: tuple[str, ...]) -> tuple[Drift, ...]:
+    """A leak of each name, then what is steady, what shrinks and what has too few samples."""
+    leak = Growth(212e6, 205e6, 220e6, 42e6, 1.47e6, (2_000_000,), 25_000_000)
+    slow = Growth(73_700.0, 71_200.0, 76_300.0, 42e6, 1.47e6, (2_000_000,), 25_000_000)
+    still = Growth(0.0, -144.0, 144.0, 60.0, 0.0, (0,), 25_000_000)
+    sure = "the 95 % interval lies on one side of 0"
+    return (
+        *(
+            Drift(text, Unit.BYTES, 25, leak, slow, DriftWord.GROWS, sure, f"the guard {text}", 4_000_000_000)
+            for text in texts
+        ),
+        Drift("target.open_files", Unit.NUMBER, 25, still, still, DriftWord.STEADY, "not by one"),
+        Drift("p95", Unit.DURATION, 25, still, still, DriftWord.SHRINKS, sure),
+        Drift(
+            "target.state", Unit.BYTES, 7, None, None, DriftWord.UNCLEAR, "7 of 20 samples at a constant load"
+        ),
     )
 
 
@@ -431,6 +453,7 @@ def passing(*, ramp_s: int = 10, steady_s: int = 30) -> Report:
             ),
         ),
         generator=Generator(0.44, 510, 190, 300, None, started - 17, 17, 25_000.0),
+        drift=grown(("target.rss",)),
         resources=(
             ResourceTotals("generator.cpu", 40, 0.2, 0.38, 0.44),
             ResourceTotals("target.rss", 40, 61_000_000.0, 64_500_000.0, 70_000_000.0),
@@ -793,6 +816,7 @@ def hostile() -> Report:
             for text in HOSTILE[:4]
         ),
         resources=tuple(ResourceTotals(text, 1, 0.1, 0.1, 0.1) for text in HOSTILE),
+        drift=grown(HOSTILE),
         events=tuple(Event(None, text[:40], text[:40], text, text) for text in HOSTILE),
         notes=HOSTILE,
         plan=hostile_plan,
@@ -873,6 +897,7 @@ def empty() -> Report:
         epochs=(),
         generator=Generator(None, None, None, None, None, 0, 0, 25_000.0),
         resources=(),
+        drift=(),
         events=(),
         durations=(),
         manifest={},
