@@ -31,13 +31,18 @@ def python():
     return str(built)
 
 
+def environment():
+    """The process's own, without what pytest's has so that Locust does not patch it."""
+    kept = {name: value for name, value in os.environ.items() if name != "LOCUST_SKIP_MONKEY_PATCH"}
+    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
 def run_plan(plan, cwd, *flags):
     """Run a plan to its end; (exit code, results, run folder). Every line is printed, and logged for `--log-cli-level`."""
     length = os.environ.get("LOADPROOF_DURATION") or SHORT.get(plan, LENGTH)
     command = [python(), "-m", "loadproof", "run", plan, "--duration", length, *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     with subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
         for line in running.stdout:
             print(line, end="", flush=True)
@@ -52,8 +57,7 @@ def run_plan(plan, cwd, *flags):
 def write_reports(folder):
     """The two files of `report --format writing`: (JSON as read, text)."""
     command = [python(), "-m", "loadproof", "report", str(folder), "--format", "writing", "--quiet"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, env=environment, cwd=folder.parent, check=False, capture_output=True)
+    subprocess.run(command, env=environment(), cwd=folder.parent, check=False, capture_output=True)
     written = folder / "writing" / REPORT
     return json.loads(written.with_suffix(".json").read_text()), written.with_suffix(".txt").read_text()
 
