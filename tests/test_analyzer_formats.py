@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -25,6 +26,7 @@ from loadproof.measure.histogram import bucket_index
 from loadproof.measure.interval import Outcome
 from loadproof.plan.model import Fault, Phase
 from loadproof.verdict.result import RuleVerdict, Verdict
+from loadproof.verdict.rule import Unit
 from monitoring.metrics import TABLE
 
 
@@ -94,7 +96,7 @@ def test_a_fault_has_the_requests_that_lay_in_its_window():
     assert (window.during.requests, window.during.ok) == (40, 30)
 
 
-def components_run(**changes):
+def components_run(name="heavy-load", **changes):
     """A run of 50 s whose phases are the five components."""
     phases = tuple(
         Phase(name=name.replace("_", "-"), duration_us=10_000_000, users_from=20, users_to=20)
@@ -109,7 +111,7 @@ def components_run(**changes):
     series = tuple(replace(one, phase=phase.name) for phase in phases)
     changes = {"series": series, **changes}
     plan = report.plan.model_copy(update={"load": phases, "name": "heavy-load"})
-    return replace(report, name="heavy-load", plan=plan, timeline=tuple(rows), **changes)
+    return replace(report, name=name, plan=plan, timeline=tuple(rows), **changes)
 
 
 def test_the_writing_flows_reports_have_their_names_and_parts():
@@ -212,6 +214,20 @@ def test_capacity_is_the_most_operations_in_progress_that_were_served():
     found = {one.name: one.capacity for one in writing.components(replace(report, timeline=tuple(rows)))}
 
     assert found["capacity_limits"] == 44
+
+
+def test_capacity_is_what_a_search_found():
+    """Of the plan's last phase, in users; a rate of arrivals is no number of operations at once."""
+    report = components_run(name="capacity-limits")
+
+    def capacity(unit, value, name="capacity-limits"):
+        searched = SimpleNamespace(unit=unit, capacity=value)
+        found = writing.components(replace(report, name=name, search=searched))
+        return {one.name: one.capacity for one in found}["capacity_limits"]
+
+    assert capacity(Unit.NUMBER, 37.0) == 37
+    assert capacity(Unit.NUMBER, None) == capacity(Unit.RATE, 37.0) == 18
+    assert capacity(Unit.NUMBER, 37.0, "heavy-load") == 18, "its search was in another phase"
 
 
 def test_codepals_files_have_their_names():

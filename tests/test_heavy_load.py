@@ -50,9 +50,10 @@ class TestResourceExhaustion:
 class TestBreakingPointDetection:
     def test_capacity_limits(self, tmp_path):
         """Capacity is found, and is 8 concurrent operations or more."""
-        _, run = passed("capacity-limits", tmp_path)
+        results, run = passed("capacity-limits", tmp_path)
         document, _ = write_reports(run)
 
+        assert results["search"]["capacity"] >= 8
         assert document["component_results"]["capacity_limits"]["max_capacity"] >= 8
 
 

@@ -18,6 +18,7 @@ from analyzer.windows import stretch
 from loadproof.measure.interval import Outcome
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.result import RuleVerdict, Verdict
+from loadproof.verdict.rule import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,8 @@ class Component:
     ok: int
     passed: bool | None
     capacity: int | None
-    """Most requests in flight at the end of a second in which at least `CAPACITY_SUCCESS` of the requests were ok."""
+    """What the plan's search found. Without one, most requests in flight at the end of a second in which at least
+    `CAPACITY_SUCCESS` of the requests were ok."""
 
     @property
     def success(self) -> float | None:
@@ -203,7 +205,7 @@ def _component(report: Report, name: str) -> Component:
         sum(row.requests for row in rows),
         sum(row.requests for row in rows if row.outcome is Outcome.OK),
         passed,
-        _capacity(row for row in report.timeline if row.phase in phases),
+        _searched(report, phases) or _capacity(row for row in report.timeline if row.phase in phases),
     )
 
 
@@ -228,6 +230,14 @@ def _judges(rule: RuleResult, name: str, phases: set[str], faults: set[str]) -> 
     if rule.statistic in AFTERWARDS:
         return name == "recovery" and fault is None
     return fault in {None, "none"}
+
+
+def _searched(report: Report, phases: set[str]) -> int | None:
+    """The capacity in users; a search is in a plan's last phase."""
+    found = report.search
+    if found is None or found.unit is not Unit.NUMBER or report.plan.load[-1].name not in phases:
+        return None
+    return None if found.capacity is None else round(found.capacity)
 
 
 def _capacity(rows: Iterable[Second]) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COMPONENTS = ("concurrent-load", "memory-pressure", "cpu-saturation", "capacity-limits", "recovery")
 REPORT = "ai_writing_flow_v2_heavy_load_stress_report"
-SHORT = {"heavy-load": "140s"}
+SHORT = {"heavy-load": "140s", "capacity-limits": "150s"}
 LENGTH = "60s"
 """Of a plan that SHORT does not name."""
 logger = logging.getLogger("heavy_load")
