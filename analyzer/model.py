@@ -325,6 +325,36 @@ class Offered:
 
 
 @dataclass(frozen=True)
+class FaultTold:
+    """One fault of the plan that was begun: how the target took it, and how it got well; see `docs/recovery.md`."""
+
+    name: str
+    kind: str
+    begin_us: int
+    end_us: int | None
+    """None where the run ended before it did."""
+    ok: int
+    requests: int
+    """That lay in its window with any part; dropped starts are among them."""
+    by_scenario: tuple[tuple[str, int, int], ...]
+    """(scenario, ok, requests)."""
+    detection_us: int | None
+    recovered: bool | None
+    """None where that could not be told; `nothing` may say why."""
+    recovery_us: int | None
+    watched_us: int
+    """From its end to the next fault's begin or the run's end."""
+    overshoot: float | None
+    residue: float | None
+    budget_burnt: float | None
+    nothing: str | None = None
+    least: float | None = None
+    """How much of the ok requests for the load before must be there to be as before."""
+    points: tuple[tuple[int, float], ...] = ()
+    """(second, ok requests for the load as a share of before) around the fault."""
+
+
+@dataclass(frozen=True)
 class Report:
     run: str
     name: str
@@ -368,6 +398,8 @@ class Report:
     absences: tuple[Absence, ...] = ()
     """Workers whose load others had to take over for a time."""
     guards: tuple[GuardTrip, ...] = ()
+    faults: tuple[FaultTold, ...] = ()
+    """In the order of their begins."""
     manifest: dict[str, Any] = field(default_factory=dict)
     """As the master left it, with `verdict`, `requests` and `target_counted` set."""
     search: Searched | None = None

@@ -11,6 +11,7 @@ from analyzer.advice import advice
 from analyzer.baselines import read_baselines
 from analyzer.compare import compare
 from analyzer.digests import run_digest
+from analyzer.faults import faults_told
 from analyzer.fold import Fold
 from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
 from analyzer.hints import hints
@@ -184,6 +185,7 @@ class _Layout:
             absences=self.facts.absences,
             guards=self.facts.guards,
             search=self.facts.searched,
+            faults=faults_told(self.tables.case),
             manifest=self._manifest(),
         )
 

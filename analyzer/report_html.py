@@ -21,6 +21,7 @@ from analyzer import charts, wording
 from analyzer.chart import NARROW, WIDE
 from analyzer.chart_style import DARK
 from analyzer.escape import shown
+from analyzer.fault_picture import fault_picture
 from analyzer.layers import LINES, end_s
 from analyzer.rule_bar import rule_bar
 from analyzer.vega import to_svg
@@ -186,6 +187,7 @@ def _template() -> jinja2.Template:
         "books": wording.books_text,
         "lost": wording.lost_text,
         "bar": rule_bar,
+        "fault_picture": fault_picture,
         "change": wording.change_text,
     }
     environment.globals |= {

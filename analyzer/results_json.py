@@ -17,7 +17,7 @@ from loadproof.verdict.rule import Unit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
+    from analyzer.model import CheckTotals, FaultTold, Group, Latency, Report, Share, Totals
     from loadproof.verdict.compared import Compared, Comparison
     from loadproof.verdict.drift import Drift
     from loadproof.verdict.growth import Growth
@@ -134,7 +134,7 @@ def document(report: Report) -> dict[str, Any]:
                 "to_s": real(window.to_s),
                 "requests": window.during.requests,
                 "ok_ratio": real(window.during.success),
-                "recovery_s": real(window.recovery_s),
+                **_recovery(window.told),
             }
             for window in fault_windows(report)
         ],
@@ -296,6 +296,23 @@ def _compared(row: Compared) -> dict[str, Any]:
         "p": real(row.p),
         "word": row.word.value,
         "reason": row.reason,
+    }
+
+
+def _recovery(told: FaultTold | None) -> dict[str, Any]:
+    detection_us = None if told is None else told.detection_us
+    recovery_us = None if told is None else told.recovery_us
+    return {
+        "detection_s": None if detection_us is None else real(detection_us / 1_000_000),
+        "functionality": real(told.ok / told.requests) if told and told.requests else None,
+        "functionality_by_scenario": {
+            scenario: real(ok / requests) for scenario, ok, requests in (told.by_scenario if told else ())
+        },
+        "recovery_s": None if recovery_us is None else real(recovery_us / 1_000_000),
+        "recovered": told.recovered if told else None,
+        "overshoot": real(told.overshoot) if told else None,
+        "budget_burnt": real(told.budget_burnt) if told else None,
+        "residue": real(told.residue) if told else None,
     }
 
 

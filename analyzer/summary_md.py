@@ -40,6 +40,7 @@ def render(report: Report) -> bytes:
         _reasons(report),
         _rules(report),
         _comparison(report),
+        _faults(report),
         _counts(report),
         _totals(report),
         *_groups(report),
@@ -85,6 +86,41 @@ def _rules(report: Report) -> str:
     ]
     heads = ("", "rule", "value", "limit", "goal", "margin", "samples", "95 % interval")
     return "### Rules\n\n" + _table(heads, rows, numbers_from=2)
+
+
+def _faults(report: Report) -> str:
+    if not report.faults:
+        return ""
+    rows = [
+        (
+            markdown_code(fault.name, 63),
+            clock_text(fault.begin_us),
+            ABSENT if fault.end_us is None else clock_text(fault.end_us),
+            format_duration(fault.detection_us),
+            format_ratio(fault.ok / fault.requests if fault.requests else None),
+            f"never in {format_duration(fault.watched_us)}"
+            if fault.recovered is False
+            else format_duration(fault.recovery_us),
+            format_ratio(fault.overshoot),
+            format_ratio(fault.residue),
+            format_ratio(fault.budget_burnt),
+        )
+        for fault in report.faults[:_GROUP_ROWS]
+    ]
+    heads = (
+        "fault",
+        "from",
+        "to",
+        "showed after",
+        "worked",
+        "recovered after",
+        "overshoot",
+        "residue",
+        "budget burnt",
+    )
+    left = len(report.faults) - _GROUP_ROWS
+    more = f"\n\nand {left} more in `results.json`" if left > 0 else ""
+    return "### Faults\n\n" + _table(heads, rows, numbers_from=1) + more
 
 
 def _comparison(report: Report) -> str:

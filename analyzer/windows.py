@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from analyzer.happenings import fault_spans
 from analyzer.layers import end_s
 from loadproof.measure.interval import Outcome
+from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import Report, Second
+    from analyzer.model import FaultTold, Report, Second
 
 
 @dataclass(frozen=True)
@@ -47,29 +48,31 @@ class FaultWindow:
     from_s: float
     to_s: float
     during: Stretch
-    recovery_s: float | None
-    """From the fault's end to the first second of which all requests were ok; None where none came."""
+    told: FaultTold | None
+    """What is known of how it was taken and recovered from; None of a fault that is not the plan's."""
+
+    @property
+    def recovery_s(self) -> float | None:
+        """None where the target never recovered, or that could not be told."""
+        if self.told is None or self.told.recovery_us is None:
+            return None
+        return self.told.recovery_us / SECOND_US
 
 
 def fault_windows(report: Report) -> tuple[FaultWindow, ...]:
     """Every stretch in which a fault was injected, by time."""
     found = []
+    told = {fault.name: fault for fault in report.faults}
     counted = {fault for row in report.series for fault in row.faults}
     for begin, to, name in fault_spans(report.events, end_s(report)):
         during = [row for row in report.timeline if begin <= row.second < to]
-        well = (
-            row.second
-            for row in report.timeline
-            if row.second >= to and row.ok and not row.failed + row.unfinished
-        )
-        healed = next(well, None)
         found.append(
             FaultWindow(
                 name,
                 begin,
                 to,
                 _requests_in(report, name, during) if name in counted else stretch(during),
-                None if healed is None else max(0.0, healed - to),
+                told.get(name),
             )
         )
     return tuple(found)

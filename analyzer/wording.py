@@ -13,7 +13,7 @@ from loadproof.verdict.rule import Unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.model import Report
+    from analyzer.model import FaultTold, Report
     from loadproof.verdict.drift import Drift
     from loadproof.verdict.growth import Growth
 
@@ -39,6 +39,16 @@ def value_text(unit: str, value: float | None) -> str:
     if math.isinf(value):
         return "∞"
     return _BY_UNIT.get(unit, format_count)(value)
+
+
+def recovery_text(told: FaultTold | None) -> str:
+    """How a fault was recovered from, in a clause."""
+    if told is None or told.recovered is None:
+        why = told.nothing if told and told.nothing else "too little was seen after it"
+        return f"recovery not known: {why}"
+    if told.recovery_us is None:
+        return f"not recovered in {format_duration(told.watched_us)}"
+    return f"recovered in {format_duration(told.recovery_us)}" if told.recovery_us else "recovered at once"
 
 
 def change_text(unit: str, change: float | None) -> str:

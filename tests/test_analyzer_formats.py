@@ -63,7 +63,7 @@ def test_azoras_result_has_its_keys_and_no_others():
 
 
 def test_azoras_resilience_is_what_worked_during_each_fault():
-    """A fault's window has its own counts, and recovery is the time to the first second without a failure."""
+    """A fault's window has its own counts, and its recovery is that of the run's own report."""
     events = (
         Event(25_000_000, "", "fault_begins", "database-down", ""),
         Event(30_000_000, "", "fault_ends", "database-down", ""),

@@ -14,7 +14,7 @@ from analyzer.escape import csv_cell, markdown_code, markdown_text
 from analyzer.results_json import latency_document, milliseconds, real, rule_document
 from analyzer.run_clock import iso, run_began, run_length_us
 from analyzer.windows import fault_windows, stretch
-from analyzer.wording import limit_text, resource_text, value_text
+from analyzer.wording import limit_text, recovery_text, resource_text, value_text
 from loadproof.units import ABSENT, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.result import RuleVerdict
 
@@ -259,10 +259,7 @@ def _from_numbers(report: Report, question: Question) -> Iterator[str]:
     if "recovery" in question.words:
         yield f"{format_ratio(report.totals.error_ratio)} errors"
         for window in fault_windows(report):
-            after = (
-                "not recovered" if window.recovery_s is None else f"recovered in {window.recovery_s:.1f} s"
-            )
-            yield f"{window.name}: {format_ratio(window.during.success)} ok during it, {after}"
+            yield f"{window.name}: {format_ratio(window.during.success)} ok during it, {recovery_text(window.told)}"
     if "resource" in question.words:
         for resource in report.resources:
             yield f"{resource.name} at most {resource_text(resource.name, resource.max)}"

@@ -72,6 +72,13 @@ class Recovery:
         return max(0, self.watched_until_us // SECOND_US - -(-self.end_us // SECOND_US))
 
     @property
+    def recovered(self) -> bool | None:
+        """None where nothing to compare with, or too little time after it, leaves that open."""
+        if self.recovered_us is not None:
+            return True
+        return None if self.band is None or self.watched_s < HELD_S else False
+
+    @property
     def detection_us(self) -> int | None:
         return None if self.detected_us is None else self.detected_us - self.begin_us
 

@@ -160,7 +160,7 @@ def _recovery(rule: Rule, case: Case, told: Recovery) -> Measured:
         earliest_us = since_us if back_us is None else back_us
         return _under_way(rule, case, earliest_us, f"the target has not recovered from {told.fault}")
     until = "the run ended" if told.next_fault is None else f"the fault {told.next_fault} began"
-    if since_us < HELD_S * SECOND_US:
+    if told.recovered is None:
         left = format_duration(since_us)
         return no_data(
             f"{told.fault} was over {left} before {until}, and recovery shows in {HELD_S} s in a row that are as before"

@@ -13,6 +13,7 @@ from analyzer.model import (
     EpochRow,
     ErrorTotals,
     Event,
+    FaultTold,
     Generator,
     Group,
     Latency,
@@ -590,6 +591,56 @@ def warning() -> Report:
     )
 
 
+def faults_told() -> tuple[FaultTold, ...]:
+    """One fault that the target got over, and one that it did not."""
+    healed = FaultTold(
+        name="database-down",
+        kind="switch",
+        begin_us=25_000_000,
+        end_us=30_000_000,
+        ok=300,
+        requests=400,
+        by_scenario=(("IntegrityUser", 100, 100), ("PolicyGovernanceUser", 200, 300)),
+        detection_us=1_000_000,
+        recovered=True,
+        recovery_us=3_000_000,
+        watched_us=4_000_000,
+        overshoot=0.75,
+        residue=0.0125,
+        budget_burnt=0.31,
+        least=0.8,
+        points=tuple((second, 1.0 if second < 25 or second > 32 else 0.25) for second in range(10, 34)),
+    )
+    ill = FaultTold(
+        name="network",
+        kind="network",
+        begin_us=34_000_000,
+        end_us=35_000_000,
+        ok=0,
+        requests=80,
+        by_scenario=(("IntegrityUser", 0, 80),),
+        detection_us=None,
+        recovered=False,
+        recovery_us=None,
+        watched_us=5_000_000,
+        overshoot=None,
+        residue=1.0,
+        budget_burnt=1.5,
+        least=0.8,
+        points=tuple((second, 1.0 if second < 34 else 0.0) for second in range(19, 40)),
+    )
+    return healed, ill
+
+
+def fault_events() -> tuple[Event, ...]:
+    """That tell of the same faults."""
+    return tuple(
+        Event(at_us, "2024-01-02T03:04:30Z", kind, told.name, "")
+        for told in faults_told()
+        for kind, at_us in (("fault_begins", told.begin_us), ("fault_ends", told.end_us))
+    )
+
+
 def failing() -> Report:
     """A run whose target breaks at second 25."""
     base = passing()
@@ -649,6 +700,8 @@ def failing() -> Report:
         books=replace(books(ok + failed + warmed, failed), unconnected=12),
         arrivals=ArrivalTotals(ok + failed + warmed, 80, 3),
         generator=replace(base.generator, user_wait_p99_us=48_000),
+        events=(*base.events, *fault_events()),
+        faults=faults_told(),
         manifest={
             **base.manifest,
             "verdict": "FAIL",
@@ -808,6 +861,12 @@ def hostile() -> Report:
             CheckTotals(text, 1, 1, 0, (CheckSample(text, text, 1_000_000, text),)) for text in HOSTILE
         ),
         metrics=tuple(MetricTotals(text, 1, 1.0, 1.0, 1.0) for text in HOSTILE),
+        faults=tuple(
+            replace(
+                base.faults[0], name=text, kind=text, by_scenario=((text, 1, 2), (text, 0, 1)), nothing=text
+            )
+            for text in HOSTILE
+        ),
         errors=tuple(ErrorTotals(text, text, text, text, 7) for text in HOSTILE),
         durations=tuple(DurationTotals(Timed.LIFETIME, text, 1, latency(9_000)) for text in HOSTILE),
         workers=tuple(replace(base.workers[0], worker=text, region=text) for text in HOSTILE[:4]),
