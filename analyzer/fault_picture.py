@@ -11,7 +11,7 @@ from loadproof.verdict.evidence import SECOND_US
 if TYPE_CHECKING:
     from analyzer.model import FaultTold
 
-WIDTH: Final = 220
+WIDTH: Final = 180
 HEIGHT: Final = 40
 _TOP: Final = 1.5
 """The highest share that is drawn as it is."""
