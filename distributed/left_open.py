@@ -62,6 +62,12 @@ def left_in(reports: Path) -> dict[Path, tuple[Fault, ...]]:
     return found
 
 
+def told_of(run: Path, faults: tuple[Fault, ...]) -> str:
+    """For whoever would begin another run, or looks at this one."""
+    names = ", ".join(fault.name for fault in faults)
+    return f"the run of {run} was killed, and has left broken: {names}; `loadproof stop {run}` makes it whole"
+
+
 def revert_left(run: Path) -> list[str]:
     """Make whole what the run has left open, which a keeper does; a line for each, RunFolderError where one is left."""
     faults = left_open(run)

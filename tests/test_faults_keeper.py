@@ -200,6 +200,7 @@ def test_a_killed_target_comes_back_at_its_address(tmp_path):
         ("cpu_load", {"cores": "9999"}, "9999 cores are wanted"),
         ("file_load", {"size": 10**18}, "of the disk of"),
         ("file_load", {"size": 1, "folder": "/no/such"}, "the folder /no/such cannot be used"),
+        ("file_load", {"size": 1, "folder": "/dev/shm"}, "the folder /dev/shm is in memory"),
     ],
 )
 def test_a_fault_that_cannot_be_begun_is_told(tmp_path, target, kind, settings, why):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from distributed.guards import resources_of
 from distributed.hosts import is_loopback, needs_permission
-from distributed.left_open import left_in
+from distributed.left_open import left_in, told_of
 from distributed.run import run_plan
 from distributed.run_options import Options
 from loadproof.cli.metrics_address import metrics_address
@@ -168,12 +168,7 @@ def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool)
 
 def _left_broken(reports: Path, go_on: Path | None) -> list[str]:
     """What was broken before this run begins, and who did it."""
-    return [
-        f"the run of {path} was killed, and has left broken: {', '.join(fault.name for fault in faults)}; "
-        f"`loadproof stop {path}` makes it whole"
-        for path, faults in left_in(reports).items()
-        if path != go_on
-    ]
+    return [told_of(path, faults) for path, faults in left_in(reports).items() if path != go_on]
 
 
 def _unsampled(asked: Asked, *, workers_here: bool) -> list[str]:

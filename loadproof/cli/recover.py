@@ -29,9 +29,11 @@ def recover(
     import sys
 
     from analyzer import recover as recovery
+    from distributed.left_open import left_open, told_of
 
+    left = [told_of(folder, faults) for folder in folders if (faults := left_open(folder))]
     found = recovery.recover(folders, datetime.datetime.now(datetime.UTC))
-    for line in (f"recovered into {found.folder}", *found.notes):
+    for line in (f"recovered into {found.folder}", *found.notes, *left):
         if not quiet:
             print(f"loadproof: {line}", file=sys.stderr)
     return report(found.folder, rule=rule, charts=charts, json_output=json_output, quiet=quiet, strict=strict)

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadproof.faults.fault import FaultError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from loadproof.faults.pressure import Lifeline
 
 BLOCK: Final = 1024 * 1024
+IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 
 
 class FileLoad:
@@ -23,17 +25,16 @@ class FileLoad:
         self._settings = settings
         self._bytes: int = settings["size"]
         self._rate: int | None = settings.get("rate")
-        self._folder: str = settings.get("folder") or tempfile.gettempdir()
+        self._folder: str | None = settings.get("folder")
 
     def shares(self) -> list[dict[str, Any]]:
-        try:
-            free = shutil.disk_usage(self._folder).free
-        except OSError as error:
-            raise FaultError(f"the folder {self._folder} cannot be used: {error.strerror}") from None
-        if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise FaultError(f"the folder {self._folder} cannot be written")
-        need(self._bytes, free, f"the disk of {self._folder}")
-        return [self._settings]
+        # The one for temporary files is in memory on many systems.
+        usual = (tempfile.gettempdir(), str(Path.cwd()))
+        folder = self._folder or next((one for one in usual if not _why_not(one)), usual[0])
+        if why_not := _why_not(folder):
+            raise FaultError(f"the folder {folder} {why_not}: name another with `folder`")
+        need(self._bytes, shutil.disk_usage(folder).free, f"the disk of {folder}")
+        return [{**self._settings, "folder": folder}]
 
     def carry(self, lifeline: Lifeline) -> str:
         # It never has a name: whoever ends this process, the kernel takes the file away.
@@ -52,3 +53,19 @@ class FileLoad:
 
     def _wait_s(self, written: int, begin: float) -> float:
         return max(0.0, begin + written / self._rate - time.monotonic()) if self._rate else 0.0
+
+
+def _why_not(folder: str) -> str:
+    """Why no disk is pressed there; nothing if one is."""
+    try:
+        device = Path(folder).stat().st_dev
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "cannot be written"
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        place, _, kind = line.partition(" - ")
+        if place.split()[2] == number and kind.split()[0] in IN_MEMORY:
+            return "is in memory, on no disk"
+    return ""
