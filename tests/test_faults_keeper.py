@@ -229,10 +229,12 @@ def test_a_fault_that_cannot_be_reverted_stays_open(tmp_path):
 
 def test_a_fault_that_ends_by_itself_has_failed(tmp_path):
     """As when the kernel ends what holds memory: all is whole, but too early."""
-    with keeping(tmp_path, ("memory_load", 0, 1, {"memory": 1_000_000})) as kept:
+    with keeping(tmp_path, ("memory_load", 0, LONG_S, {"memory": 1_000_000})) as kept:
         assert kept.line()["kind"] == "fault_begins"
         [process] = marked(json.loads(kept.state.read_text())["memory_load"]["undo"]["mark"])
         os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: not process.is_alive)
+        kept.process.send_signal(signal.SIGTERM)
         failed, ends = kept.lines()
 
     assert failed["kind"] == "fault_failed"

@@ -71,12 +71,12 @@ def assert_whole_after_both(folder, kind, case):
 
 
 def assert_whole_at_its_time(folder, kind, case):
-    with keeping(folder, (kind, 0, 0.5, case.settings), **case.parts) as kept:
+    with keeping(folder, (kind, 0.2, 0.5, case.settings), **case.parts) as kept:
         lines = [line for line in kept.lines() if line["kind"] != "target_restarted"]
         # With its keeper's lifeline a target ends that was started again.
         assert case.is_whole()
     assert [line["kind"] for line in lines] == ["fault_begins", "fault_ends"], lines
-    assert lines[1]["at_us"] >= 500_000
+    assert lines[1]["at_us"] >= 700_000
 
 
 @contextlib.contextmanager
