@@ -10,6 +10,7 @@ from analyzer.escape import shown
 from analyzer.heat_map import heat_map
 from analyzer.layers import layered
 from analyzer.resource_charts import resource_charts
+from analyzer.search_charts import search_charts
 from analyzer.series import downsampled, limits_of, mean, note, point, worst_ms
 from analyzer.stays import stays, worker_stays
 from loadproof.units import format_duration, format_rate
@@ -199,6 +200,7 @@ def charts_of(report: Report) -> tuple[Chart, ...]:
         (ERRORS, bad),
         (STARTS, report.plan.open),
         *((chart, True) for chart in resource_charts(report)),
+        *((chart, True) for chart in search_charts(report)),
         (LAG, has_lag),
         (WORKERS, bool(stays(report))),
     )

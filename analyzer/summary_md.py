@@ -17,12 +17,14 @@ from analyzer.wording import (
     endpoint_text,
     growth_text,
     limit_text,
+    loads_text,
     lost_text,
     second_text,
     value_text,
 )
 from loadproof.units import ABSENT, format_bytes, format_count, format_duration, format_rate, format_ratio
 from loadproof.verdict.drift import DriftWord
+from loadproof.verdict.search import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from analyzer.model import Report, Totals
     from loadproof.verdict.compared import Compared
 
+_PROBE_ENDS: Final = {Word.HELD: "held", Word.BROKE: "broke", Word.NOTHING: "says nothing"}
 _GROUP_ROWS: Final = 25
 _TEXT_LIMIT: Final = 300
 
@@ -39,6 +42,7 @@ def render(report: Report) -> bytes:
         _head(report),
         _reasons(report),
         _rules(report),
+        _search(report),
         _comparison(report),
         _faults(report),
         _counts(report),
@@ -121,6 +125,29 @@ def _faults(report: Report) -> str:
     left = len(report.faults) - _GROUP_ROWS
     more = f"\n\nand {left} more in `results.json`" if left > 0 else ""
     return "### Faults\n\n" + _table(heads, rows, numbers_from=1) + more
+
+
+def _search(report: Report) -> str:
+    found = report.search
+    if found is None:
+        return ""
+    rows = [
+        (
+            format_count(load),
+            _PROBE_ENDS[probe.word],
+            format_rate(probe.rate_per_s),
+            value_text("us", probe.p95_us),
+            format_ratio(probe.error_ratio),
+            markdown_text(probe.why, 160),
+        )
+        for probe, load in zip(found.probes, found.loads, strict=True)
+    ]
+    heads = (loads_text(found), "ended", "ok rate", "P95", "errors", "why")
+    table = _table(heads, rows, numbers_from=len(heads))
+    return (
+        f"### Search\n\n{markdown_text(found.text, 2 * _TEXT_LIMIT)}\n\n"
+        f"<details><summary>{len(rows)} probes</summary>\n\n{table}\n\n</details>"
+    )
 
 
 def _comparison(report: Report) -> str:

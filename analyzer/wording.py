@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analyzer.model import FaultTold, Report
     from loadproof.verdict.drift import Drift
     from loadproof.verdict.growth import Growth
+    from loadproof.verdict.searched import Searched
 
 _BY_UNIT: Final[dict[str, Callable[[float | None], str]]] = {
     "us": format_duration,
@@ -184,3 +185,8 @@ def by_weight(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
     """The reasons with those first that alone would make the run's verdict worst."""
     order = (Verdict.FAIL, Verdict.INVALID, Verdict.WARN, Verdict.PASS)
     return tuple(sorted(reasons, key=lambda reason: order.index(reason.verdict)))
+
+
+def loads_text(found: Searched) -> str:
+    """What a search counts its loads in."""
+    return "arrivals/s" if found.unit is Unit.RATE else "users"

@@ -14,7 +14,7 @@ from loadproof.plan.search import searched_from_us, steps_of
 from loadproof.verdict.criteria import criteria
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.facts import RunFacts, Sample
-from loadproof.verdict.probes import Probed, Step, evidence_of, judge_probe
+from loadproof.verdict.probes import WAITED_US, Probed, Step, evidence_of, judge_probe
 from loadproof.verdict.samples import sampled_name
 from loadproof.verdict.search import Ending, Search, Word
 from loadproof.verdict.searched import asked_of, level_of, searched
@@ -36,9 +36,11 @@ FAR_LEAD_US: Final = 2_000_000
 """The same for workers elsewhere."""
 LAST_US: Final = 2_000_000
 """Of the plan after the last probe, at least."""
-MOST_SETTLING: Final = 10
-"""Times the settle time, and at least `SETTLING_S`, that requests of the load before are waited for."""
-SETTLING_S: Final = 30
+MOST_SETTLING: Final = 3
+"""Times a probe's own length, and at least `SETTLING_S`, that what the load before left behind is waited for."""
+SETTLING_S: Final = 10
+SHRINKS_S: Final = 4
+"""A queue of starts that has not become shorter for so long is not what the load before left behind."""
 SILENT_US: Final = 5_000_000
 """A worker that has reported nothing for so long is not waited for."""
 WHO: Final = "search"
@@ -66,7 +68,9 @@ class Searching:
         self._evidence: Evidence | None = None
         self._reported_us: dict[str, int] = {}
         self._oldest_us: dict[str, int] = {}
-        """Worker -> when the oldest request that it had in hand began, or its start was due, as of its last interval."""
+        """Worker -> when the oldest request that it had in hand began, as of its last interval."""
+        self._waits_us: dict[int, int] = {}
+        """Second since the last change -> how long a start of an open plan waited in it for its user, at most."""
         self._names = {sampled_name(rule) for rule in criteria(plan) if rule.statistic.is_sampled}
         self._samples: dict[str, list[Sample]] = {}
         self._guard: Tripped | None = None
@@ -95,7 +99,9 @@ class Searching:
         """A worker reports a second."""
         worker, closed_us = seat.worker, interval.start_us + interval.length_us
         self._reported_us[worker] = max(closed_us, self._reported_us.get(worker, 0))
-        self._oldest_us[worker] = closed_us - max(interval.oldest_us or 0, interval.user_wait.max or 0)
+        self._oldest_us[worker] = closed_us - (interval.oldest_us or 0)
+        waited_us = interval.user_wait.max or 0
+        self._waits_us[interval.second] = max(waited_us, self._waits_us.get(interval.second, 0))
         if self._step is not None and self._evidence is not None and interval.second in self._step.seconds:
             self._evidence.add(worker, seat.region, interval)
 
@@ -138,11 +144,11 @@ class Searching:
         """For a panel: what is tried, and between what the capacity lies."""
         found = self._search.found()
         low = None if found.low is None else level_of(self._plan, round(found.low))
-        known = f"holds from {low}" if low else "nothing known yet"
+        known = f", holds {low}" if low else ""
         if found.low is not None and found.high is not None:
-            known = f"the capacity lies between {low} and {level_of(self._plan, round(found.high))}"
-        doing = "settles" if self._step is None else "is looked at"
-        return f"probe {len(self._probes) + 1}: {level_of(self._plan, self._level)} {doing}; {known}"
+            known = f", the capacity lies between {low} and {level_of(self._plan, round(found.high))}"
+        doing = "settling" if self._step is None else "looking"
+        return f"{level_of(self._plan, self._level)}{known} (probe {len(self._probes) + 1}, {doing})"
 
     @property
     def _result(self) -> str:
@@ -152,6 +158,16 @@ class Searching:
         latest = max(self._reported_us.values())
         return [at_us for at_us in self._reported_us.values() if at_us > latest - SILENT_US]
 
+    @property
+    def _is_settled(self) -> bool:
+        """Nothing is in hand that was begun before the load changed, and no queue that it left behind."""
+        if any(began_us < self._at_us for began_us in self._oldest_us.values()):
+            return False
+        since = self._at_us // SECOND_US
+        waits = [self._waits_us[second] for second in sorted(self._waits_us) if second > since][-SHRINKS_S:]
+        is_shrinking = len(waits) < SHRINKS_S or waits[-1] < waits[0]
+        return not waits or waits[-1] <= WAITED_US or not is_shrinking
+
     def _settle(self, now_us: int) -> None:
         """Fix the seconds to look at, once the load has settled; before any of them is reported."""
         settle_us = self._steps.settle_s * SECOND_US
@@ -160,13 +176,9 @@ class Searching:
         reported = max(self._reported_us.values()) // SECOND_US
         if reported + 1 < earliest:
             return
-        latest = self._at_us + max(MOST_SETTLING * settle_us, SETTLING_S * SECOND_US)
-        settled = all(began_us >= self._at_us for began_us in self._oldest_us.values())
-        if (
-            not settled
-            and not repeated
-            and now_us < min(latest, self._end_us - self._steps.hold_s * SECOND_US)
-        ):
+        patience_us = max(MOST_SETTLING * (self._steps.settle_s + self._steps.hold_s), SETTLING_S) * SECOND_US
+        latest = min(self._at_us + patience_us, self._end_us - self._steps.hold_s * SECOND_US)
+        if not repeated and now_us < latest and not self._is_settled:
             return
         first = max(earliest, reported + 1)
         self._step = Step(
@@ -174,6 +186,7 @@ class Searching:
         )
         self._evidence = evidence_of(self._plan, self._steps.grain, self._step, limits_us(self._plan))
         self._samples.clear()
+        self._waits_us.clear()
 
     def _judge(self, step: Step) -> None:
         assert self._evidence is not None

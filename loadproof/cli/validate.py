@@ -90,18 +90,50 @@ def explanation(asked: Asked) -> list[str]:
         lines.append(f"  {region.name}: {region.workers} worker{'s'[: region.workers != 1]}{need}{cap}")
     lines += ["", "judged by"]
     lines += [
-        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}{_abort(one)}{_held(one)}"
+        f"  {one.rule}{'  (optional)' if one.optional else ''}{'  (implied)' if one.implied else ''}"
+        f"{_abort(one)}{_held(one)}{_sought(one, plan)}"
         for one in with_implied(plan, asked.rules)
     ]
     if plan.prometheus is not None:
         lines.append(f"  promql(...) asks {plan.prometheus.url} once a second")
     if not asked.rules:
         lines.append("  no rule: such a run is judged on its evidence alone, and is WARN at best")
+    if plan.search is not None:
+        lines += ["", "searched for", *_search(plan)]
     if plan.guards:
         lines += ["", "guarded by", *map(_guard, plan.guards)]
     if plan.faults:
         lines += ["", "broken on purpose", *map(_fault, sorted(plan.faults, key=lambda fault: fault.at_us))]
     return lines
+
+
+def _search(plan: Plan) -> list[str]:
+    from loadproof.plan.model import PARTS
+    from loadproof.plan.search import level_text, steps_of
+    from loadproof.units import format_ratio
+
+    assert plan.search is not None
+    steps = steps_of(plan)
+    lowest, highest = (
+        level_text(level, grain=steps.grain, is_open=plan.open) for level in (steps.lowest, steps.highest)
+    )
+    often = f"{plan.search.confirm} probe{'s'[: plan.search.confirm != 1]}"
+    close = format_ratio(plan.search.precision / PARTS)
+    return [
+        f"  the highest load that breaks no rule, from {lowest} to {highest}, in the phase {plan.load[-1].name}",
+        f"  to {close} of itself, confirmed by {often} of {steps.settle_s} s to settle and {steps.hold_s} s to look",
+    ]
+
+
+def _sought(one: JudgedBy, plan: Plan) -> str:
+    """What a rule is for in a plan that searches."""
+    from loadproof.verdict.criteria import limits_load
+
+    if plan.search is None or one.delay_us is not None or not limits_load(one.rule, plan):
+        return ""
+    elsewhere = "phase" not in one.rule.selector and any(not phase.warmup for phase in plan.load[:-1])
+    census = one.rule.statistic.name == "check" and one.rule.is_census
+    return "  (the search goes by it too)" if elsewhere or census else "  (the search goes by it)"
 
 
 def _fault(fault: Fault) -> str:

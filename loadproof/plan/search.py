@@ -80,8 +80,8 @@ def read_search(node: Node, values: Values, load: Sequence[Phase] | None) -> Sea
         what = "is warm-up" if phase.warmup else "has no load"
         message = f"the search happens in the last phase, and {quoted(phase.name)} {what}"
         values.wrong(node, message, "add a phase with the highest load that may be tried")
-    settle_us = values.duration(given["settle"], "settle", SECOND_US) if "settle" in given else None
-    hold_us = values.duration(given["hold"], "hold", SHORTEST_HOLD_S * SECOND_US) if "hold" in given else None
+    settle_us = _at_least(1, given["settle"], "settle", values) if "settle" in given else None
+    hold_us = _at_least(SHORTEST_HOLD_S, given["hold"], "hold", values) if "hold" in given else None
     precision = _precision(given["precision"], values) if "precision" in given else 50_000
     confirm = values.integer(given["confirm"], "confirm", 1, MOST_CONFIRM) if "confirm" in given else 2
     if precision is None or confirm is None or len(values.mistakes) > before:
@@ -199,6 +199,15 @@ def _rate(node: Node, key: str, values: Values) -> int | None:
         return rate
     values.wrong(node, f"{quoted(key)} must be a rate such as 100/s in an open plan, not {described(node)}")
     return None
+
+
+def _at_least(seconds: int, node: Node, key: str, values: Values) -> int | None:
+    """A duration of so many seconds or more: an interval is one second."""
+    time_us = values.duration(node, key)
+    if time_us is not None and time_us < seconds * SECOND_US:
+        values.wrong(node, f"{quoted(key)} must be at least {seconds}s, not {described(node)}")
+        return None
+    return time_us
 
 
 def _precision(node: Node, values: Values) -> int | None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_count, format_duration, format_ratio
-from loadproof.verdict.arrived import LATE
+from loadproof.verdict.arrived import LATE, allowance
 from loadproof.verdict.case import Case
 from loadproof.verdict.criteria import criteria
 from loadproof.verdict.evidence import SECOND_US, Evidence
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PROVEN_ELSEWHERE: Final = frozenset({"check", "metric"})
 """Kinds of which a single probe may have none; the run as a whole tells."""
+WAITED_US: Final = SECOND_US // 10
+"""A start that waited so long for its user stood in a queue."""
 _BEFORE: Final = "(before)"
 _ERRORS: Final = parse_rule("error_ratio <= 99%")
 _P95: Final = parse_rule("p95 <= 1h")
@@ -172,13 +174,13 @@ def _not_offered(case: Case, seconds: range) -> str | None:
 
 def _not_offered_open(case: Case, step: Step) -> str | None:
     starts = case.shortfall.starts(None)
-    planned, most, fewest = (
-        starts.planned(step.seconds),
-        starts.most(step.seconds),
-        starts.fewest(step.seconds),
-    )
-    spare = 1 + 4 * float(planned) ** 0.5
-    if most < LEAST * planned - spare or fewest > MOST * planned + spare:
+    planned = starts.planned(step.seconds)
+    most, fewest = starts.most(step.seconds), starts.fewest(step.seconds)
+    spare = allowance(case.plan, planned)
+    # Starts that still wait for a user are counted when one takes them: fewer are no sign of less load then.
+    longest_us = max((waits.max or 0 for waits in case.evidence.user_waits.values()), default=0)
+    is_queueing = longest_us > WAITED_US
+    if (most < LEAST * planned - spare and not is_queueing) or fewest > MOST * planned + spare:
         return (
             f"the load was not there: {format_count(most)} starts in place of {format_count(round(planned))}"
         )

@@ -41,6 +41,10 @@ CAUTION: Final = 0.4
 """How probable it may be that the load that a search names lies above the capacity."""
 RETURNS: Final = 4
 """Probes in which a target may be fine again after it broke."""
+UNMADE: Final = 3
+"""So many probes in a row that say nothing of the target mean that the generator cannot make this load."""
+DISTURBED: Final = 8
+"""The same where it has made it before."""
 MOST_PROBES: Final = 80
 
 
@@ -205,14 +209,16 @@ class Search:
         return self._narrow(probe)
 
     def _after_nothing(self, probe: Probe) -> int | None:
-        if self.probes[-2:] != [probe, probe]:
-            return probe.level
-        # Twice in a row: no load from here on can be made.
-        self._unreached = probe.level
         below = [known.level for known in self.probes if known.word is Word.HELD]
-        if not below or max(below) >= probe.level:
+        was_made = bool(below) and max(below) >= probe.level
+        # A load that was made before can be made again, once what disturbs the generator is over.
+        patience = DISTURBED if was_made else UNMADE
+        if len(self.probes) < patience or any(known != probe for known in self.probes[-patience:]):
+            return probe.level
+        if was_made or not below:
             self.ending = Ending.GENERATOR
             return None
+        self._unreached = probe.level
         self._ceiling = max(*below, (max(below) + probe.level) // 2)
         return self._ceiling
 
@@ -252,7 +258,8 @@ class Search:
             self.ending = Ending.LOWEST_BREAKS
             return None
         width = (3 if self._sinks else 2) * asked.precision
-        if high - low > 1 + width * middle and low < self._ceiling:
+        is_wide = high - low > 1 + width * middle
+        if is_wide and low < self._ceiling:
             self._candidate = None
             return self._lower_after_break(probe, self._telling(middle))
         candidate = self._candidate
@@ -261,7 +268,8 @@ class Search:
             candidate = self._candidate = self._within(believed.quantile(CAUTION) * (1 - lost))
         needed = 1 if self._sinks else asked.confirm
         if self._in_a_row(candidate) >= needed:
-            self.ending = Ending.FOUND if candidate < asked.highest else Ending.CEILING
+            unseen = Ending.CEILING if self._unreached is None else Ending.GENERATOR
+            self.ending = unseen if is_wide else Ending.FOUND
             return None
         return self._lower_after_break(probe, candidate)
 

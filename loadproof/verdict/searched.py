@@ -72,6 +72,8 @@ class Searched:
     """Of the probes, in the unit."""
     because: str
     """Why the search ended, in a clause."""
+    is_confirmed: bool
+    """As many probes in a row as the plan asks for held at the capacity."""
 
     @property
     def at_least(self) -> bool:
@@ -141,6 +143,7 @@ def searched(plan: Plan, probes: Sequence[Probed], ending: Ending | None) -> Sea
         tuple(probes),
         tuple(one.step.level * scale for one in probes),
         _BECAUSE[found.ending],
+        found.confirmed >= asked_of(plan).confirm or (found.sinks and found.confirmed > 0),
     )
 
 
@@ -205,6 +208,8 @@ def _doubts(known: Searched) -> tuple[str, ...]:
     doubts = []
     if known.found.ending in {Ending.TIME, Ending.STOPPED, Ending.UNDECIDED}:
         doubts.append(f"the search ended before it was sure: {known.because}")
+    elif not known.is_confirmed:
+        doubts.append("too few probes in a row held there")
     if known.shape is Shape.SINKS:
         doubts.append("the capacity sinks while the load goes on")
     return tuple(doubts)

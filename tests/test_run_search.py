@@ -1,0 +1,125 @@
+"""Runs that search for the capacity of a real server whose capacity is known, from the command to the report."""
+
+import json
+
+import pytest
+from commands import loadproof, results, run_folder
+from counter_hall import hall
+
+ASKER = """\
+from locust import task
+
+from loadproof.client.user import LoadUser
+
+
+class Asker(LoadUser):
+    @task
+    def ask(self):
+        self.client.get("/", name="GET /")
+"""
+PLAN = """\
+name: searched
+locustfile: asker.py
+target: {target}
+load: [{{phase: search, duration: {seconds}s, {load}}}]
+rules: [{rules}]
+search: {{{search}}}
+"""
+
+
+def search(here, target, seconds, load, rules, search, guards=None):
+    (here / "asker.py").write_text(ASKER)
+    text = PLAN.format(target=target, seconds=seconds, load=load, rules=rules, search=search)
+    (here / "plan.yaml").write_text(text + (f"guards: {guards}\n" if guards else ""))
+    done = loadproof("run", "plan.yaml", cwd=here, timeout=seconds + 90)
+    folder = run_folder(here)
+    return done, folder, results(folder)
+
+
+def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_path):
+    """Four counters of 100 ms serve 12 users within 350 ms; half a minute is enough to come near."""
+    with hall(4, 0.1) as url:
+        rules = "p95 <= 350ms, capacity >= 4"
+        load = "users: 16"
+        done, folder, found = search(
+            tmp_path, url, 34, load, rules, "from: 8, settle: 1s, hold: 2s, precision: 25%, confirm: 1"
+        )
+    known = found["search"]
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 8 <= known["capacity"] <= 14
+    assert known["interval"][0] <= 12 <= (known["interval"][1] or 12)
+    assert (known["unit"], known["recovered"]) == ("users", True)
+    assert known["limited_by"].startswith("p95")
+    assert known["ending"] in {"found", "time"}
+    assert found["stop"] is None
+    assert "capacity >= 4" in [rule["rule"] for rule in found["rules"]]
+    assert "p95 <= 350ms" not in [rule["rule"] for rule in found["rules"]]
+    assert max(probe["load"] for probe in known["probes"]) <= 16
+    assert not {"load_not_offered", "torn_epoch", "books_open"} & {
+        reason["code"] for reason in found["reasons"]
+    }
+    kinds = [json.loads(line)["kind"] for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert kinds.count("probe") == len(known["probes"])
+    assert kinds.count("search_over") == 1
+    for file in ("summary.md", "report.html"):
+        assert known["text"][:20] in (folder / file).read_text(), file
+    assert "search: " in done.stdout
+    assert loadproof("report", folder, cwd=tmp_path).returncode == 0
+    assert results(folder)["search"] == known
+
+
+@pytest.mark.long
+@pytest.mark.alone
+@pytest.mark.parametrize("refuse", [None, 6])
+def test_the_capacity_of_a_real_server_is_found_within_5_percent(tmp_path, refuse):
+    """Ten counters of 250 ms: within 1.1 s they serve 44 users, a queue; and no more than 16, if 6 may wait."""
+    with hall(10, 0.25, refuse) as url:
+        rules = "p95 <= 1100ms, error_ratio <= 1%, capacity >= 10"
+        _, _, found = search(
+            tmp_path, url, 240, "users: 120", rules, "from: 5, settle: 2s, hold: 4s, confirm: 2"
+        )
+    known = found["search"]
+    capacity = 44 if refuse is None else 16
+
+    assert known["ending"] == "found"
+    assert known["capacity"] == pytest.approx(capacity, rel=0.05, abs=1)
+    assert known["interval"][0] - 1 <= capacity <= known["interval"][1] + 1
+    assert known["shape"] == ("knee" if refuse is None else "cliff")
+    assert known["limited_by"].startswith("p95" if refuse is None else "error_ratio")
+    assert found["verdict"] in {"PASS", "WARN"}
+
+
+@pytest.mark.long
+@pytest.mark.alone
+def test_arrivals_are_searched_too(tmp_path):
+    """Ten counters of 250 ms serve 40 arrivals a second."""
+    with hall(10, 0.25) as url:
+        rules = "p95 <= 1s, capacity >= 10/s"
+        _, _, found = search(
+            tmp_path, url, 300, "arrivals: 120/s, users: 200", rules, "from: 4/s, settle: 2s, hold: 5s"
+        )
+    known = found["search"]
+
+    assert known["unit"] == "per_s"
+    assert known["capacity"] == pytest.approx(40, rel=0.08)
+    assert known["ending"] == "found"
+    assert found["verdict"] in {"PASS", "WARN"}
+
+
+def test_a_guard_ends_a_search_that_goes_past_it(tmp_path):
+    """Exit 5, nothing above the load that tripped it, and a search that says that it was stopped."""
+    with hall(4, 0.1, refuse=2) as url:
+        done, _, found = search(
+            tmp_path,
+            url,
+            60,
+            "users: 64",
+            "p95 <= 10s",
+            "from: 4, settle: 1s, hold: 3s",
+            guards="{errors: 40%, users: 60}",
+        )
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert found["verdict"] == "INVALID"
+    assert found["search"]["ending"] == "stopped"
+    assert found["stop"]["by"] == "guard"
