@@ -73,6 +73,10 @@ class Ending(StrEnum):
     STOPPED = "stopped"
 
 
+CUT_OFF: Final = frozenset({Ending.UNDECIDED, Ending.TIME, Ending.STOPPED})
+"""Endings that somebody else brings about than the words."""
+
+
 @dataclass(frozen=True)
 class Probe:
     level: int
@@ -336,7 +340,8 @@ class Search:
 def replayed(asked: Asked, probes: Iterable[Probe], ending: Ending | None) -> Search:
     """A search that was told these words; where a word is another than it was, later levels stay those that were tried.
 
-    `ending` is how it ended for those who carried it out; None while it goes on.
+    `ending` is how it ended for those who carried it out; None while it goes on. A result that the words do not bear out
+    is none.
     """
     search = Search(asked)
     for probe in probes:
@@ -344,5 +349,5 @@ def replayed(asked: Asked, probes: Iterable[Probe], ending: Ending | None) -> Se
         search.ending = None
         search.tell(probe.word)
     if ending is not None:
-        search.give_up(ending)
+        search.give_up(ending if ending in CUT_OFF else Ending.UNDECIDED)
     return search
