@@ -207,3 +207,14 @@ def test_too_few_samples_are_too_few():
 
     assert trend([Segment(x, x)], lowest=True) == TooFew(19, 20)
     assert trend([], lowest=True) == TooFew(0, 20)
+
+
+def test_a_segment_shorter_than_a_window_is_left_out():
+    """Beside a long series, whose windows are long, a few samples of another process make none."""
+    x = np.arange(600.0)
+    long = Segment(x, 3 * x + 40 * np.sin(x / 30))
+    few = Segment(np.arange(600.0, 603.0), np.array([7.0, 9.0, 8.0]))
+
+    for segments in ((few, long), (long, few)):
+        found = trend(segments, lowest=False)
+        assert found.low <= 3 <= found.high

@@ -114,7 +114,8 @@ def trend(segments: Sequence[Segment], *, lowest: bool, least: float = 0.0) -> T
 def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool, least: float) -> Trend | None:
     used = [one for one in used if len(one.x) > 1]
     length = _window_length(used)
-    windows = [_windows(one, length, lowest=lowest) for one in used]
+    # A segment that is shorter than a window has none.
+    windows = [one for one in (_windows(one, length, lowest=lowest) for one in used) if len(one.x)]
     slopes = _slopes(windows)
     if not len(slopes):
         return None
