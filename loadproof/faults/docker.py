@@ -1,4 +1,4 @@
-"""Docker's engine, asked over its socket: the API of its documentation, which Podman speaks too.
+"""Docker's engine, asked over its socket.
 
 Where it is says `DOCKER_HOST`, as for the command `docker`: unix:// or tcp://, else the socket of this machine.
 """
