@@ -29,7 +29,7 @@ from loadproof.verdict.intervals import (
 from loadproof.verdict.latencies import Latencies, calendar, few_seconds
 from loadproof.verdict.rates import completed
 from loadproof.verdict.result import RuleVerdict
-from loadproof.verdict.rule import Unit
+from loadproof.verdict.rule import RECOVERY, Unit
 from loadproof.verdict.selection import Selection
 from loadproof.verdict.shares import errors_by_second
 
@@ -134,6 +134,8 @@ class Digester:
         why = None
         if rule.window is not None:
             why = "a window's value is that of its worst stretch, and " + NO_INTERVAL
+        elif rule.statistic.name in RECOVERY:
+            interval, why = None, "a fault is a single event, and " + NO_INTERVAL
         elif rule.per is not None:
             why = "growth is held against its limit: a share more of hardly anything says nothing"
         elif beyond is not None:
@@ -146,7 +148,8 @@ class Digester:
         if result.value is None or result.verdict is RuleVerdict.NO_DATA:
             return Told(rule.subject, rule.statistic.name, result.unit, None, why=result.reason)
         if not math.isfinite(result.value):
-            why = "it lies among requests that had no answer"
+            is_event = rule.statistic.name in RECOVERY
+            why = "it never came to pass" if is_event else "it lies among requests that had no answer"
         return Told(
             rule.subject,
             rule.statistic.name,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.model import FaultTold
 from loadproof.verdict.evidence import SECOND_US
-from loadproof.verdict.pulse import Pulse
 from loadproof.verdict.recovery import HELD_S, recoveries
 from loadproof.verdict.recovery_rules import budget_burnt, functionality
 
@@ -23,14 +22,10 @@ AFTER_S: Final = 10
 
 
 def faults_told(case: Case) -> tuple[FaultTold, ...]:
-    if not case.plan.faults:
-        return ()
-    found = recoveries(case)
-    pulse = Pulse(case)
-    return tuple(_told(case, pulse, recovery) for recovery in found.values())
+    return tuple(_told(case, recovery) for recovery in recoveries(case).values())
 
 
-def _told(case: Case, pulse: Pulse, recovery: Recovery) -> FaultTold:
+def _told(case: Case, recovery: Recovery) -> FaultTold:
     name = recovery.fault
     fault = next(fault for fault in case.plan.faults if fault.name == name)
     ok, requests = functionality(case, name)
@@ -53,7 +48,7 @@ def _told(case: Case, pulse: Pulse, recovery: Recovery) -> FaultTold:
         budget_burnt=None if burnt is None else float(burnt),
         nothing=recovery.nothing,
         least=None if recovery.band is None else recovery.band.least_ok / recovery.band.ok.value,
-        points=tuple(_points(pulse, recovery)),
+        points=tuple(_points(recovery)),
     )
 
 
@@ -64,9 +59,9 @@ def _by_scenario(case: Case, name: str) -> Iterator[tuple[str, int, int]]:
         yield scenario, *functionality(case, name, scenario)
 
 
-def _points(pulse: Pulse, recovery: Recovery) -> Iterator[tuple[int, float]]:
-    band = recovery.band
-    if band is None:
+def _points(recovery: Recovery) -> Iterator[tuple[int, float]]:
+    band, pulse = recovery.band, recovery.pulse
+    if band is None or pulse is None:
         return
     well_us = recovery.recovered_us
     last_us = recovery.watched_until_us if well_us is None else well_us + (HELD_S + AFTER_S) * SECOND_US

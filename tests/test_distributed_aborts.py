@@ -147,3 +147,61 @@ def test_looks_leave_the_master_its_time(tmp_path, clock, monkeypatch):
         trouble.fired(0)
 
     assert 2 <= len(looks) <= 500 * 0.02 + 1
+
+
+def of_fault(folder, rule):
+    """One that looks at such a rule in a run with a fault from second 15 to 20."""
+    source = folder / "live.yaml"
+    fault = "faults: [{kind: command, name: outage, at: 15s, for: 5s, command: 'true', revert: 'true'}]\n"
+    source.write_text(PLAN.format(rule=rule, delay="1s") + fault)
+    return Trouble(read_plan(source, environ={}))
+
+
+def broken_until(well_s):
+    """What two workers tell of a target that fails all from second 15 on until then, each request in the fault's window."""
+
+    def tell(second):
+        return ((0, 10), (0, 10)) if 15 <= second < well_s else ((10, 0), (10, 0))
+
+    return tell
+
+
+@pytest.fixture
+def marked(monkeypatch):
+    """Requests that end in the fault's seconds lay in its window."""
+    plain = one_second
+
+    def with_fault(second, ok, failed):
+        interval = plain(second, ok, failed)
+        if 15 <= second < 20:
+            interval.series = {
+                key._replace(faults=("outage",)): series for key, series in interval.series.items()
+            }
+        return interval
+
+    monkeypatch.setitem(globals(), "one_second", with_fault)
+
+
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize(
+    ("rule", "well_s", "fired_s"),
+    [
+        ("recovery_time{fault=outage} <= 6s", 25, None),
+        ("recovery_time{fault=outage} <= 6s", 40, 27),
+        ("recovery_time <= 6s", 40, 27),
+        ("recovery_time{fault=outage} <= 6s", 26, None),
+        ("functionality{fault=outage} >= 50%", 20, 21),
+        ("functionality{fault=outage} <= 50%", 20, None),
+        ("error_ratio{fault=outage} <= 50%", 20, 16),
+        ("error_ratio{fault=none} <= 10%", 20, None),
+        ("error_ratio{fault=none} <= 10%", 40, 22),
+        ("detection_time{fault=outage} <= 1s", 20, None),
+        ("residue <= 5%", 40, None),
+        ("budget_burnt <= 5%", 40, None),
+    ],
+)
+def test_rules_of_a_fault_end_a_run_when_nothing_can_keep_them(tmp_path, clock, rule, well_s, fired_s):
+    """A recovery is late when its time has gone, not before, and waited for when it has begun in time."""
+    trouble = of_fault(tmp_path, rule)
+
+    assert fired_after(trouble, clock, broken_until(well_s), 45)[0] == fired_s

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from judging import SECOND, phase, rule_of
+from judging import SCENARIO, SECOND, Run, open_phase, phase, plan_of, rule_of
 from outages import (
     BASE_US,
     USERS,
@@ -17,13 +17,15 @@ from outages import (
     slow,
 )
 
-from loadproof.measure.interval import Outcome
-from loadproof.verdict.band import LEAST_S
+from loadproof.measure.interval import ArrivalKey, Arrivals, Outcome
+from loadproof.plan.model import ArrivalProcess
+from loadproof.verdict.band import LEAST_S, band_of
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import FaultTimes, Stop
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge, judge_rules
-from loadproof.verdict.recovery import HELD_S
+from loadproof.verdict.pulse import Second
+from loadproof.verdict.recovery import HELD_S, first_held
 from loadproof.verdict.recovery_rules import functionality
 from loadproof.verdict.result import RuleVerdict, Verdict
 
@@ -462,3 +464,74 @@ def test_the_counts_of_functionality_are_exact():
         inside.count(Outcome.OK),
         len(inside),
     )
+
+
+@pytest.mark.parametrize(
+    ("process", "ill"),
+    [
+        (ArrivalProcess.CONSTANT, "errors"),
+        (ArrivalProcess.POISSON, "errors"),
+        (ArrivalProcess.CONSTANT, "drops"),
+    ],
+)
+def test_an_open_plan_is_compared_with_the_starts_that_were_due(process, ill):
+    """Errors, or starts that are dropped for want of users, end seven seconds after the fault, on a slope of arrivals."""
+    load = [open_phase(seconds=90, rate=20, rate_to=65)]
+    plan = plan_of(DETECTION, RECOVERY, FUNCTIONALITY, load=load, process=process)
+    run = Run(plan.model_copy(update={"faults": (FAULT,)}))
+    run.facts |= {"faults_begun": frozenset({"outage"})}
+    for second in range(90):
+        inside = ("outage",) if 30 <= second < 40 else ()
+        rate = 20 + second // 2
+        if 30 <= second < 47 and ill == "drops":
+            continue
+        run.answer(
+            [50_000] * rate, [second], Outcome.FAILED if 30 <= second < 47 else Outcome.OK, faults=inside
+        )
+
+    def drop(worker, second, interval):
+        if ill == "drops" and 30 <= second < 47:
+            key = ArrivalKey(SCENARIO, "steady", ("outage",) if second < 40 else ())
+            interval.arrivals = {key: Arrivals(0, 20 + second // 2, 0)}
+
+    judged = run.change(drop).judge()
+
+    assert rule_of(judged, DETECTION).value == 0
+    assert rule_of(judged, RECOVERY).value == 7 * SECOND
+    assert rule_of(judged, FUNCTIONALITY).value == 0
+
+
+def test_as_before_is_at_best_as_good_as_counted():
+    """A tenth more latency or a tenth fewer answers are within the band, a third are not, and better ones always."""
+    before = [Second(10.0, 100, 100, 100, 100 * us, 0) for us in (50_000, 51_000, 49_000) * 5]
+    band = band_of(before)
+    told = {
+        "a tenth fewer": Second(10.0, 90, 90, 90, 90 * 50_000, 0),
+        "a tenth slower": Second(10.0, 100, 100, 100, 100 * 55_000, 0),
+        "twice as many, twice as quick": Second(10.0, 200, 200, 200, 200 * 25_000, 0),
+        "half the load, half the answers": Second(5.0, 50, 50, 50, 50 * 50_000, 0),
+        "a hundredth fails": Second(10.0, 100, 99, 99, 99 * 50_000, 1),
+    }
+    ill = {
+        "fewer requests were ok": Second(10.0, 100, 66, 66, 66 * 50_000, 0),
+        "they took": Second(10.0, 100, 100, 100, 100 * 67_000, 0),
+        "were errors": Second(10.0, 100, 97, 97, 97 * 50_000, 3),
+        "no request was ok": Second(10.0, 0, 0, 0, 0, 0),
+        "there was no load": Second(0.0, 0, 0, 0, 0, 0),
+    }
+
+    assert {name: band.why_out(second) for name, second in told.items()} == dict.fromkeys(told)
+    assert all(word in (band.why_out(second) or "") for word, second in ill.items())
+
+
+def test_a_row_of_seconds_has_a_narrower_band_than_each_of_them():
+    """What a noisy second may be, five of them together may not."""
+    before = [
+        Second(10.0, 100, ok, ok, ok * 50_000, 0) for ok in (60, 140, 80, 120, 100, 70, 130, 90, 110, 100)
+    ]
+    band = band_of(before)
+    half = Second(10.0, 50, 50, 50, 50 * 50_000, 0)
+
+    assert band.why_out(half) is None
+    assert first_held(band, [half] * 20, 0) is None
+    assert first_held(band, [half] * 4 + before, 0) is not None

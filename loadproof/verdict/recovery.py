@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -63,6 +63,8 @@ class Recovery:
     residue: Excess | None = None
     load_after: float | None = None
     """Of the seconds that show its recovery, or of the last of the watch."""
+    pulse: Pulse | None = field(default=None, repr=False, compare=False)
+    """The seconds of the run that all this was read from."""
 
     @property
     def watched_s(self) -> int:
@@ -98,7 +100,7 @@ def recoveries(case: Case) -> dict[str, Recovery]:
     if faults and not found:
         pulse = Pulse(case)
         for fault in faults:
-            found[fault.name] = _recovery(fault, faults, case, pulse, found)
+            found[fault.name] = replace(_recovery(fault, faults, case, pulse, found), pulse=pulse)
     return found
 
 

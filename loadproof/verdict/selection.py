@@ -193,6 +193,7 @@ def why_empty(rule: Rule, selection: Selection, evidence: Evidence, timeline: Ti
         "name": {key.series.name for key in evidence.totals},
         "method": {key.series.method for key in evidence.totals},
         "phase": set(timeline.every),
+        "fault": {fault.name for fault in evidence.plan.faults} | {NO_FAULT},
     }
     for label, value in rule.selector.items():
         names = known.get(label)

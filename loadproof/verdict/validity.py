@@ -153,9 +153,11 @@ def _clock_reasons(case: Case, rules: Sequence[Rule]) -> Iterator[Reason]:
     if not error_us or case.facts.smoke:
         return
     lengths = {phase.name: phase.duration_us for phase in case.plan.load}
+    faults = {fault.name: fault.for_us for fault in case.plan.faults}
     doubtful = []
     for rule in rules:
         stretches = [rule.window.seconds * SECOND_US] if rule.window is not None else []
+        stretches += [faults[fault] for fault in (rule.selector.get("fault"),) if fault in faults]
         stretches += [lengths[phase] for phase in (rule.selector.get("phase"),) if phase in lengths]
         if stretches and error_us > CLOCK_SHARE * min(stretches):
             doubtful.append(str(rule))
