@@ -19,7 +19,7 @@ from loadproof.plan.profile import phase_at
 from loadproof.verdict.facts import FaultTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from loadproof.measure.interval import Interval
 
@@ -118,22 +118,25 @@ def run_with(
         run.facts["fault_times"] = {
             fault.name: FaultTimes(fault.at_us, fault.until_us + 1_000) for fault in faults
         }
-    under_way: list[tuple[int, int]] = []
+    started = [0] * run.seconds
+    open_since: list[list[int]] = [[] for _ in range(run.seconds)]
     for user in range(max(one.users_to for one in plan.load)):
-        _play(run, target, user, under_way)
+        for begin, end in _play(run, target, user):
+            started[begin // SECOND] += 1
+            for second in range(begin // SECOND, end // SECOND):
+                open_since[second].append(begin)
 
     def tell(worker: str, second: int, interval: Interval) -> None:
-        closed = (second + 1) * SECOND
-        open_since = [begin for begin, end in under_way if begin < closed <= end]
-        interval.in_flight = len(open_since)
-        interval.oldest_us = closed - min(open_since) if open_since else None
-        interval.started = sum(second * SECOND <= begin < closed for begin, _ in under_way)
+        held = open_since[second]
+        interval.in_flight = len(held)
+        interval.oldest_us = (second + 1) * SECOND - min(held) if held else None
+        interval.started = started[second]
 
     return run.change(tell)
 
 
-def _play(run: Run, target: Target, user: int, under_way: list[tuple[int, int]]) -> None:
-    """One user from the phase on in which there are so many, until the load ends."""
+def _play(run: Run, target: Target, user: int) -> Iterator[tuple[int, int]]:
+    """When each request of one user began and ended, from the phase on in which there are so many users."""
     plan = run.plan
     worker = run.workers[0][0]
     last_us = plan.duration_us
@@ -153,5 +156,5 @@ def _play(run: Run, target: Target, user: int, under_way: list[tuple[int, int]])
         )
         ended = run.requests.setdefault(worker, {}).setdefault(end_us // SECOND, [])
         ended.append((end_us - at_us, outcome, {"phase": now.name, "faults": faults}))
-        under_way.append((at_us, end_us))
+        yield at_us, end_us
         at_us = end_us + THINK_US
