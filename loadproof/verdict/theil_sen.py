@@ -43,7 +43,9 @@ _GOES_ON: Final = 0.7
 """Growth that is less than this part of itself in the last half of what was looked at slows down."""
 _TILT: Final = 3.0
 """What swings within a range can tilt a line by that range over its length; so often that is believed at most, where ranks
-say less. It never makes growth sure."""
+say less."""
+_BEYOND: Final = 2.0
+"""So many times that much is a growth that is sure without ranks too: six times the range that it leaves when it is taken off."""
 _MOST_ALIKE: Final = 0.97
 _SWINGING: Final = 0.5
 """From this correlation of neighbouring samples on their swings are looked for; below it they are mere scatter."""
@@ -120,11 +122,13 @@ def _trend(used: Sequence[Segment], settled: tuple[int, ...], *, lowest: bool, l
     if not len(slopes):
         return None
     slope = float(np.median(slopes))
-    low, high = _interval(slopes, slope, windows)
+    low, high = ranks = _interval(slopes, slope, windows)
     span = sum(float(one.x[-1] - one.x[0]) for one in used)
     blur = (_step(used) or least) / span
     most = _TILT * _range(windows, slope) / span
-    low, high = max(low, min(0.0, slope - most)), min(high, max(0.0, slope + most))
+    low, high = max(low, slope - most), min(high, slope + most)
+    if abs(slope) < _BEYOND * most:
+        low, high = min(low, 0.0) if ranks[0] <= 0 else low, max(high, 0.0) if ranks[1] >= 0 else high
     late = _slopes([Segment(one.x[len(one.x) // 2 :], one.y[len(one.x) // 2 :]) for one in windows])
     return Trend(
         slope,
