@@ -16,15 +16,16 @@ from loadproof.verdict.rule import KINDS, LABELS, QUANTILE, quantile_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 RULES = (DOCS / "rules.md").read_text(encoding="utf-8")
+DRIFT = (DOCS / "drift.md").read_text(encoding="utf-8")
 VERDICT = (DOCS / "verdict.md").read_text(encoding="utf-8")
 
 
-def examples(kind):
-    blocks = re.findall(rf"^```{kind}\n(.*?)^```", RULES, flags=re.MULTILINE | re.DOTALL)
+def examples(kind, page=RULES):
+    blocks = re.findall(rf"^```{kind}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("text", examples("rules"))
+@pytest.mark.parametrize("text", [*examples("rules"), *examples("rules", DRIFT)])
 def test_every_example_is_a_rule_in_canonical_form(text):
     """What the manual shows is read, and printed as the manual shows it."""
     assert str(parse_rule(text)) == text
