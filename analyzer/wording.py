@@ -79,7 +79,7 @@ def limit_text(rule: RuleResult) -> str:
     if isinstance(rule.limit, tuple):
         low, high = rule.limit
         return f"{value_text(rule.unit, low)} to {value_text(rule.unit, high)}"
-    return value_text(rule.unit, rule.limit) + ("" if rule.per is None else f" per {rule.per}")
+    return value_text(rule.unit, rule.limit)
 
 
 def growth_text(unit: str, growth: Growth | None) -> tuple[str, str]:
@@ -90,6 +90,7 @@ def growth_text(unit: str, growth: Growth | None) -> tuple[str, str]:
     if unit == "count":
         numbers = tuple(round(number) if abs(number) >= 100 else number for number in numbers)  # type: ignore[assignment]
     value, low, high = (value_text(unit, number) for number in numbers)
+    low, high = (text[1:] if text.startswith("-0 ") else text for text in (low, high))
     return f"+{value}" if value[0].isdigit() and growth.value > 0 else value, f"{low} to {high}"
 
 

@@ -14,6 +14,7 @@ from loadproof.errors import JournalError
 from loadproof.verdict.evidence import SECOND_US, Evidence
 from loadproof.verdict.facts import Epoch, RunFacts, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.growth import sampled_for, want_slices
 from loadproof.verdict.judge import broken_aborts, judge_rules
 from loadproof.verdict.result import RuleVerdict
 from loadproof.verdict.rule import RECOVERY
@@ -63,9 +64,11 @@ class Trouble:
         self.results: tuple[RuleResult, ...] = ()
         """Every rule as of the last look."""
         self._reported_us: dict[str, int] = {}
-        self._samples: dict[str, deque[Sample]] = {
-            sampled_name(rule): deque(maxlen=SAMPLES) for rule in self._rules if rule.statistic.is_sampled
-        }
+        want_slices(self._evidence, self._rules)
+        names = {sampled_name(rule) for rule in self._rules if rule.statistic.is_sampled}
+        for rule in self._rules:
+            names |= sampled_for(rule)
+        self._samples: dict[str, deque[Sample]] = {name: deque(maxlen=SAMPLES) for name in sorted(names)}
         self._abort_at = 0.0 if any(rule.abort for rule in plan.rules) else inf
 
     def add(self, seat: Seat, interval: Interval) -> None:

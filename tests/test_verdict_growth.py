@@ -6,7 +6,10 @@ from judging import SECOND, Run, open_phase, phase, plan_of, rule_of
 
 from loadproof.measure.interval import Outcome
 from loadproof.plan.model import Fault
-from loadproof.verdict.facts import Edited, Sample
+from loadproof.verdict.facts import Edited, Sample, Stop
+from loadproof.verdict.grammar import parse_rule
+from loadproof.verdict.growth import sampled_for
+from loadproof.verdict.judge import broken_aborts
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 RSS = "growth(target.rss) <= 1MB per 1000 requests"
@@ -217,3 +220,26 @@ def test_a_latency_of_a_saturated_generator_is_no_verdict():
 
     assert rule_of(judgement, LATENCY).verdict is RuleVerdict.FAIL
     assert judgement.verdict is Verdict.INVALID
+
+
+def test_an_abort_rule_on_growth_fires():
+    """A look at a run that goes on finds a leak by the samples that came so far, and none where there is none."""
+    for leak, fires in ((100_000, True), (0, False)):
+        run = Run(plan_of(RSS, load=(phase(seconds=600),))).steadily((50_000,) * 20)
+        rule = run.plan.rules[0].model_copy(update={"abort": True})
+        run.plan = run.plan.model_copy(update={"rules": (rule,)})
+        samples = tuple(Sample(second * SECOND, 50.0 * MB + leak * second) for second in range(60))
+        so_far = Stop("hand", "a look", 60 * SECOND)
+        evidence = run.evidence()
+        run.facts = {"resources": {"target.rss": samples}, "stop": so_far, "goes_on": True}
+
+        fired = broken_aborts(run.plan, evidence, run.run_facts(), 60 * SECOND)
+
+        assert [result.rule for result in fired] == [RSS] * fires
+
+
+def test_what_a_rule_on_growth_needs_is_told():
+    """The resource itself and the time since its processes were started; of a latency nothing that is sampled."""
+    assert sampled_for(parse_rule(RSS)) == {"target.rss", "target.uptime"}
+    assert sampled_for(parse_rule(LATENCY)) == set()
+    assert sampled_for(parse_rule("resource(target.rss) <= 1GB")) == set()

@@ -76,6 +76,14 @@ def want_slices(evidence: Evidence, rules: Iterable[Rule]) -> None:
             evidence.slices[selection] = Slices(selection, evidence.plan.duration_us)
 
 
+def sampled_for(rule: Rule) -> set[str]:
+    """The samples that a rule on the growth of a resource goes by; none for any other rule."""
+    if rule.per is None or rule.statistic.grown is not None:
+        return set()
+    name = str(rule.statistic.argument)
+    return {name, f"{name.rpartition('.')[0]}.{UPTIME}"}
+
+
 def measure_growth(rule: Rule, case: Case) -> Measured:
     """`growth(p95)`, `growth(target.rss)`, ..."""
     assert rule.per is not None
