@@ -31,6 +31,7 @@ _BY_CODE: Final = {
     ),
     "undeclared": "Declare the check or metric in its user class, or correct its name.",
     "stopped": "Run again to the plan's end; what a cut run shows cannot pass.",
+    "search": "See under Search why it ended where it did: give it more time, a larger pool of workers, or lower loads.",
     "no_data": "See each rule's reason: make the run longer, fix the selector, or mark the rule optional.",
     "no_rules": "Give the plan rules: without one nothing is judged.",
     "worker_missing": "See in run.log why the worker never joined.",

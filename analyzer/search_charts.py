@@ -61,7 +61,7 @@ def _against_load(
     y_title: str,
     value: Callable[[Probed], float | None],
 ) -> Spec:
-    points = [
+    points: list[dict[str, Any]] = [
         {"load": load, "v": number, "ended": _NAMES[probe.word]}
         for probe, load in zip(found.probes, found.loads, strict=True)
         if (number := value(probe)) is not None
