@@ -37,25 +37,25 @@ def search(here, target, seconds, load, rules, search, guards=None):
 
 
 def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_path):
-    """Four counters of 200 ms serve 13 users within 650 ms; half a minute is enough to come near."""
-    with hall(4, 0.2) as url:
-        rules = "p95 <= 650ms, capacity >= 4"
-        load = "users: 16"
+    """Sixteen counters of 200 ms serve 48 users within 700 ms; half a minute is enough to come near."""
+    with hall(16, 0.2) as url:
+        rules = "p95 <= 700ms, capacity >= 20"
+        load = "users: 64"
         done, folder, found = search(
-            tmp_path, url, 34, load, rules, "from: 8, settle: 1s, hold: 2s, precision: 25%, confirm: 1"
+            tmp_path, url, 34, load, rules, "from: 32, settle: 1s, hold: 2s, precision: 25%, confirm: 1"
         )
     known = found["search"]
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert 8 <= known["capacity"] <= 14
-    assert known["interval"][0] <= 13 <= (known["interval"][1] or 13)
+    assert 32 <= known["capacity"] <= 50
+    assert known["interval"][0] <= 48 <= (known["interval"][1] or 48)
     assert (known["unit"], known["recovered"]) == ("users", True)
     assert known["limited_by"].startswith("p95")
     assert known["ending"] in {"found", "time"}
     assert found["stop"] is None
-    assert "capacity >= 4" in [rule["rule"] for rule in found["rules"]]
-    assert "p95 <= 650ms" not in [rule["rule"] for rule in found["rules"]]
-    assert max(probe["load"] for probe in known["probes"]) <= 16
+    assert "capacity >= 20" in [rule["rule"] for rule in found["rules"]]
+    assert "p95 <= 700ms" not in [rule["rule"] for rule in found["rules"]]
+    assert max(probe["load"] for probe in known["probes"]) <= 64
     assert not {"load_not_offered", "torn_epoch", "books_open"} & {
         reason["code"] for reason in found["reasons"]
     }
