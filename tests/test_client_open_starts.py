@@ -19,9 +19,9 @@ MS = 1_000
 class Worker:
     """Starts, and users that are greenlets; run time is `age_us` when it is made."""
 
-    def __init__(self, starts, patience_us=30_000_000, age_us=0, phases=(("p", 0),)):
+    def __init__(self, starts, patience_us=30_000_000, age_us=0, phases=(("p", 0),), faults=()):
         self.zero_ns = monotonic_ns() - age_us * 1_000
-        self.recorder = Recorder((), self.now_us, phases, self.zero_ns)
+        self.recorder = Recorder((), self.now_us, phases, self.zero_ns, faults)
         self.pacer = Pacer()
         self.starts = OpenStarts(patience_us, self.pacer, self.recorder)
         self.given = iter(starts)
@@ -133,6 +133,21 @@ def test_a_start_belongs_to_the_phase_in_which_it_was_due(worker):
     assert {(key.phase, counts.taken, counts.no_user) for key, counts in arrivals.items()} == {
         ("first", 2, 0),
         ("second", 1, 1),
+    }
+
+
+def test_a_dropped_start_belongs_to_the_faults_in_whose_windows_it_waited(worker):
+    """From when it was due until it was dropped; one that was taken is a request, which tells by itself."""
+    faults = (("gone", 0, MS), ("met", 5 * MS, 15 * MS), ("to come", 3_600_000 * MS, 3_601_000 * MS))
+    one = worker([(0, "A"), (2 * MS, "A"), (12 * MS, "A"), (20 * MS, "A")], age_us=40 * MS, faults=faults)
+    one.walk()
+    one.user(takes([], 1))
+    one.starts.stop()
+    arrivals = one.recorder.close_interval().arrivals
+
+    assert {(key.faults, counts.taken, counts.no_user) for key, counts in arrivals.items()} == {
+        ((), 1, 1),
+        (("met",), 0, 2),
     }
 
 

@@ -45,6 +45,21 @@ def refused(done, *words):
         ("p95 <= 2s", "p59x <= 2s", ["plan.yaml:6:5", "p59x"]),
         ("p95 <= 2s", "p95{regoin=east} <= 2s", ["plan.yaml:6:", "regoin", "did you mean"]),
         ("p95 <= 2s", "p95{region=eest} <= 2s", ["plan.yaml:6:", "eest"]),
+        (
+            "rules:\n  - p95 <= 2s",
+            "faults: [{kind: pause, name: standstill, at: 1s, for: 1s}]\nrules:\n  - p95{fault=standstil} <= 2s",
+            ["plan.yaml:7:", "the plan has no fault 'standstil'", "did you mean 'standstill'?"],
+        ),
+        (
+            "p95 <= 2s",
+            "recovery_time <= 1m",
+            ["plan.yaml:6:", "recovery_time is of a fault, and the plan has none"],
+        ),
+        (
+            "rules:",
+            "faults: [{kind: pause, name: none, at: 1s, for: 1s}]\nrules:",
+            ["plan.yaml:5:30", "a fault cannot be called `none`"],
+        ),
         ("p95 <= 2s", "check(hash) >= 100%", ["plan.yaml:6:", "hash", "hash_consistency"]),
         ("p95 <= 2s", "resource(target.cpuu) <= 80%", ["plan.yaml:6:", "did you mean 'target.cpu'?"]),
         (
