@@ -122,6 +122,7 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
 
     from loadproof.plan.model import ArrivalProcess, Phase
     from loadproof.plan.scaling import shrink_workers
+    from loadproof.verdict.foreseen import without_data
 
     plan = asked.plan
     notes: list[str] = []
@@ -145,6 +146,7 @@ def _for_this_machine(asked: Asked, *, smoke: bool) -> tuple[Asked, tuple[str, .
         plan, note = shrink_workers(plan, len(os.sched_getaffinity(0)))
         if note is not None:
             notes.append(note)
+        notes += without_data(plan, asked.rules)
     return replace(asked, plan=plan), tuple(notes)
 
 

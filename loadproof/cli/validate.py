@@ -56,6 +56,7 @@ def explanation(asked: Asked) -> list[str]:
     """The plan in words, a line each."""
     from distributed.limits import stop_timeout_us
     from loadproof.units import format_count, format_duration, format_ratio
+    from loadproof.verdict.foreseen import without_data
     from loadproof.verdict.judge import with_implied
 
     plan, suite = asked.plan, asked.suite
@@ -104,6 +105,7 @@ def explanation(asked: Asked) -> list[str]:
         lines += ["", "guarded by", *map(_guard, plan.guards)]
     if plan.faults:
         lines += ["", "broken on purpose", *map(_fault, sorted(plan.faults, key=lambda fault: fault.at_us))]
+        lines += [f"  {text}" for text in without_data(plan, asked.rules)]
     return lines
 
 
