@@ -186,9 +186,29 @@ def test_a_recovery_rate_is_of_requests_that_met_no_fault():
     found = {one.name: one for one in writing.components(report)}
     alone = {one.name: one for one in writing.components(replace(report, name="recovery"))}
 
-    assert found["recovery"].figure == alone["recovery"].figure == "Recovery Rate 100 %"
+    assert found["recovery"].figure == "Recovery Rate 100 %"
+    assert alone["recovery"].success == 1
     assert found["memory_pressure"].figure == "success rate 90 %"
     assert alone["recovery"].operations == 900
+
+
+def test_a_recovery_time_is_that_of_the_component_s_slowest_fault():
+    """From the fault's end, as rules measure it; of a plan named like a component all of its faults count."""
+    report = components_run()
+    told = failing().faults[0]
+    faults = [
+        Fault(kind="pause", name=f"f{at}", at_us=at * 1_000_000, for_us=1_000_000) for at in (25, 41, 45)
+    ]
+    plan = report.plan.model_copy(update={"faults": tuple(faults)})
+    took = {"f25": 9_000_000, "f41": 1_500_000, "f45": None}
+    known = tuple(replace(told, name=name, recovery_us=us) for name, us in took.items())
+    report = replace(report, plan=plan, faults=known)
+
+    def recovery(name):
+        return {one.name: one for one in writing.components(replace(report, name=name))}["recovery"]
+
+    assert recovery("heavy-load").figure == "Recovery Rate 100 %, back after 1.5 s"
+    assert recovery("recovery").figure == "Recovery Rate 100 %, back after 9.0 s"
 
 
 def test_a_plan_named_like_a_component_is_that_component():

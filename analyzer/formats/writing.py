@@ -45,6 +45,9 @@ class Component:
     """What the plan's search found. Without one, most requests in flight at the end of a second in which at least
     `CAPACITY_SUCCESS` of the requests were ok."""
 
+    recovery_s: float | None = None
+    """The longest of the faults that begin in it, from a fault's end; None without one that is known."""
+
     @property
     def success(self) -> float | None:
         return self.ok / self.operations if self.operations else None
@@ -60,8 +63,10 @@ class Component:
             return "no phase of this run has this name"
         if self.name == "capacity_limits":
             return f"Max Capacity {format_count(self.capacity)} concurrent operations"
-        label = "Recovery Rate" if self.name == "recovery" else "success rate"
-        return f"{label} {format_ratio(self.success)}"
+        if self.name != "recovery":
+            return f"success rate {format_ratio(self.success)}"
+        back = "" if self.recovery_s is None else f", back after {self.recovery_s:.1f} s"
+        return f"Recovery Rate {format_ratio(self.success)}{back}"
 
 
 def files(report: Report) -> dict[str, bytes]:
@@ -94,6 +99,7 @@ def document(report: Report) -> dict[str, Any]:
                 "successful_operations": None if component.operations is None else component.ok,
                 "success_rate": real(component.success),
                 "max_capacity": component.capacity,
+                "recovery_time_seconds": real(component.recovery_s),
                 "key_figure": component.figure,
             }
             for component in components(report)
@@ -188,6 +194,7 @@ def _component(report: Report, name: str) -> Component:
         judged = [phase.name for phase in plan.load if not phase.warmup]
         # After the stress is the last phase of such a plan.
         phases = set(judged[-1:] if name == "recovery" else judged)
+        faults = {fault.name for fault in plan.faults}
         passed = report.verdict in {Verdict.PASS, Verdict.WARN}
     else:
         phases = {phase.name for phase in plan.load if _same(phase.name, name)}
@@ -206,6 +213,7 @@ def _component(report: Report, name: str) -> Component:
         sum(row.requests for row in rows if row.outcome is Outcome.OK),
         passed,
         _searched(report, phases) or _capacity(row for row in report.timeline if row.phase in phases),
+        _longest_recovery(report, faults),
     )
 
 
@@ -230,6 +238,12 @@ def _judges(rule: RuleResult, name: str, phases: set[str], faults: set[str]) -> 
     if rule.statistic in AFTERWARDS:
         return name == "recovery" and fault is None
     return fault in {None, "none"}
+
+
+def _longest_recovery(report: Report, faults: set[str]) -> float | None:
+    took = [told.recovery_us for told in report.faults if told.name in faults]
+    known = [us for us in took if us is not None]
+    return max(known) / 1_000_000 if known else None
 
 
 def _searched(report: Report, phases: set[str]) -> int | None:
