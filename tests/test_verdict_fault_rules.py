@@ -228,6 +228,18 @@ def test_users_that_hang_on_after_a_fault_count_outside_of_it():
     )
 
 
+@pytest.mark.parametrize(("outlived_s", "verdict"), [(3, RuleVerdict.PASS), (60, RuleVerdict.WARN)])
+def test_a_mean_counts_what_a_fault_left_behind_with_its_time_after_it(outlived_s, verdict):
+    """That is known to the second: it is not taken as if each had lasted the whole run, which could be anything."""
+    rule = "mean{fault=none} <= 1s"
+    run = run_with(rule, target=Target(), tail=31)
+    run.answer([outlived_s * SECOND] * 300, [40 + outlived_s], faults=("outage",))
+    found = rule_of(run.judge(), rule)
+
+    assert found.verdict is verdict, found.reason
+    assert "300 of which had no answer" in found.reason
+
+
 @pytest.mark.parametrize(("limit", "is_kept"), [("1s", False), ("3s", True)])
 def test_what_a_fault_leaves_behind_in_time_is_its_own(limit, is_kept):
     """Requests of a fault that end within the limit after it say nothing of the time outside; later ones do."""

@@ -226,6 +226,24 @@ def test_who_hangs_for_most_of_a_fault_is_no_proof_that_it_works():
     assert "nothing at all was answered in 9" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("rule", "is_enough"),
+    [
+        ("stall <= 20s", True),
+        ("stall{fault=outage} <= 20s", True),
+        ("max{fault=outage} <= 20s", True),
+        ("stall{fault=none} <= 20s", False),
+        ("max <= 20s", False),
+    ],
+)
+def test_a_plan_that_limits_the_waiting_has_no_doubt(rule, is_enough):
+    """Who has said how long nothing may be answered is not asked to say it."""
+    run = run_with(FUNCTIONALITY, rule, target=Target((hangs(30, 40),)))
+    found = rule_of(run.judge(), FUNCTIONALITY)
+
+    assert found.verdict is (RuleVerdict.PASS if is_enough else RuleVerdict.WARN)
+
+
 def test_what_began_in_a_fault_is_no_illness_after_it():
     """Requests of the fault that fail when it is over do not put off the recovery; new ones that fail do."""
     run = run_with(RECOVERY, target=Target((errors(30, 40),)))

@@ -66,6 +66,7 @@ class Latencies:
         self._unfinished = (Outcome.UNFINISHED,) if chosen in {None, Outcome.UNFINISHED} else ()
         self.dropped: dict[int, int] = self._requests.dropped if chosen is None else {}
         """Second -> starts that were dropped in it."""
+        self._limit_us = None if limit is None else limit.counted_us
         self.outlived: dict[int, int] = {}
         """Under a `limit` that caps: second -> requests of a fault that ended in it, and outlived it by more."""
         if limit is not None and limit.operator.caps and chosen is None:
@@ -95,6 +96,14 @@ class Latencies:
     @cached_property
     def outlived_count(self) -> int:
         return sum(self.outlived.values())
+
+    def outlived_most_us(self, unanswered_us: int) -> int:
+        """How long the outlived went on after their faults at most, together; `unanswered_us` for each without an answer."""
+        if not self.outlived or self._limit_us is None:
+            return 0
+        answered = sum(self._requests.outlived(self._answered, self._limit_us).values())
+        known_us = self._requests.outlived_most_us(self._answered, self._limit_us)
+        return known_us + (self.outlived_count - answered) * unanswered_us
 
     @property
     def without_request(self) -> int:

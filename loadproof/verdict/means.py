@@ -23,7 +23,8 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
 
     A request without an answer counts with its age, at least with the limit, and a dropped start as if it had been
     given up at the stop timeout; that bounds the mean from below.
-    From above it is bounded as if each had taken the whole run.
+    From above it is bounded as if each had taken the whole run. One that met a fault and was answered counts, where no
+    fault is asked for, with the time that it took after it: that is known to the second.
     """
     selection = case.selection(rule)
     latencies = Latencies(case, selection, rule.limit)
@@ -47,7 +48,11 @@ def measure_mean(rule: Rule, case: Case) -> Measured:
         return (
             high.n,
             latencies.answered.total + ages,
-            latencies.answered.total + max(ages, unanswered * run_us),
+            latencies.answered.total
+            + max(
+                ages,
+                (unanswered - latencies.outlived_count) * run_us + latencies.outlived_most_us(run_us),
+            ),
         )
 
     def holds(bound: Bound) -> bool | None:

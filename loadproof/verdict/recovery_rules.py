@@ -22,7 +22,7 @@ from loadproof.verdict.stall import merged_flow, stalls
 from loadproof.verdict.timeline import Stretch, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from loadproof.plan.model import Fault
     from loadproof.verdict.recovery import Excess
@@ -228,7 +228,7 @@ def _functionality(rule: Rule, case: Case, fault: Fault, told: Recovery) -> Meas
     if told.end_us is None:
         doubts.append("the run ended before the fault did")
     silent_us = _silent_us(case, told)
-    if silent_us > WIDTH * fault.for_us:
+    if silent_us > WIDTH * fault.for_us and not _limits_waiting(case, fault):
         doubts.append(
             f"nothing at all was answered in {format_duration(silent_us)} of it, and who waits long is ok here: limit "
             "stall or latencies of the fault too"
@@ -335,16 +335,34 @@ def _in_window(case: Case, fault: str, scenario: str | None = None) -> Selection
     return Selection(frozenset(phases), scenario, fault=fault)
 
 
+def _limits_waiting(case: Case, fault: Fault) -> bool:
+    """Whether the plan says how long nothing may be answered, or one request of the fault may wait."""
+    for rule in _plain_rules(case):
+        of_fault = rule.selector == {"fault": fault.name}
+        if rule.statistic.name == "stall" and (of_fault or not rule.selector):
+            return True
+        if rule.statistic.is_latency and of_fault:
+            return True
+    return False
+
+
 def _allowed(case: Case) -> Fraction:
     """The tightest cap of the plan on the error ratio of the whole run; that which latency rules imply without one."""
-    limits = [ERROR_RATIO.value]
-    found = []
+    found = [
+        rule.limit.value
+        for rule in _plain_rules(case)
+        if rule.statistic.name == "error_ratio" and not rule.selector
+    ]
+    return min(found or [ERROR_RATIO.value])
+
+
+def _plain_rules(case: Case) -> Iterator[Rule]:
+    """Those of the plan that cap something over all of the time that they speak of, by a number."""
     for text in case.plan.rules:
         try:
             rule = parse_rule(text.text)
         except RuleSyntaxError:
             continue
-        plain = rule.window is None and rule.relative is None and not rule.selector and not text.abort
-        if rule.statistic.name == "error_ratio" and plain and rule.limit.operator.caps:
-            found.append(rule.limit.value)
-    return min(found or limits)
+        plain = rule.window is None and rule.relative is None and not text.abort
+        if plain and rule.limit.operator.caps:
+            yield rule

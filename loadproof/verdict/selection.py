@@ -14,7 +14,7 @@ from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.tallies import COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from loadproof.measure.histogram import Histogram
     from loadproof.verdict.evidence import Evidence
@@ -128,19 +128,32 @@ class Requests:
         Of a selection of `fault=none` alone: how they fared outside of all windows is theirs to tell as well, and
         in a closed plan the users whom they held made no others.
         """
+        found: dict[int, int] = {}
+        for second, since_us, count in self._after_faults(outcomes):
+            if second * SECOND_US - since_us > us:
+                found[second] = found.get(second, 0) + count
+        return found
+
+    def outlived_most_us(self, outcomes: Iterable[Outcome], us: int) -> int:
+        """How long those of `outlived` went on after their faults at most, together."""
+        return sum(
+            ((second + 1) * SECOND_US - since_us) * count
+            for second, since_us, count in self._after_faults(outcomes)
+            if second * SECOND_US - since_us > us
+        )
+
+    def _after_faults(self, outcomes: Iterable[Outcome]) -> Iterator[tuple[int, int, int]]:
+        """(second in which they ended, end of their last fault, how many) of requests that were in a fault's window."""
         if self._selection.fault != NO_FAULT:
-            return {}
+            return
         ends_us = {fault.name: fault.until_us for fault in self._evidence.plan.faults}
         everything, wanted = replace(self._selection, fault=None), frozenset(outcomes)
-        found: dict[int, int] = {}
         for key, seconds in self._evidence.seconds.items():
             if not key.series.faults or key.series.outcome not in wanted or not everything.takes(key):
                 continue
             since_us = max(ends_us.get(fault, 0) for fault in key.series.faults)
             for second, row in seconds.items():
-                if second * SECOND_US - since_us > us:
-                    found[second] = found.get(second, 0) + row[COUNT]
-        return found
+                yield second, since_us, row[COUNT]
 
     def histogram(self, outcomes: Iterable[Outcome]) -> Histogram:
         return added(self._evidence.totals[key].histogram for key in self._of(outcomes))
