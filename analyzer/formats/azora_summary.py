@@ -121,7 +121,7 @@ def _compliance(report: Report) -> str:
             "Survival during failure",
             "; ".join(f"{markdown_code(one.name)} {_recovery(one)}" for one in windows)
             or "nothing was broken",
-            _all(one.recovery_s is not None for one in windows),
+            _all(None if one.told is None else one.told.recovered for one in windows),
         ),
         ("Performance benchmarks", f"{met.count(True)} of {len(met)} met", _all(met)),
         (
@@ -139,6 +139,8 @@ def _functional(window: FaultWindow) -> bool | None:
 
 
 def _recovery(window: FaultWindow) -> str:
+    if window.told is None or window.told.recovered is None:
+        return "cannot be told"
     if window.recovery_s is None:
         return "did not recover"
     return f"recovered in {format_duration(window.recovery_s * 1_000_000)}"
