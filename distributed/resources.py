@@ -69,9 +69,11 @@ class ProcessTree:
         for process in self._processes():
             try:
                 with process.oneshot():
+                    memory = process.memory_info()
+                    if memory.rss == 0:
+                        continue  # it has ended, and nobody has asked how
                     times = process.cpu_times()
                     seconds[process.pid] = times.user + times.system
-                    memory = process.memory_info()
                     resident += memory.rss
                     virtual += memory.vms
                     threads += process.num_threads()

@@ -69,6 +69,18 @@ def test_a_process_that_is_gone_reads_as_nothing():
     assert tree.sample() == Used(None, None, None)
 
 
+def test_a_process_that_nobody_has_waited_for_reads_as_nothing():
+    """A killed process whose parent has not asked for its end uses no memory, which is None and not 0 bytes."""
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    killed.kill()
+    while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    used = ProcessTree([killed.pid]).sample()
+    killed.wait()
+
+    assert used == Used(None, None, None)
+
+
 def test_the_machine_has_limits():
     """Cores and memory are positive; throttling and steal are None or non-negative."""
     assert usable_cores() >= 1
