@@ -95,6 +95,14 @@ def test_what_was_never_sampled_is_named():
     assert "sampled were: target.rss" in found.reason
 
 
+def test_a_limit_in_another_unit_is_no_data():
+    """Five threads are no bytes: the rule says so in place of passing."""
+    found = sampled("growth(target.rss) <= 1MB per hour", [5.0] * 60)
+
+    assert found.verdict is RuleVerdict.NO_DATA
+    assert "which is no size in bytes" in found.reason
+
+
 def test_samples_that_end_early_do_not_pass():
     """A sampler that saw a third of the judged time shows nothing of the rest; growth beyond the limit stands."""
     flat = sampled(RSS, [50 * MB] * 30, load=(phase(seconds=90),))

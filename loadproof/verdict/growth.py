@@ -23,7 +23,7 @@ from loadproof.units import format_count, format_duration
 from loadproof.verdict.case import Case, Measured, cut_short, no_data, shown
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.rule import Per
-from loadproof.verdict.samples import judged_stretches, uncovered, why_never
+from loadproof.verdict.samples import judged_stretches, other_unit, uncovered, why_never
 from loadproof.verdict.selection import selection_of
 from loadproof.verdict.slices import Slices
 from loadproof.verdict.tallies import COUNT
@@ -57,7 +57,7 @@ class Growth:
     value: float
     low: float
     high: float
-    """The 95 % interval; an end is infinite where nothing bounds it."""
+    """The 95 % interval."""
     level: float
     """What it was, in the median."""
     added: float
@@ -101,6 +101,9 @@ def measure_growth(rule: Rule, case: Case) -> Measured:
         if not samples:
             return no_data(why_never(rule, case, name))
         points = finite(samples)
+        highest = Fraction(max((value for _, value in points), default=0.0))
+        if points and (wrong := other_unit(rule, highest)) is not None:
+            return no_data(wrong)
         incomplete = uncovered(rule, case, samples, stretches)
     parts = segments(case, name, points, stretches)
     count = sum(map(len, parts))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.units import duration_text, format_count, format_duration
 from loadproof.verdict.case import Case, Measured, cut_short, no_data, shown
 from loadproof.verdict.evidence import SECOND_US
-from loadproof.verdict.rule import PROMQL, Rule, Unit, WindowKind
+from loadproof.verdict.rule import GROWTH, PROMQL, Rule, Unit, WindowKind
 from loadproof.verdict.timeline import Stretch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ GAP_US: Final = 5 * SECOND_US
 """A Prometheus is asked every second; between two values of it, or a phase's end, may lie no more."""
 GAPS_TOLD: Final = 3
 LEAST_BYTES: Final = 1_024
-LARGEST_SHARE: Final = {"resource": 100, PROMQL: 10}
+LARGEST_SHARE: Final = {"resource": 100, GROWTH: 100, PROMQL: 10}
 """More than that many times the whole is no share, but a percentage or another unit."""
 
 
@@ -76,10 +76,10 @@ def readings_of(rule: Rule, case: Case) -> Readings:
     )
     if not values:
         return Readings((), nothing=f"{subject(rule)} was not sampled in the judged phases")
-    other_unit = _other_unit(rule, max(value for _, value in values))
-    if other_unit is not None and rule.statistic.name != PROMQL:
-        return Readings((), nothing=other_unit)
-    return Readings(values, incomplete=other_unit or uncovered(rule, case, samples, _needed(rule, stretches)))
+    wrong = other_unit(rule, max(value for _, value in values))
+    if wrong is not None and rule.statistic.name != PROMQL:
+        return Readings((), nothing=wrong)
+    return Readings(values, incomplete=wrong or uncovered(rule, case, samples, _needed(rule, stretches)))
 
 
 def judged_stretches(rule: Rule, case: Case) -> list[Stretch]:
@@ -149,7 +149,8 @@ def why_never(rule: Rule, case: Case, name: str) -> str:
     return f"{rule.statistic} was never sampled; sampled were: {known}"
 
 
-def _other_unit(rule: Rule, highest: Fraction) -> str | None:
+def other_unit(rule: Rule, highest: Fraction) -> str | None:
+    """Why the limit's unit cannot be that of the samples, in a clause; None where it can."""
     is_promql = rule.statistic.name == PROMQL
     if rule.unit is Unit.BYTES and highest < LEAST_BYTES and not is_promql:
         what = "size in bytes"
