@@ -76,7 +76,7 @@ def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, wor
     assert line in GOOD
     (tmp_path / "plan.yaml").write_text(GOOD.replace(line, better, 1))
 
-    refused(loadproof("run", "./plan.yaml", cwd=tmp_path, timeout=30), *words)
+    refused(loadproof("run", "./plan.yaml", cwd=tmp_path, timeout=60), *words)
 
 
 def test_all_mistakes_are_shown_at_once(tmp_path):
@@ -94,7 +94,7 @@ def test_files_that_are_no_plans(tmp_path):
     (tmp_path / "noise.yaml").write_bytes(os.urandom(4_096))
     (tmp_path / "large.yaml").write_bytes(b"name: x\n" * 6_250_000)
     for name in ("folder", "empty", "noise", "large", "missing"):
-        refused(loadproof("run", f"./{name}.yaml", cwd=tmp_path, timeout=20), f"{name}.yaml")
+        refused(loadproof("run", f"./{name}.yaml", cwd=tmp_path, timeout=60), f"{name}.yaml")
 
 
 def test_an_unknown_plan_name_gets_a_suggestion(tmp_path):
@@ -121,7 +121,7 @@ def test_a_busy_port_is_told(tmp_path):
         busy.listen()
         port = busy.getsockname()[1]
 
-        refused(loadproof("target", "--port", port, cwd=tmp_path, timeout=20), str(port))
+        refused(loadproof("target", "--port", port, cwd=tmp_path, timeout=60), str(port))
 
 
 def test_an_unwritable_report_folder_is_told_before_any_load(tmp_path):

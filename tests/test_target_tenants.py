@@ -83,7 +83,9 @@ def test_the_store_does_not_know_a_token(tmp_path):
     async def told():
         async with inside(tmp_path) as (client,):
             made = (await client.post("/tenants", json={"name": "a name that is found"})).json()
-            return made["token"], b"".join(path.read_bytes() for path in tmp_path.iterdir())
+            return made["token"], b"".join(
+                path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+            )
 
     token, files = asyncio.run(told())
 
