@@ -5,6 +5,7 @@ import pytest
 from judging import SECOND, Run, open_phase, phase, plan_of, rule_of
 
 from loadproof.measure.interval import Outcome
+from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.model import Fault
 from loadproof.verdict.facts import Edited, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
@@ -179,6 +180,17 @@ def test_users_that_were_edited_cut_the_series():
     edit = (Edited(40 * SECOND, 100, 200, "somebody"),)
 
     assert sampled(RSS, values, load=(phase(seconds=80),), users_edited=edit).value == 0
+
+
+def test_what_a_search_tries_cuts_the_series():
+    """Each load that a search or a hand has set is looked at by itself: what goes with its steps is no drift."""
+    run = Run(plan_of(RSS, load=(phase(seconds=120),))).steadily((50_000,) * 20)
+    edits = [LoadEdit(second * SECOND, 100 + second) for second in range(30, 120, 30)]
+    run.plan = run.plan.model_copy(update={"load": EditedLoad(run.plan.load, edits)})
+    samples = tuple(Sample(second * SECOND, 50.0 * MB * (1 + second // 30)) for second in range(120))
+    run.facts = {"resources": {"target.rss": samples}}
+
+    assert rule_of(run.judge(), RSS).value == 0
 
 
 LATENCY = "growth(p95) <= 5ms per hour"
