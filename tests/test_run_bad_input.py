@@ -69,6 +69,7 @@ def refused(done, *words):
         ),
         ("p95 <= 2s", "promql(up) >= 1", ["plan.yaml:6:", "needs a Prometheus to ask", "--prometheus URL"]),
         ("p95 <= 2s", "promql(sum(up) >= 1", ["plan.yaml:6:11", "is never closed"]),
+        ("p95 <= 2s", "capacity >= 3", ["plan.yaml:6:5", "searches for no capacity", "search: {}"]),
     ],
 )
 def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, words):
@@ -77,6 +78,23 @@ def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, wor
     (tmp_path / "plan.yaml").write_text(GOOD.replace(line, better, 1))
 
     refused(loadproof("run", "./plan.yaml", cwd=tmp_path, timeout=60), *words)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("capacity >= 6", ["plan.yaml:6:5", "tries no load above 5 users"]),
+        ("capacity >= 3/s", ["plan.yaml:6:5", "the load of this plan is users"]),
+        ("rate >= 3/s", ["plan.yaml:6:5", "rate neither limits the load", "another phase"]),
+    ],
+)
+def test_a_rule_that_a_search_leaves_nothing_to_say_is_shown(tmp_path, rule, words):
+    """No limit of a plan goes unjudged in silence."""
+    (tmp_path / "plan.yaml").write_text(
+        f"{GOOD.replace('p95 <= 2s', rule).replace('10s', '60s')}search: {{hold: 2s}}\n"
+    )
+
+    refused(loadproof("validate", "./plan.yaml", cwd=tmp_path), *words)
 
 
 def test_all_mistakes_are_shown_at_once(tmp_path):
