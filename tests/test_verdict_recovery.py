@@ -372,6 +372,22 @@ def test_what_shows_while_another_fault_is_on_is_nobodys():
     assert {one.rules[0].verdict for one in (judged, joined)} == {RuleVerdict.NO_DATA}
 
 
+def test_two_faults_at_once_are_recovered_from_together():
+    """Each has the same recovery, and neither a detection of its own, whichever was begun first."""
+    rules = (*(f"recovery_time{{fault={name}}} <= 10s" for name in "ab"), "detection_time <= 5s")
+    faults = [fault_of("a", 30, 10), fault_of("b", 30, 10)]
+    run = run_with(*rules, target=Target((errors(30, 44),)), faults=faults)
+    run.facts["fault_times"] = {
+        "a": FaultTimes(30 * SECOND + 300, 40 * SECOND + 900),
+        "b": FaultTimes(30 * SECOND + 100, 40 * SECOND + 1_500_000),
+    }
+    judged = run.judge()
+
+    assert [rule_of(judged, rule).value for rule in rules[:2]] == [4 * SECOND] * 2
+    assert rule_of(judged, rules[2]).verdict is RuleVerdict.NO_DATA
+    assert "may be the fault" in rule_of(judged, rules[2]).reason
+
+
 def test_more_users_after_a_fault_are_compared_by_what_each_of_them_got():
     """A step of the load within a fault is no illness and hides none."""
     load = [phase("steady", 35, USERS), phase("more", 55, 2 * USERS)]

@@ -188,9 +188,10 @@ def _recovery(
         return Recovery(fault.name, begin_us, end_us, until_us, next_fault, None, band)
     stop = until_us // SECOND_US
     first = begin_us // SECOND_US
-    others = [(_times(other, case)[0], other.name) for other in faults if other.name != fault.name]
     mixed_with = next((name for name, other in known.items() if _touches(other, first)), None)
-    joining = min((one for one in others if one[0] >= begin_us), default=None)
+    # Of two that the plan begins at one instant either may be the first by some microseconds.
+    later = [other for other in faults if other.name != fault.name and other.name not in known]
+    joining = min(((max(begin_us, _times(other, case)[0]), other.name) for other in later), default=None)
     if joining is not None:
         stop = min(stop, joining[0] // SECOND_US)
     seconds = pulse.seconds(first, stop if end_us is None else min(stop, -(-end_us // SECOND_US)))
