@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.model import FaultTold
 from loadproof.verdict.evidence import SECOND_US
+from loadproof.verdict.fault_shares import budget_burnt, functionality
 from loadproof.verdict.recovery import HELD_S, recoveries
-from loadproof.verdict.recovery_rules import budget_burnt, functionality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,11 +22,11 @@ from loadproof.plan.model import ArrivalProcess
 from loadproof.verdict.band import LEAST_S, band_of
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import FaultTimes, Stop
+from loadproof.verdict.fault_shares import functionality
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge, judge_rules
 from loadproof.verdict.pulse import Second
 from loadproof.verdict.recovery import HELD_S, first_held
-from loadproof.verdict.recovery_rules import functionality
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 DETECTION = "detection_time{fault=outage} <= 5s"
