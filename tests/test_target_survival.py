@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from databases import STORES, options_of
 from living import PASSWORD, ailing, await_ailing, born, sign_in
 from serving import serving
 
@@ -27,9 +28,10 @@ COMPONENTS = {
 NEVER = dict.fromkeys(HELD, False)
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    with serving(folder=tmp_path_factory.mktemp("survival")) as served:
+@pytest.fixture(scope="module", params=STORES)
+def target(request, tmp_path_factory):
+    options = options_of(request, request.param)
+    with serving(*options, folder=tmp_path_factory.mktemp("survival")) as served:
         yield served
 
 
