@@ -26,7 +26,7 @@ from loadproof.verdict.fault_shares import functionality
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge, judge_rules
 from loadproof.verdict.pulse import Second
-from loadproof.verdict.recovery import HELD_S, first_held
+from loadproof.verdict.recovery import HELD_S, first_held, overshoot, residue
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 DETECTION = "detection_time{fault=outage} <= 5s"
@@ -177,6 +177,22 @@ def test_overshoot_and_residue_tell_how_much_and_where():
     assert "latency was 2" in rule_of(judged, OVERSHOOT).reason
     assert rule_of(judged, RESIDUE).value == pytest.approx(0.1, abs=0.02)
     assert {one.verdict for one in judged.rules if not one.implied} == {RuleVerdict.FAIL}
+
+
+def test_a_millisecond_is_neither_overshoot_nor_residue():
+    """Where answers take a millisecond, twice that is the machine's noise; eleven times is not."""
+    before = [Second(10.0, 100, 100, 100, 100 * us, 0) for us in (1_000, 1_100, 900) * 5]
+    band = band_of(before)
+    found = {
+        us: [
+            one(band, [Second(10.0, 100, 100, 100, 100 * us, 0)] * 5)
+            for one in (residue, lambda *told: overshoot(*told, 0))
+        ]
+        for us in (2_000, 11_000)
+    }
+
+    assert [one.value for one in found[2_000]] == [0, 0]
+    assert [one.value for one in found[11_000]] == pytest.approx([10, 10])
 
 
 def test_a_storm_of_requests_is_an_overshoot():
