@@ -88,6 +88,10 @@ class Front:
         except TimeoutError:
             self._probe_at = time.monotonic() + PROBE_S
             raise _late() from None
+        except Exception:
+            # A refusal is an answer too.
+            self._probe_at = 0.0
+            raise
         self._probe_at = 0.0
         return response
 
