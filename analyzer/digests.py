@@ -9,7 +9,9 @@ from analyzer.conditions import conditions
 from analyzer.digest import Digester
 from analyzer.fold import Fold
 from analyzer.folder import open_run
+from analyzer.searches import with_search
 from loadproof.verdict.case import Case
+from loadproof.verdict.criteria import judges_run
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.growth import want_slices
 from loadproof.verdict.judge import judge, judge_rules, with_implied
@@ -31,9 +33,10 @@ def baseline_digest(path: Path, rules: Sequence[Rule]) -> Digest:
     fold = Fold(folder.plan, folder.limits_us)
     want_slices(fold.evidence, (*folder.rules, *rules))
     fold.read(folder.sources())
-    case = Case(folder.plan, fold.evidence, folder.facts())
+    case = Case(folder.plan, fold.evidence, with_search(folder, folder.facts()))
     judgement = judge(folder.plan, folder.rules, fold.evidence, case.facts)
     # The results of what these rules imply come after theirs.
+    rules = [rule for rule in rules if judges_run(rule, case)]
     results = judge_rules(folder.plan, [rule.unbounded() for rule in rules], fold.evidence, case.facts)
     return _digest(folder, case, judgement, zip(rules, results, strict=False))
 
@@ -69,7 +72,7 @@ def _digest(
         # A rule without data says nothing against the others; the first run has no baseline for its rules.
         if reason.verdict is Verdict.INVALID and reason.code != "no_data"
     ]
-    found = conditions(folder.plan, folder.manifest_raw, invalid, smoke=facts.smoke)
+    found = conditions(folder.asked, folder.manifest_raw, invalid, smoke=facts.smoke)
     phases = case.timeline.every if facts.smoke else case.timeline.judged
     # The journals were read to their ends, so they are opened anew.
     sources = open_run(folder.path).sources()

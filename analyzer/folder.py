@@ -97,12 +97,15 @@ class JournalFile:
 class RunFolder:
     path: Path
     plan: Plan
+    """As it was run: with edits of its load, and ended where its search was."""
     rules: tuple[Rule, ...]
     manifest: Manifest | None
     manifest_raw: dict[str, Any]
     journals: tuple[JournalFile, ...]
     events: tuple[Event, ...]
     samples: Samples
+    asked: Plan
+    """As it was asked for."""
     notes: list[str] = field(default_factory=list)
     """What could not be read, with what that means for the report."""
     reasons: list[Reason] = field(default_factory=list)
@@ -212,9 +215,8 @@ def open_run(path: Path) -> RunFolder:
         )
     manifest, raw, damage = read_manifest(path / "manifest.json")
     plan = read_effective_plan(path / "plan.yaml", raw)
-    if manifest is not None:
-        plan = _as_run(plan, manifest)
-    folder = RunFolder(path, plan, _rules(path, plan), manifest, raw, (), (), Samples())
+    run = plan if manifest is None else _as_run(plan, manifest)
+    folder = RunFolder(path, run, _rules(path, run), manifest, raw, (), (), Samples(), plan)
     if damage is not None:
         _invalid(folder, "manifest", f"{damage}: who took part in the run is not known")
     elif manifest is not None and not manifest.closed:
