@@ -189,6 +189,7 @@ def _template() -> jinja2.Template:
         "bar": rule_bar,
         "fault_picture": fault_picture,
         "change": wording.change_text,
+        "after": wording.after_text,
         "loads": wording.loads_text,
     }
     environment.globals |= {

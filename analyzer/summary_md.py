@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.escape import markdown_code, markdown_text
 from analyzer.wording import (
     VERDICT_MEANS,
+    after_text,
     ahead_text,
     books_text,
     by_weight,
@@ -100,11 +101,11 @@ def _faults(report: Report) -> str:
             markdown_code(fault.name, 63),
             clock_text(fault.begin_us),
             ABSENT if fault.end_us is None else clock_text(fault.end_us),
-            format_duration(fault.detection_us),
+            after_text(fault.detection_us),
             format_ratio(fault.ok / fault.requests if fault.requests else None),
             f"never in {format_duration(fault.watched_us)}"
             if fault.recovered is False
-            else format_duration(fault.recovery_us),
+            else after_text(fault.recovery_us),
             format_ratio(fault.overshoot),
             format_ratio(fault.residue),
             format_ratio(fault.budget_burnt),

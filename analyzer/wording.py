@@ -52,6 +52,11 @@ def recovery_text(told: FaultTold | None) -> str:
     return f"recovered in {format_duration(told.recovery_us)}" if told.recovery_us else "recovered at once"
 
 
+def after_text(us: int | None) -> str:
+    """How long after something: `at once`, `3 s`."""
+    return "at once" if us == 0 else format_duration(us)
+
+
 def change_text(unit: str, change: float | None) -> str:
     """`+10 %` of what it was; of a ratio `+0.5 points`."""
     if change is None:

@@ -11,7 +11,8 @@ from analyzer.fault_picture import HEIGHT, WIDTH, fault_picture
 from analyzer.faults import faults_told as told_of
 from analyzer.results_json import document
 from analyzer.windows import fault_windows
-from analyzer.wording import recovery_text
+from analyzer.wording import after_text, recovery_text
+from loadproof.units import ABSENT
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import FaultTimes
 
@@ -86,6 +87,7 @@ def test_words_on_a_recovery():
     assert recovery_text(replace(healed, recovery_us=0)) == "recovered at once"
     assert recovery_text(ill) == "not recovered in 5 s"
     assert recovery_text(None) == "recovery not known: too little was seen after it"
+    assert [after_text(us) for us in (None, 0, 2_000_000)] == [ABSENT, "at once", "2 s"]
 
 
 def test_the_picture_lies_in_its_frame_and_shows_when_it_was_well():
