@@ -198,7 +198,8 @@ def _scaled(found: Trend, unit: float, settled: tuple[int, ...], span_us: int) -
 def steady_stretches(case: Case, judged: Sequence[Stretch]) -> list[Stretch]:
     """What of the judged stretches has a constant load and no fault, in parts of one load each."""
     cuts = [(fault.at_us, fault.until_us) for fault in case.plan.faults]
-    cuts += [(edit.at_us, edit.at_us) for edit in (*case.facts.users_edited, *edits_of(case.plan.load))]
+    cuts += [(edit.at_us, edit.at_us) for edit in case.facts.users_edited]
+    cuts += [(edit.at_us, edit.at_us) for edit in edits_of(case.plan.load)]
     found: list[Stretch] = []
     before: Phase | None = None
     for span in case.timeline.spans:
