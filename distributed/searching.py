@@ -43,6 +43,8 @@ SHRINKS_S: Final = 4
 """A queue of starts that has not become shorter for so long is not what the load before left behind."""
 SILENT_US: Final = 5_000_000
 """A worker that has reported nothing for so long is not waited for."""
+GUARDS: Final = frozenset({"memory", "cpu", "memory_growth", "errors"})
+"""Those whose levels a load can reach."""
 WHO: Final = "search"
 
 
@@ -74,6 +76,8 @@ class Searching:
         self._names = {sampled_name(rule) for rule in criteria(plan) if rule.statistic.is_sampled}
         self._samples: dict[str, list[Sample]] = {}
         self._guard: Tripped | None = None
+        self._is_guarded = False
+        self._came_down = False
         self._end_us = plan.duration_us - LAST_US
         for guard in plan.guards:
             levels = [level for level in (guard.warn, guard.stop) if level is not None]
@@ -111,14 +115,11 @@ class Searching:
 
     def guarded(self, reached: Iterable[Tripped]) -> None:
         """The levels of guards that are reached now: a load at which one is reached is too much."""
-        for trip in reached:
-            if self._guard is None and trip.guard.rpartition(".")[2] in {
-                "memory",
-                "cpu",
-                "memory_growth",
-                "errors",
-            }:
-                self._guard = trip
+        seen = [trip for trip in reached if trip.guard.rpartition(".")[2] in GUARDS]
+        self._is_guarded = bool(seen)
+        # Guards look back for some seconds: what they see just after the load went down is of the load before.
+        if seen and self._guard is None and not (self._came_down and self._step is None):
+            self._guard = seen[0]
 
     def look(self, now_us: int, keeper: LoadKeeper) -> None:
         """Do what is due: look at the load, judge a probe, ask for the next load, or be over."""
@@ -162,6 +163,8 @@ class Searching:
     def _is_settled(self) -> bool:
         """Nothing is in hand that was begun before the load changed, and no queue that it left behind."""
         if any(began_us < self._at_us for began_us in self._oldest_us.values()):
+            return False
+        if self._came_down and self._is_guarded:
             return False
         since = self._at_us // SECOND_US
         waits = [self._waits_us[second] for second in sorted(self._waits_us) if second > since][-SHRINKS_S:]
@@ -227,6 +230,7 @@ class Searching:
             self._at_us = now_us
             self._note()
             return
+        self._came_down = level < self._level
         self._at_us, self._level = at_us, level
         edit = LoadEdit(at_us, level * self._steps.grain)
         self._note(edit)

@@ -86,8 +86,9 @@ class Clockwork:
             self.now_us += SECOND // 10
             if self.now_us % SECOND == SECOND // 2 and self.now_us > SECOND:
                 self.report(self.now_us // SECOND - 1)
-                if self.guard_above is not None and self.load_at(self.now_us) > self.guard_above:
-                    self.searching.guarded([Tripped("target.cpu", "warn", self.now_us, "target.cpu is 91 %")])
+                above = self.guard_above is not None and self.load_at(self.now_us) > self.guard_above
+                trip = Tripped("target.cpu", "warn", self.now_us, "target.cpu is 91 %")
+                self.searching.guarded([trip] if above else [])
             self.searching.look(self.now_us, keeper)
         return self.folder.manifest["search"]
 
