@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -68,6 +69,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; every way out is an exit code of `loadproof.errors.ExitCode`."""
+    # It stops gevent from patching Python, so that the first wait of one user would be a wait of all.
+    os.environ.pop("LOCUST_SKIP_MONKEY_PATCH", None)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

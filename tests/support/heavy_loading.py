@@ -32,9 +32,8 @@ def python():
 
 
 def environment():
-    """The process's own, without what pytest's has so that Locust does not patch it."""
-    kept = {name: value for name, value in os.environ.items() if name != "LOCUST_SKIP_MONKEY_PATCH"}
-    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    """The process's own; what keeps Locust from patching pytest's process must mean nothing to a run."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
 def run_plan(plan, cwd, *flags):
