@@ -10,7 +10,7 @@ from loadproof.faults.machine import cores_of
 from loadproof.units import format_duration
 
 if TYPE_CHECKING:
-    from loadproof.faults.pressure import Lifeline
+    from loadproof.faults.lifeline import Lifeline
 
 PERIOD_S: Final = 0.02
 

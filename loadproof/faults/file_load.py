@@ -14,7 +14,7 @@ from loadproof.faults.machine import need
 from loadproof.units import format_bytes
 
 if TYPE_CHECKING:
-    from loadproof.faults.pressure import Lifeline
+    from loadproof.faults.lifeline import Lifeline
 
 BLOCK: Final = 1024 * 1024
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})

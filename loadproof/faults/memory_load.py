@@ -11,7 +11,7 @@ from loadproof.faults.machine import available_memory, need
 from loadproof.units import format_bytes
 
 if TYPE_CHECKING:
-    from loadproof.faults.pressure import Lifeline
+    from loadproof.faults.lifeline import Lifeline
 
 CHUNK: Final = 4 * 1024 * 1024
 

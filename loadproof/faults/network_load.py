@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadproof.units import format_bytes
 
 if TYPE_CHECKING:
-    from loadproof.faults.pressure import Lifeline
+    from loadproof.faults.lifeline import Lifeline
 
 LARGEST: Final = 256 * 1024
 SENDS_PER_S: Final = 50

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from loadproof.faults.cpu_load import CpuLoad
 from loadproof.faults.fault import EndedEarlyError, FaultError
 from loadproof.faults.file_load import FileLoad
+from loadproof.faults.lifeline import READY, Lifeline
 from loadproof.faults.memory_load import MemoryLoad
 from loadproof.faults.network_load import NetworkLoad
 from loadproof.faults.processes import await_state, marked
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 READY_S: Final = 60.0
 """Memory is filled with some GB a second, a disk may have to find room first."""
 END_S: Final = 10.0
-READY: Final = b"ready\n"
 _ENDED: Final[set[str | None]] = {None, "Z", "X"}
 
 
@@ -52,24 +52,6 @@ LOADS: Final[dict[str, Callable[[dict[str, Any]], Load]]] = {
     "file_load": FileLoad,
     "network_load": NetworkLoad,
 }
-
-
-class Lifeline:
-    """As the child sees it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def say_ready(self) -> None:
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
-
-    def has_ended(self, wait_s: float = 0.0) -> bool:
-        """Whether whoever holds the other end has let go, within so many seconds: nothing is ever written to it."""
-        return bool(select.select([self._descriptor], [], [], wait_s)[0])
-
-    def wait(self) -> None:
-        select.select([self._descriptor], [], [])
 
 
 class Pressure:
