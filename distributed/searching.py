@@ -78,6 +78,11 @@ class Searching:
         self._guard: Tripped | None = None
         self._is_guarded = False
         self._came_down = False
+        self._next: int | None = None
+        """The load that comes when the target has got over a break."""
+        self._patience_us = (
+            max(MOST_SETTLING * (self._steps.settle_s + self._steps.hold_s), SETTLING_S) * SECOND_US
+        )
         self._end_us = plan.duration_us - LAST_US
         for guard in plan.guards:
             levels = [level for level in (guard.warn, guard.stop) if level is not None]
@@ -97,6 +102,8 @@ class Searching:
         self._at_us, self._level = edit.at_us, edit.load // self._steps.grain
         if self._probes:
             self._at_us = max(self._at_us, self._probes[-1]["to_us"])
+        if self._search.level != self._level:
+            self._next = self._search.level
         self._note()
 
     def add(self, seat: Seat, interval: Interval) -> None:
@@ -125,7 +132,11 @@ class Searching:
         """Do what is due: look at the load, judge a probe, ask for the next load, or be over."""
         if self.over or now_us < self._at_us or not self._reported_us:
             return
-        if self._step is None:
+        if self._search.level is None:
+            self._go_on(now_us, keeper)
+        elif self._next is not None:
+            self._rest(now_us, keeper)
+        elif self._step is None:
             self._settle(now_us)
         elif min(self._reporting()) >= self._step.to_us:
             self._judge(self._step)
@@ -179,8 +190,7 @@ class Searching:
         reported = max(self._reported_us.values()) // SECOND_US
         if reported + 1 < earliest:
             return
-        patience_us = max(MOST_SETTLING * (self._steps.settle_s + self._steps.hold_s), SETTLING_S) * SECOND_US
-        latest = min(self._at_us + patience_us, self._end_us - self._steps.hold_s * SECOND_US)
+        latest = min(self._at_us + self._patience_us, self._end_us - self._steps.hold_s * SECOND_US)
         if not repeated and now_us < latest and not self._is_settled:
             return
         first = max(earliest, reported + 1)
@@ -229,6 +239,25 @@ class Searching:
         if level == self._level:
             self._at_us = now_us
             self._note()
+            return
+        if self._plan.open and self._search.probes[-1].word is Word.BROKE:
+            # Arrivals that nobody could serve stand in a queue, which a load just below the capacity takes long to drain.
+            self._next = level
+            level = self._steps.lowest
+        self._change(at_us, level, keeper)
+
+    def _rest(self, now_us: int, keeper: LoadKeeper) -> None:
+        """Go on to the next load when the queue that a break left behind is gone."""
+        assert self._next is not None
+        is_known = max(self._reported_us.values()) >= self._at_us + 2 * SECOND_US
+        if is_known and (self._is_settled or now_us >= self._at_us + self._patience_us):
+            level, self._next = self._next, None
+            self._change(now_us + self._lead_us, level, keeper)
+
+    def _change(self, at_us: int, level: int, keeper: LoadKeeper) -> None:
+        """Let there be this load from then on."""
+        if level == self._level:
+            self._at_us = at_us
             return
         self._came_down = level < self._level
         self._at_us, self._level = at_us, level
