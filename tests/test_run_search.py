@@ -95,15 +95,16 @@ def test_the_capacity_of_a_real_server_is_found_within_5_percent(tmp_path, refus
 def test_arrivals_are_searched_too(tmp_path):
     """Ten counters of 250 ms serve 40 arrivals a second."""
     with hall(10, 0.25) as url:
-        rules = "p95 <= 1s, capacity >= 10/s"
+        rules = "p95 <= 400ms, capacity >= 10/s"
         _, _, found = search(
             tmp_path, url, 240, "arrivals: 120/s, users: 200", rules, "from: 4/s, settle: 2s, hold: 5s"
         )
     known = found["search"]
 
     assert known["unit"] == "per_s"
-    assert known["capacity"] == pytest.approx(40, rel=0.08)
-    assert known["ending"] == "found"
+    assert known["capacity"] == pytest.approx(40, rel=0.05)
+    assert known["interval"][0] <= 41
+    assert known["ending"] in {"found", "time"}
     assert found["verdict"] in {"PASS", "WARN"}
 
 
