@@ -60,6 +60,10 @@ def test_only_what_is_asked_for_is_told():
     assert len(foreseen("recovery_time <= 5s", faults=[late, early])) == 2
     assert foreseen("detection_time{fault=late} <= 5s", faults=[late, early]) == []
     assert (
+        "overshoot, residue will have no data"
+        in foreseen("overshoot <= 5%", "residue <= 5%", faults=[late])[0]
+    )
+    assert (
         "detection_time, residue will have no data"
         in foreseen("detection_time <= 5s", "residue <= 5%", faults=[early])[0]
     )

@@ -1,5 +1,7 @@
 """Rules on growth: found where it is, not where it is not, and no word where the samples do not tell."""
 
+import math
+
 import numpy as np
 import pytest
 from judging import SECOND, Run, open_phase, phase, plan_of, rule_of
@@ -113,6 +115,16 @@ def test_samples_that_end_early_do_not_pass():
     assert "samples cover 39 s of the 90 s judged" in flat.reason
 
 
+@pytest.mark.parametrize("strange", [math.nan, math.inf, -math.inf])
+def test_a_sample_that_is_no_number_covers_no_time(strange):
+    """A third of the judged time with numbers and the rest without is no more than that third."""
+    found = sampled(RSS, [50 * MB] * 30 + [strange] * 60, load=(phase(seconds=90),))
+
+    assert found.verdict is RuleVerdict.NO_DATA
+    assert "samples cover 39 s of the 90 s judged" in found.reason
+    assert sampled(RSS, [strange] * 60).verdict is RuleVerdict.NO_DATA
+
+
 def test_a_restart_cuts_the_series():
     """A leak of 100 kB a second is found on both sides of a process that was started anew, and is no shrinking."""
     values = [50 * MB + 100_000 * (second % 45) for second in range(90)]
@@ -214,6 +226,35 @@ def test_a_latency_that_grows_is_found():
         assert found.unit == "us"
 
 
+@pytest.mark.parametrize("statistic", ["p90", "p99.9"])
+def test_seconds_that_are_quick_do_not_hide_a_latency_that_grows(statistic):
+    """Of a latency the median of a window counts, whether or not its name has a point, and not its lowest second."""
+    rule = f"growth({statistic}) <= 100ms per hour"
+    run = Run(plan_of(rule, load=(phase(seconds=600),)))
+    for second in range(600):
+        run.answer([50_000 + (2_000 * second if second % 5 else 0)] * 5, [second])
+    found = rule_of(run.judge(), rule)
+
+    assert found.verdict is RuleVerdict.FAIL
+    assert found.value == pytest.approx(7_200_000, rel=0.01)
+
+
+@pytest.mark.parametrize("refused_from", [40, 116])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNFINISHED])
+def test_who_is_not_answered_does_not_tell_that_a_latency_stays(refused_from, outcome):
+    """A target that refuses all, or hangs to the end, shows no growth from then on: NO DATA but for a few seconds of it."""
+    run = Run(plan_of(LATENCY, load=(phase(seconds=120),)))
+    run.answer([40_000] * 20, range(refused_from))
+    if outcome is Outcome.FAILED:
+        run.answer([1_000] * 20, range(refused_from, 120), outcome)
+    else:
+        run.answer([(120 - refused_from) * SECOND] * 20, [119], outcome)
+    found = rule_of(run.judge(), LATENCY)
+
+    assert found.verdict is (RuleVerdict.NO_DATA if refused_from == 40 else RuleVerdict.PASS)
+    assert refused_from != 40 or "in 80 of the 120 s judged requests were refused" in found.reason
+
+
 def test_timeouts_make_a_latency_grow():
     """Who waits longer and longer in vain counts with that wait; a refusal counts nowhere."""
     assert slowing(LATENCY, 100, outcome=Outcome.TIMEOUT).verdict is RuleVerdict.FAIL
@@ -256,6 +297,20 @@ def test_an_abort_rule_on_growth_fires():
         fired = broken_aborts(run.plan, evidence, run.run_facts(), 60 * SECOND)
 
         assert [result.rule for result in fired] == [RSS] * fires
+
+
+def test_an_abort_rule_on_the_growth_of_a_latency_judges_warm_up():
+    """It is decided in a plan with warm-up as in one without, from its delay on."""
+    for by_us, verdict in ((1_000, RuleVerdict.FAIL), (0, RuleVerdict.PASS)):
+        load = (phase("warm", 30, warmup=True), phase("steady", 90))
+        run = Run(plan_of(LATENCY, load=load))
+        rule = run.plan.rules[0].model_copy(update={"abort": True, "delay_us": 10 * SECOND})
+        run.plan = run.plan.model_copy(update={"rules": (rule,)})
+        for second in range(120):
+            run.answer([40_000 + by_us * second] * 5, [second])
+        found = rule_of(run.judge(), LATENCY)
+
+        assert (found.verdict, found.samples) == (verdict, 110)
 
 
 def test_what_a_rule_on_growth_needs_is_told():

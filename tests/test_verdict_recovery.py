@@ -204,11 +204,42 @@ def test_a_storm_of_requests_is_an_overshoot():
 
 
 def test_a_target_that_answers_nobody_after_a_fault_tells_of_no_overshoot():
-    """Without any ok request there is no latency, and so no proof that it was low."""
-    found = result(OVERSHOOT, Target((is_dead(35),)))
+    """Without any ok request there is no latency, and so no proof that it was low; who waited in the fault is no proof."""
+    for target in (Target((is_dead(35),)), Target((hangs(30, 40), is_dead(40)))):
+        found = result(OVERSHOOT, target)
 
-    assert found.verdict is RuleVerdict.NO_DATA
-    assert "no request was ok after outage" in found.reason
+        assert found.verdict is RuleVerdict.NO_DATA
+        assert "no request was ok that began after outage" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("length", "verdict"), [(55, RuleVerdict.PASS), (56, RuleVerdict.NO_DATA), (58, RuleVerdict.NO_DATA)]
+)
+def test_what_cannot_show_a_recovery_shows_neither_overshoot_nor_residue(length, verdict):
+    """In fewer seconds than a recovery takes nobody knows what was to come; what broke a limit in them has broken it."""
+    fault = fault_of(at=30, length=length)
+    rules = (OVERSHOOT, "residue{fault=outage} <= 10%")
+    well = run_with(*rules, target=Target((errors(30, 30 + length),)), faults=[fault]).judge()
+    ill = run_with(*rules, target=Target((errors(30, 30 + length), slow(30, 99, 400_000))), faults=[fault])
+
+    assert [rule_of(well, rule).verdict for rule in rules] == [verdict] * 2
+    assert [rule_of(ill.judge(), rule).verdict for rule in rules] == [RuleVerdict.FAIL] * 2
+
+
+def test_a_fault_that_was_begun_late_is_doubtful_in_all_that_is_said_of_it():
+    """One that lasted for a tenth of its window is no proof of how the target takes all of it; a little late it is."""
+    rules = ("functionality >= 10%", "detection_time <= 5s", *(rule for rule in ALL[2:] if rule != BURNT))
+    rules = (*rules, "budget_burnt <= 1000%")
+    words = {}
+    for late_s in (0.4, 9):
+        run = run_with(*rules, target=Target((errors(30 + late_s, 40),)))
+        run.facts["fault_times"] = {"outage": FaultTimes(round((30 + late_s) * SECOND), 40 * SECOND)}
+        judged = run.judge()
+        words[late_s] = [(rule_of(judged, rule).verdict, rule_of(judged, rule).reason) for rule in rules]
+
+    assert [verdict for verdict, _ in words[9]] == [RuleVerdict.WARN] * 6
+    assert all("9 s of the 10 s of its window had gone" in reason for _, reason in words[9])
+    assert not any("had gone" in reason for _, reason in words[0.4])
 
 
 @pytest.mark.parametrize(

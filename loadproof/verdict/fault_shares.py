@@ -12,7 +12,6 @@ from loadproof.units import format_count, format_duration, format_ratio
 from loadproof.verdict.band import WIDTH
 from loadproof.verdict.case import Case, Measured, no_data
 from loadproof.verdict.evidence import SECOND_US
-from loadproof.verdict.fault_windows import late_begin
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.implied import ERROR_RATIO
 from loadproof.verdict.selection import Selection
@@ -73,7 +72,7 @@ def measure_functionality(rule: Rule, case: Case, fault: Fault, told: Recovery) 
         missing = case.missing(counts, _in_window(case, fault.name, scenario))
         return not bound.holds(Fraction(ok + missing, due + missing))
 
-    doubts = [late] if (late := late_begin(fault, case)) is not None else []
+    doubts = []
     if due < LEAST_REQUESTS:
         doubts.append(f"{format_count(due)} requests say little")
     if told.end_us is None:

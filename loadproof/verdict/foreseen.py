@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from loadproof.plan.model import Fault, Plan
     from loadproof.verdict.rule import Rule
 
-_COMPARED: Final = frozenset({"detection_time", "recovery_time", "overshoot", "residue"})
+_AFTER: Final = frozenset({"recovery_time", "overshoot", "residue"})
+_COMPARED: Final = _AFTER | {"detection_time"}
 
 
 def without_data(plan: Plan, rules: Sequence[Rule]) -> list[str]:
@@ -45,7 +46,7 @@ def _untold(plan: Plan, fault: Fault, asked: set[str]) -> Iterator[str]:
             f"only {before} s lie before the fault {fault.name}, without warm-up and other faults, and {LEAST_S} are "
             f"needed to compare with: {', '.join(sorted(asked))} will have no data"
         )
-    elif "recovery_time" in asked:
+    elif after := sorted(asked & _AFTER):
         ends = {other.name: other.at_us for other in plan.faults if other.until_us > fault.until_us}
         until_us = min([*ends.values(), plan.duration_us])
         left_us = max(0, until_us - fault.until_us)
@@ -56,6 +57,6 @@ def _untold(plan: Plan, fault: Fault, asked: set[str]) -> Iterator[str]:
             )
             when = f"{duration_text(left_us)} after" if left_us else "before or with"
             yield (
-                f"{what} {when} the fault {fault.name} is over, and {HELD_S} s in a row show a recovery: recovery_time "
-                "will have no data"
+                f"{what} {when} the fault {fault.name} is over, and {HELD_S} s in a row show a recovery: "
+                f"{', '.join(after)} will have no data"
             )

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from loadproof.measure.interval import Outcome
 from loadproof.plan.edits import edits_of
 from loadproof.units import format_count, format_duration
 from loadproof.verdict.case import Case, Measured, cut_short, no_data, shown
 from loadproof.verdict.evidence import SECOND_US
-from loadproof.verdict.rule import Per
-from loadproof.verdict.samples import judged_stretches, other_unit, uncovered, why_never
+from loadproof.verdict.rule import GROWTH, Per, Statistic
+from loadproof.verdict.samples import UNCOVERED, judged_stretches, other_unit, uncovered, why_never
 from loadproof.verdict.selection import selection_of
-from loadproof.verdict.slices import Slices
-from loadproof.verdict.tallies import COUNT
+from loadproof.verdict.slices import WAITED, Slices
+from loadproof.verdict.tallies import COUNT, TOTAL
 from loadproof.verdict.theil_sen import Segment, TooFew, Trend, trend
 from loadproof.verdict.timeline import Stretch, Timeline
 
@@ -72,8 +73,12 @@ class Growth:
 def want_slices(evidence: Evidence, rules: Iterable[Rule]) -> None:
     """Have the latencies kept by time that these rules ask for; to be said before anything is added."""
     for rule in rules:
-        if rule.statistic.grown is not None:
-            selection = selection_of(rule, Timeline(evidence.plan, None), smoke=False)
+        if rule.statistic.grown is None:
+            continue
+        # An abort rule judges warm-up too.
+        for with_warmup in (False, True):
+            timeline = Timeline(evidence.plan, None, with_warmup=with_warmup)
+            selection = selection_of(rule, timeline, smoke=False)
             evidence.slices[selection] = Slices(selection, evidence.plan.duration_us)
 
 
@@ -97,8 +102,9 @@ def measure_growth(rule: Rule, case: Case) -> Measured:
         points = _latencies(rule, case)
         if not points:
             return case.nothing(rule)
+        incomplete = _untold(rule, case, stretches)
     else:
-        samples = case.facts.resources.get(name, ())
+        samples = tuple(one for one in case.facts.resources.get(name, ()) if isfinite(one.value))
         if not samples:
             return no_data(why_never(rule, case, name))
         points = finite(samples)
@@ -254,7 +260,8 @@ def segments(case: Case, name: str, points: Points, stretches: Iterable[Stretch]
 
 def is_floor(name: str) -> bool:
     """Whether it is what something comes down to that tells of a leak, and not what it mostly is."""
-    return "." in name and not name.endswith(".cpu")
+    is_latency = Statistic(GROWTH, name).grown is not None  # p99.9 has a point too
+    return "." in name and not name.endswith(".cpu") and not is_latency
 
 
 def finite(samples: Iterable[Sample]) -> Points:
@@ -275,6 +282,27 @@ def _latencies(rule: Rule, case: Case) -> Points:
         elif (value := histogram.quantile(inner.quantile)) is not None:
             found.append((at_us, float(value)))
     return tuple(found)
+
+
+def _untold(rule: Rule, case: Case, stretches: Iterable[Stretch]) -> str | None:
+    """Why latencies do not tell of all the time, in a clause: who is refused, or never answered, has none."""
+    selection = case.selection(rule)
+    if selection.outcome is not None:
+        return None
+    requests = case.requests(selection)
+    vain = set(requests.dropped)
+    for second, row in requests.rows(frozenset(Outcome) - WAITED).items():
+        if row[COUNT]:
+            since_us = second * SECOND_US - row[TOTAL] // row[COUNT]
+            vain.update(range(max(0, since_us // SECOND_US), second + 1))
+    vain -= {second for second, row in requests.rows(WAITED).items() if row[COUNT]}
+    seconds = {second for stretch in stretches for second in stretch.full_seconds}
+    if len(vain & seconds) <= UNCOVERED * len(seconds):
+        return None
+    return (
+        f"in {len(vain & seconds)} of the {len(seconds)} s judged requests were refused or left without an answer and "
+        "none was ok, so that nothing tells how long they took"
+    )
 
 
 def _run_time(at_us: int) -> float:

@@ -130,8 +130,8 @@ def last_streak(band: Band, seconds: Sequence[Second], first: int) -> int | None
 def overshoot(band: Band, seconds: Sequence[Second], first: int) -> Excess | None:
     """The highest latency and the most requests begun for the load, over what they were; None if none was ok."""
     worst = Excess(0.0, "neither load nor latency went beyond what it was before")
-    if not any(told.ok for told in seconds):
-        # Who was never answered had no latency, and was not quick.
+    if not any(told.timed for told in seconds):
+        # Who was never answered had no latency, and was not quick; what had begun in the fault tells nothing of after.
         return None
     for second, told in enumerate(seconds, first):
         if told.timed and band.latency_us.value:

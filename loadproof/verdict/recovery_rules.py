@@ -12,7 +12,7 @@ from loadproof.verdict.band import WIDTH
 from loadproof.verdict.case import Case, Measured, no_data
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.fault_shares import measure_budget, measure_functionality
-from loadproof.verdict.fault_windows import not_begun
+from loadproof.verdict.fault_windows import late_begin, not_begun
 from loadproof.verdict.recovery import HELD_S, Recovery, recoveries
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ def _of_fault(rule: Rule, case: Case, fault: Fault) -> Measured:
     why = not_begun(fault, case)
     if why is not None:
         return no_data(why)
+    measured = _of_begun(rule, case, fault)
+    late = late_begin(fault, case)
+    return measured if late is None else replace(measured, doubts=(*measured.doubts, late))
+
+
+def _of_begun(rule: Rule, case: Case, fault: Fault) -> Measured:
     told = recoveries(case)[fault.name]
     match rule.statistic.name:
         case "functionality":
@@ -123,12 +129,9 @@ def _recovery(rule: Rule, case: Case, told: Recovery) -> Measured:
     if case.facts.goes_on and told.next_fault is None:
         earliest_us = since_us if back_us is None else back_us
         return _under_way(rule, case, earliest_us, f"the target has not recovered from {told.fault}")
-    until = "the run ended" if told.next_fault is None else f"the fault {told.next_fault} began"
     if told.recovered is None:
-        left = format_duration(since_us)
-        return no_data(
-            f"{told.fault} was over {left} before {until}, and recovery shows in {HELD_S} s in a row that are as before"
-        )
+        return no_data(f"{_left(told)}, and recovery shows in {HELD_S} s in a row that are as before")
+    until = _until(told)
     text = f"the target had not recovered in {format_duration(since_us)} after {told.fault} was over, when {until}"
     if back_us is not None:
         text += f", though it was as before for the last {format_duration(since_us - back_us)}"
@@ -145,7 +148,9 @@ def _excess(case: Case, told: Recovery, excess: Excess | None, what: str, *, is_
     if told.end_us is None:
         return _not_over(case, told)
     if excess is None:
-        return no_data(f"no request was ok after {told.fault}, so that nothing tells of its {what}")
+        return no_data(
+            f"no request was ok that began after {told.fault}, so that nothing tells of its {what}"
+        )
     value = Fraction(excess.value)
     when = (
         "after"
@@ -162,12 +167,25 @@ def _excess(case: Case, told: Recovery, excess: Excess | None, what: str, *, is_
         doubts=_changed(told),
     )
     if not case.facts.goes_on or is_final or told.next_fault is not None:
+        if told.recovered is None:
+            # What is too short to show a recovery shows no more of what came before or after one.
+            return replace(measured, no_data=f"{_left(told)}, too little to tell its {what}")
         return measured
     why = f"the {what} of {told.fault} is told when the target has recovered, or the run ends"
     if what == "overshoot":
         # A maximum that is too high stays so.
         return replace(measured, no_data=why, holds=lambda bound: None if bound.holds(value) else False)
     return no_data(why)
+
+
+def _until(told: Recovery) -> str:
+    return "the run ended" if told.next_fault is None else f"the fault {told.next_fault} began"
+
+
+def _left(told: Recovery) -> str:
+    assert told.end_us is not None
+    left_us = told.watched_until_us - told.end_us
+    return f"{told.fault} was over {format_duration(left_us)} before {_until(told)}"
 
 
 def _later(us: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 600
 """Slices of a run, of whole seconds: a run of up to ten minutes has one a second."""
-_WAITED: Final = frozenset({Outcome.OK, Outcome.TIMEOUT})
+WAITED: Final = frozenset({Outcome.OK, Outcome.TIMEOUT})
 
 
 class Slices:
@@ -23,7 +23,7 @@ class Slices:
 
     def __init__(self, selection: Selection, duration_us: int) -> None:
         self._selection = selection
-        self._outcomes = _WAITED if selection.outcome is None else frozenset({selection.outcome})
+        self._outcomes = WAITED if selection.outcome is None else frozenset({selection.outcome})
         self._seconds = max(1, -(-duration_us // (MOST * 1_000_000)))
         self._histograms: dict[int, Histogram] = {}
 
