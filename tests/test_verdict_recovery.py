@@ -158,6 +158,28 @@ def test_a_fault_that_never_shows_was_not_detected():
     assert {rule_of(judged, rule).verdict for rule in ALL[1:]} == {RuleVerdict.PASS}
 
 
+def test_a_pause_of_the_plan_is_no_trace_of_a_fault():
+    """That nobody asks is not the fault's doing: what it did not do to those who asked was not detected."""
+    load = [phase("steady", 33, USERS), phase("pause", 20, 0), phase("again", 37, USERS)]
+    found = result(DETECTION, Target(), load=load)
+    ill = result("detection_time{fault=outage} <= 30s", Target((errors(30, 60),)), load=load)
+
+    assert found.verdict is RuleVerdict.FAIL
+    assert "never showed" in found.reason
+    assert (ill.verdict, ill.value) == (RuleVerdict.PASS, 0)
+
+
+@pytest.mark.parametrize(
+    ("ill_s", "verdict"), [(27, RuleVerdict.WARN), (28.9, RuleVerdict.WARN), (30, RuleVerdict.PASS)]
+)
+def test_an_illness_that_was_there_before_a_fault_is_no_sure_detection(ill_s, verdict):
+    """What shows at once, and did so in the second before, may have come without the fault."""
+    found = result(DETECTION, Target((errors(ill_s, 40),)))
+
+    assert (found.value, found.verdict) == (0, verdict)
+    assert verdict is RuleVerdict.PASS or "in the second before it already" in found.reason
+
+
 def test_detection_within_a_second_of_its_limit_is_not_proven():
     """Of the second that shows a fault first nobody knows which part: a limit inside it is WARN."""
     target = Target((errors(33.5, 40),))

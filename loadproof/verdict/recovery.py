@@ -52,6 +52,8 @@ class Recovery:
     detected_us: int | None = None
     """Begin of the first second that is not as before, not before the fault's."""
     detected_by: str | None = None
+    ill_before: str | None = None
+    """What was not as before in the second before the fault already; None if nothing was."""
     mixed_with: str | None = None
     """Another fault that may be what shows: one that was on when it began, or had not been recovered from, or one
     that began before it showed."""
@@ -105,8 +107,14 @@ def recoveries(case: Case) -> dict[str, Recovery]:
 
 
 def first_out(band: Band, seconds: Sequence[Second], first: int) -> int | None:
-    """The index of the first that is not as before; the indexes begin with `first`."""
-    return next((first + at for at, told in enumerate(seconds) if band.why_out(told) is not None), None)
+    """The index of the first that is not as before; the indexes begin with `first`.
+
+    One without load shows nothing of the target: the plan made it so.
+    """
+    return next(
+        (first + at for at, told in enumerate(seconds) if told.load > 0 and band.why_out(told) is not None),
+        None,
+    )
 
 
 def first_held(band: Band, seconds: Sequence[Second], first: int, held: int = HELD_S) -> int | None:
@@ -209,9 +217,14 @@ def _recovery(
         band,
         detected_us=None if detected is None else max(begin_us, detected * SECOND_US),
         detected_by=None if detected is None else band.why_out(seconds[detected - first]),
+        ill_before=_ill(band, pulse.seconds(first - 1, first)),
         mixed_with=mixed_with,
     )
     return told if end_us is None else _after(told, band, end_us, until_us // SECOND_US, pulse)
+
+
+def _ill(band: Band, seconds: Sequence[Second]) -> str | None:
+    return next((band.why_out(told) for told in seconds if told.load > 0), None)
 
 
 def _after(told: Recovery, band: Band, end_us: int, stop: int, pulse: Pulse) -> Recovery:

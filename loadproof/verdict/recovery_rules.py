@@ -112,7 +112,15 @@ def _detection(rule: Rule, case: Case, told: Recovery) -> Measured:
         _stands(case, value),
         (value, upper),
         lambda bound: bound.holds(value) is not bound.holds(upper),
+        _ill_before(told),
     )
+
+
+def _ill_before(told: Recovery) -> tuple[str, ...]:
+    """The doubt about an illness that shows at once: it may have begun without the fault."""
+    if told.ill_before is None or told.detected_us != told.begin_us:
+        return ()
+    return (f"the target was not as before in the second before it already: {told.ill_before}",)
 
 
 def _recovery(rule: Rule, case: Case, told: Recovery) -> Measured:
