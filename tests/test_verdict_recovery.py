@@ -499,6 +499,17 @@ def test_a_fault_that_nobody_began_has_no_recovery(known):
     )
 
 
+@pytest.mark.parametrize(("ended_s", "recovery_s"), [(40.2, 0), (47.5, 12)])
+def test_who_falls_ill_again_before_all_is_whole_had_not_recovered(ended_s, recovery_s):
+    """A fault that took longer to begin than its window breaks the target when the plan has it over."""
+    run = run_with(RECOVERY, target=Target((errors(46, 52),)))
+    run.facts["fault_times"] = {"outage": FaultTimes(30 * SECOND, round(ended_s * SECOND))}
+    found = rule_of(run.judge(), RECOVERY)
+
+    assert found.value == recovery_s * SECOND
+    assert found.verdict is (RuleVerdict.FAIL if recovery_s else RuleVerdict.PASS)
+
+
 def test_no_seed_makes_a_healthy_target_ill():
     """Of six targets that fail in the fault alone each is well at once, or a second later."""
     values = [result(RECOVERY, Target((errors(30, 40),), seed=seed)).value for seed in range(6)]

@@ -117,10 +117,16 @@ def first_out(band: Band, seconds: Sequence[Second], first: int) -> int | None:
     )
 
 
-def first_held(band: Band, seconds: Sequence[Second], first: int, held: int = HELD_S) -> int | None:
-    """The index of the first of `held` in a row that are as before, each by itself and all together."""
+def first_held(
+    band: Band, seconds: Sequence[Second], first: int, held: int = HELD_S, *, whole: int = 0
+) -> int | None:
+    """The index of the first of `held` in a row that are as before, each by itself and all together.
+
+    Before the index `whole` the keeper was still at work: what falls ill again until then had not recovered.
+    """
     well = [band.why_out(told) is None for told in seconds]
-    for at in range(len(seconds) - held + 1):
+    ill = [at for at, is_well in enumerate(well[: max(0, whole - first)]) if not is_well]
+    for at in range(ill[-1] + 1 if ill else 0, len(seconds) - held + 1):
         together = summed(seconds[at : at + held])
         if all(well[at : at + held]) and band.why_out(together, held) is None:
             return first + at
@@ -220,17 +226,21 @@ def _recovery(
         ill_before=_ill(band, pulse.seconds(first - 1, first)),
         mixed_with=mixed_with,
     )
-    return told if end_us is None else _after(told, band, end_us, until_us // SECOND_US, pulse)
+    if end_us is None:
+        return told
+    times = case.facts.fault_times.get(fault.name)
+    whole_us = end_us if times is None or times.ended_us is None else times.ended_us
+    return _after(told, band, end_us, whole_us, until_us // SECOND_US, pulse)
 
 
 def _ill(band: Band, seconds: Sequence[Second]) -> str | None:
     return next((band.why_out(told) for told in seconds if told.load > 0), None)
 
 
-def _after(told: Recovery, band: Band, end_us: int, stop: int, pulse: Pulse) -> Recovery:
+def _after(told: Recovery, band: Band, end_us: int, whole_us: int, stop: int, pulse: Pulse) -> Recovery:
     first = end_us // SECOND_US
     seconds = pulse.seconds(first, stop, told.fault)
-    recovered = first_held(band, seconds, first)
+    recovered = first_held(band, seconds, first, whole=-(-whole_us // SECOND_US))
     full = -(-end_us // SECOND_US)
     if recovered is None:
         back = last_streak(band, seconds, first)
