@@ -125,6 +125,19 @@ def test_a_sample_that_is_no_number_covers_no_time(strange):
     assert sampled(RSS, [strange] * 60).verdict is RuleVerdict.NO_DATA
 
 
+@pytest.mark.parametrize("per", ["hour", "1000 requests"])
+@pytest.mark.parametrize("most", [1e100, 1e200, 1.7e308])
+def test_no_number_is_too_large_to_be_judged(most, per):
+    """What ends at the largest numbers has grown, and what swings between them tells nothing."""
+    rule = f"growth(target.rss) <= 1MB per {per}"
+    grows = sampled(rule, [most * second / 60 for second in range(60)])
+    leaps = sampled(rule, [0.0 if second < 45 else most for second in range(60)])
+    swings = sampled(rule, [-most if second % 2 else most for second in range(60)])
+
+    assert {grows.verdict, leaps.verdict} <= {RuleVerdict.FAIL, RuleVerdict.NO_DATA}
+    assert swings.verdict is RuleVerdict.NO_DATA
+
+
 def test_a_restart_cuts_the_series():
     """A leak of 100 kB a second is found on both sides of a process that was started anew, and is no shrinking."""
     values = [50 * MB + 100_000 * (second % 45) for second in range(90)]

@@ -48,6 +48,9 @@ UPTIME: Final = "uptime"
 LEAST: Final = {"rss": 4096.0, "vsz": 4096.0, "memory": 1e-5, "cpu": 1e-4}
 """The smallest step of what is no whole number of anything: a page, and where the sampler rounds."""
 
+MOST_VALUE: Final = 1e100
+"""Squares and slopes of it are numbers still. What lies beyond counts as this in the table, and is NO DATA in a rule."""
+
 Points = tuple[tuple[int, float], ...]
 """(run time in microseconds, value), in order of time."""
 
@@ -107,6 +110,8 @@ def measure_growth(rule: Rule, case: Case) -> Measured:
         samples = tuple(one for one in case.facts.resources.get(name, ()) if isfinite(one.value))
         if not samples:
             return no_data(why_never(rule, case, name))
+        if any(abs(sample.value) > MOST_VALUE for sample in samples):
+            return no_data(f"{rule.statistic} was sampled as a number so large that no growth can be told")
         points = finite(samples)
         highest = Fraction(max((value for _, value in points), default=0.0))
         if points and (wrong := other_unit(rule, highest)) is not None:
@@ -265,7 +270,11 @@ def is_floor(name: str) -> bool:
 
 
 def finite(samples: Iterable[Sample]) -> Points:
-    return tuple((sample.at_us, sample.value) for sample in samples if isfinite(sample.value))
+    return tuple(
+        (sample.at_us, max(-MOST_VALUE, min(MOST_VALUE, sample.value)))
+        for sample in samples
+        if isfinite(sample.value)
+    )
 
 
 def _latencies(rule: Rule, case: Case) -> Points:
