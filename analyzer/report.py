@@ -34,6 +34,7 @@ from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import Timed
 from loadproof.verdict.accounting import keep_books
 from loadproof.verdict.case import Case
+from loadproof.verdict.criteria import judges_run
 from loadproof.verdict.drift import drift
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import lag_limit_us
@@ -67,6 +68,7 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
         facts = replace(facts, baseline=known.values())
     more = [rule for rule in asked if rule not in folder.rules]
     rules = [*folder.rules, *more]
+    _tell_of_unjudged(more, folder, Case(folder.plan, fold.evidence, facts))
     judgement = _with_folder(judge(folder.plan, rules, fold.evidence, facts), folder)
     report = _Layout(folder, fold, facts, judgement, float(lag_limit_us(rules))).report()
     report = replace(
@@ -76,6 +78,14 @@ def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
         digest = run_digest(folder, Case(folder.plan, fold.evidence, facts), judgement)
         report = replace(report, comparison=compare(digest, known.baselines, leave=known.leave))
     return replace(report, hints=hints(report))
+
+
+def _tell_of_unjudged(rules: Sequence[Rule], folder: RunFolder, case: Case) -> None:
+    """Rules that were given with the report, of which a search leaves nothing to judge."""
+    for rule in rules:
+        if not judges_run(rule, case):
+            text = f"{rule} is not judged: the load was searched for by the plan's own rules, and broke them on purpose"
+            folder.reasons.append(Reason(Verdict.WARN, "rule", text))
 
 
 def read_run(path: Path, rules: Sequence[Rule] = ()) -> tuple[RunFolder, Fold]:

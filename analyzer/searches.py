@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadproof.plan.search import steps_of
+from loadproof.plan.search import searched_from_us, steps_of
 from loadproof.verdict.probes import Step, evidence_of, judge_probe
 from loadproof.verdict.search import Ending
 from loadproof.verdict.searched import searched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analyzer.folder import RunFolder
+    from analyzer.manifest import ProbeNote
+    from loadproof.plan.model import Plan
     from loadproof.verdict.evidence import Evidence
     from loadproof.verdict.facts import RunFacts
 
@@ -20,6 +24,11 @@ def with_search(folder: RunFolder, facts: RunFacts) -> RunFacts:
     """The facts with what the run's search found; as they are where there was none. Reads the journals once more."""
     note = folder.manifest.search if folder.manifest else None
     if folder.plan.search is None or note is None or facts.smoke:
+        return facts
+    if not _can_be(note.probes, folder.asked):
+        folder.notes.append(
+            "manifest.json is damaged: its probes cannot have been made, so its search is left out"
+        )
         return facts
     grain = steps_of(folder.plan).grain
     probes = [
@@ -38,3 +47,15 @@ def with_search(folder: RunFolder, facts: RunFacts) -> RunFacts:
     known = [judge_probe(evidence, step, facts) for step, evidence in probes]
     ending = Ending(note.ending) if note.ending in list(Ending) else None
     return replace(facts, searched=searched(folder.plan, known, ending))
+
+
+def _can_be(probes: Sequence[ProbeNote], plan: Plan) -> bool:
+    """Whether they are loads of this search, one after the other in its phase."""
+    steps = steps_of(plan)
+    until_us = searched_from_us(plan) or 0
+    for probe in probes:
+        is_in_order = until_us <= probe.at_us <= probe.from_us < probe.to_us <= plan.duration_us
+        if not is_in_order or not steps.lowest <= probe.level <= steps.highest:
+            return False
+        until_us = probe.from_us
+    return True

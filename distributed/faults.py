@@ -102,7 +102,12 @@ class Faults:
 
     def _rehearse(self, url: str) -> None:
         """What each would need is asked for now, which changes nothing; not where this run has begun it already."""
-        state = State(str(self._folder.path / STATE))
+        try:
+            state = State(str(self._folder.path / STATE))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"what this run has left open cannot be read: {self._folder.path / STATE}: {error}"
+            ) from error
         parts = Parts(url, tuple(self._pids), tuple(self._restart), Orders(None), -1, lambda _: None)
         for planned in self._plan.faults:
             if planned.kind in PROXIED or state.of(planned.name) is not None:

@@ -36,10 +36,16 @@ def left_open(run: Path) -> tuple[Fault, ...]:
         names = State(str(run / STATE)).open
         if not names:
             return ()
-        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+        manifest = _manifest(run)
         faults = read_plan(run / "plan.yaml", environ={}).faults
     except (OSError, ValueError, PlanError) as error:
         raise UsageError(f"what the run of {run} has left open cannot be read: {error}") from error
+    unknown = names - {fault.name for fault in faults}
+    if unknown:
+        raise UsageError(
+            f"{run / STATE} says that {', '.join(sorted(unknown))} is open, of which {run / 'plan.yaml'} says nothing: "
+            "is it of another run?"
+        )
     return tuple(
         fault
         for fault in faults
@@ -71,7 +77,7 @@ def told_of(run: Path, faults: tuple[Fault, ...]) -> str:
 def revert_left(run: Path) -> list[str]:
     """Make whole what the run has left open, which a keeper does; a line for each, RunFolderError where one is left."""
     faults = left_open(run)
-    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest = _manifest(run)
     brief: dict[str, Any] = {
         "start_ns": time.monotonic_ns(),
         "seed": 0,
@@ -93,7 +99,8 @@ def revert_left(run: Path) -> list[str]:
     )
     try:
         assert keeper.process.stdout is not None
-        lines = [json.loads(line) for line in keeper.process.stdout]
+        # Half a line is of a keeper that was killed.
+        lines = [json.loads(line) for line in keeper.process.stdout if line.endswith(b"\n")]
     finally:
         keeper.end(END_S)
     still = {fault.name for fault in left_open(run)}
@@ -110,6 +117,17 @@ def revert_left(run: Path) -> list[str]:
         )
     ends = {line["who"]: line["text"] for line in lines if line["kind"] == "fault_ends"}
     return [": ".join(filter(None, (fault.name, ends.get(fault.name)))) for fault in faults]
+
+
+def _manifest(run: Path) -> dict[str, Any]:
+    """OSError, or ValueError where it is none."""
+    try:
+        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("manifest.json is damaged") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("target", ""), str):
+        raise ValueError("manifest.json is damaged")  # noqa: TRY004 what bytes say, not what a caller gives
+    return manifest
 
 
 def _dies_with_target(fault: Fault) -> bool:

@@ -86,6 +86,8 @@ def test_a_mistake_in_a_plan_is_shown_with_its_place(tmp_path, line, better, wor
         ("capacity >= 6", ["plan.yaml:6:5", "tries no load above 5 users"]),
         ("capacity >= 3/s", ["plan.yaml:6:5", "the load of this plan is users"]),
         ("rate >= 3/s", ["plan.yaml:6:5", "rate neither limits the load", "another phase"]),
+        ("capacity >= 3", ["plan.yaml:7:9", "no rule says what a load must not break"]),
+        ("{rule: p95 <= 2s, abort: true}", ["plan.yaml:7:9", "no rule says what a load must not break"]),
     ],
 )
 def test_a_rule_that_a_search_leaves_nothing_to_say_is_shown(tmp_path, rule, words):

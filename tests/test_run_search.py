@@ -68,6 +68,18 @@ def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_pat
     assert loadproof("report", folder, cwd=tmp_path).returncode == 0
     assert results(folder)["search"] == known
 
+    given = loadproof("report", folder, "--rule", "p95 <= 1ms", cwd=tmp_path)
+    assert "p95 <= 1ms is not judged" in given.stdout
+    assert results(folder)["verdict"] != "PASS"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for wrong in ({"to_us": 10**15}, {"level": 0, "guard": "x", "guarded": "target.cpu"}, {"from_us": -1}):
+        probes = [manifest["search"]["probes"][0] | wrong, *manifest["search"]["probes"][1:]]
+        damaged = manifest | {"search": manifest["search"] | {"probes": probes}}
+        (folder / "manifest.json").write_text(json.dumps(damaged))
+        again = loadproof("report", folder, cwd=tmp_path)
+        assert (again.returncode, results(folder)["verdict"]) == (4, "INVALID"), again.stderr
+        assert "its probes cannot have been made" in (folder / "summary.md").read_text()
+
 
 @pytest.mark.long
 @pytest.mark.alone

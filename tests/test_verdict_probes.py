@@ -210,6 +210,41 @@ def test_rules_without_samples_enough_prove_no_capacity():
     assert judgement.verdict is Verdict.INVALID
 
 
+def test_where_no_rule_limits_the_load_nothing_is_shown():
+    """Every load holds where nothing can break it: no capacity rule passes, and without one the run is WARN."""
+    for rules in ((), ("pacer_lag <= 1s",)):
+        run, steps, _ = searching(50, 100, 200, 200, rules=rules)
+        judgement, _ = judged(run, steps, Ending.CEILING)
+        assert rule_of(judgement, "capacity >= 30").verdict is RuleVerdict.NO_DATA
+        assert judgement.verdict is Verdict.INVALID
+    run, steps, _ = searching(50, 100, 200, 200, rules=(), more=())
+    judgement, found = judged(run, steps, Ending.CEILING)
+    assert judgement.verdict is Verdict.WARN
+    assert found.lack in [reason.text for reason in judgement.reasons]
+
+
+def test_a_check_that_is_never_made_in_a_search_proves_no_capacity():
+    """A rule on it is kept by nobody: the capacity is NO DATA, unless one probe of all has made it."""
+    for seconds, verdict in ((set(), RuleVerdict.NO_DATA), ({7}, RuleVerdict.PASS)):
+        run, steps, _ = searching(50, 100, 200, 200, more=("check(soft) >= 90%", "capacity >= 30"))
+        if seconds:
+            run.check(passed=1, name="soft", seconds=seconds)
+        judgement, _ = judged(run, steps, Ending.CEILING)
+        assert rule_of(judgement, "capacity >= 30").verdict is verdict
+
+
+def test_optional_rules_without_data_limit_no_load():
+    """An optional rule that never has data leaves nothing to limit the load: no capacity is shown."""
+    run, steps, _ = searching(50, 100, 200, 200, rules=("p95{name=nowhere} <= 1s",))
+    rules = tuple(
+        rule.model_copy(update={"optional": rule.text.startswith("p95")}) for rule in run.plan.rules
+    )
+    run.plan = run.plan.model_copy(update={"rules": rules})
+    judgement, found = judged(run, steps, Ending.CEILING)
+    assert found.unproven[0] == "p95{name=nowhere} <= 1s"
+    assert rule_of(judgement, "capacity >= 30").verdict is RuleVerdict.NO_DATA
+
+
 def test_lag_of_the_searched_phase_is_told_by_the_probes_alone():
     """A generator that lagged under an overload does not make the run INVALID: its probes say nothing instead."""
     run, steps, _ = searching(50, 100, 200, 200, more=("capacity >= 30",))

@@ -119,6 +119,8 @@ def fit(loaded: LoadedPlan, suite: Suite | None = None) -> Asked:
     if suite is not None:
         mistakes += _scenario_mistakes(loaded, suite)
         mistakes += _start_mistakes(loaded, suite)
+    if plan.search is not None:
+        mistakes += _search_for_nothing(loaded)
     for index, text in enumerate(plan.rules):
         try:
             rule = parse_rule(text.text)
@@ -220,6 +222,19 @@ def _name_mistakes(rule: Rule, plan: Plan, suite: Suite | None) -> Iterable[tupl
         if statistic.argument not in declared:
             message = f"no scenario of the plan declares the {statistic.name} {statistic.argument!r}"
             yield message, known_names(statistic.argument, declared)
+
+
+def _search_for_nothing(loaded: LoadedPlan) -> Iterable[Mistake]:
+    """A search that no load can end would call any target fine."""
+    from loadproof.verdict.criteria import has_limit
+
+    try:
+        if has_limit(loaded.plan):
+            return
+    except RuleSyntaxError:
+        return  # said of the rule itself
+    message = "no rule says what a load must not break, so every load would hold"
+    yield loaded.mistake(("search",), message, "write one, such as `p95 <= 2s`, that is no abort rule")
 
 
 def _search_mistakes(rule: Rule, text: RuleText, plan: Plan) -> Iterable[tuple[str, str]]:

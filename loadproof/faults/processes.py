@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,13 +19,13 @@ PATIENCE_S: Final = 5.0
 class Process(NamedTuple):
     pid: int
     started: str
-    """Clock ticks after the boot, as the kernel tells: a pid is given again, the two together never."""
+    """Clock ticks after the boot, and which boot: a pid is given again, the three together never."""
 
     @property
     def state(self) -> str | None:
         """`T` is stopped, `Z` has ended; None where it is gone."""
         fields = _stat(self.pid)
-        return fields[0] if fields is not None and fields[19] == self.started else None
+        return fields[0] if fields is not None and _started(fields) == self.started else None
 
     @property
     def is_alive(self) -> bool:
@@ -51,7 +52,7 @@ def tree(roots: tuple[int, ...]) -> list[Process]:
         fields = _stat(pid)
         if fields is None or pid in found:
             continue
-        found[pid] = Process(pid, fields[19])
+        found[pid] = Process(pid, _started(fields))
         waiting += _children(pid)
     if not found:
         raise FaultError("the target has no process on this machine that can be seen")
@@ -73,7 +74,7 @@ def marked(mark: str) -> list[Process]:
             continue
         fields = _stat(int(entry.name))
         if mark.encode() in words and fields is not None:
-            found.append(Process(int(entry.name), fields[19]))
+            found.append(Process(int(entry.name), _started(fields)))
     return found
 
 
@@ -85,6 +86,18 @@ def await_state(processes: list[Process], states: set[str | None]) -> list[Proce
             return left
         time.sleep(0.005)
     return []
+
+
+def _started(fields: list[str]) -> str:
+    return f"{fields[19]} {_boot()}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -29,6 +29,7 @@ PERIOD_US: Final = 100_000
 LEAST_QUOTA_US: Final = 1_000
 """The kernel takes no less."""
 EMPTY_S: Final = 5.0
+OURS: Final = "loadproof-"
 PROCESSES: Final = "cgroup.procs"
 SWAP: Final = ("memory.memsw.limit_in_bytes", "memory.swap.max")
 Limits: TypeAlias = dict[str, int | str]
@@ -43,7 +44,7 @@ class Squeeze:
 
     def prepare(self) -> Undo:
         processes = tree(self._pids)
-        name = f"loadproof-{secrets.token_hex(8)}"
+        name = f"{OURS}{secrets.token_hex(8)}"
         groups = []
         for above, controller, limits in self._places(processes[0].pid):
             homes = [
@@ -69,6 +70,8 @@ class Squeeze:
     def revert(self, undo: Undo) -> str:
         failed = []
         for group in undo["groups"]:
+            if not Path(group["folder"]).name.startswith(OURS):
+                raise FaultError(f"{group['folder']} is no control group of ours")
             try:
                 _empty(Path(group["folder"]), dict(group["homes"]))
             except OSError as error:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CRITERIA: Final = frozenset({"error_ratio", "stall", "check", "metric", "resource", "promql", "user_wait"})
 """Beside latencies, what a load can break; a rate or count says how much load there is."""
 
+GUARDS: Final = frozenset({"memory", "cpu", "memory_growth", "errors"})
+"""Those whose levels a load can reach."""
+
 
 def limits_load(rule: Rule, plan: Plan) -> bool:
     """Whether a rule says what the load that is searched for must not break."""
@@ -32,6 +35,12 @@ def criteria(plan: Plan) -> list[Rule]:
     """The plan's own rules that a load must keep to be sustained; abort rules end a search as any run."""
     rules = [parse_rule(text.text) for text in plan.rules if not text.abort]
     return [rule for rule in rules if limits_load(rule, plan)]
+
+
+def has_limit(plan: Plan) -> bool:
+    """Whether anything can break a load that is searched for; where nothing can, what holds shows nothing."""
+    guards = [guard.name.rpartition(".") for guard in plan.guards]
+    return bool(criteria(plan)) or any(kind in GUARDS and side != "generator" for side, _, kind in guards)
 
 
 def judges_run(rule: Rule, case: Case) -> bool:

@@ -71,7 +71,7 @@ def judge(plan: Plan, rules: Sequence[Rule], evidence: Evidence, facts: RunFacts
     reasons += [reason for one in judged if (reason := _no_data_reason(one, smoke=facts.smoke)) is not None]
     if all(one.result.verdict is RuleVerdict.NO_DATA for one in judged):
         text = "no rule was judged, so nothing was shown but that the run came to its end"
-        if plan.search is not None:
+        if plan.search is not None and all(rule.statistic.name != "capacity" for rule in rules):
             text = "no rule says what the capacity must be: write one, such as `capacity >= 100`"
         reasons.append(Reason(Verdict.WARN, "no_rules", text))
     invalid = [reason for reason in reasons if reason.verdict is Verdict.INVALID]

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from loadproof.verdict.facts import RunFacts
     from loadproof.verdict.rule import Rule
 
-PROVEN_ELSEWHERE: Final = frozenset({"check", "metric"})
-"""Kinds of which a single probe may have none; the run as a whole tells."""
 WAITED_US: Final = SECOND_US // 10
 """A start that waited so long for its user stood in a queue."""
 _BEFORE: Final = "(before)"
@@ -95,12 +93,10 @@ def judge_probe(evidence: Evidence, step: Step, facts: RunFacts) -> Probed:
     results = judge_rules(plan, rules, evidence, facts)
     broken = [one for one in results if one.verdict is RuleVerdict.FAIL]
     names = tuple(one.rule for one in broken)
+    # Rules that may have no data are no limit as long as there is none.
+    is_judged = any(one.verdict is not RuleVerdict.NO_DATA and not one.implied for one in results)
     unproven = tuple(
-        one.rule
-        for one in results
-        if one.verdict is RuleVerdict.NO_DATA
-        and not one.optional
-        and one.statistic.partition("(")[0] not in PROVEN_ELSEWHERE
+        one.rule for one in results if one.verdict is RuleVerdict.NO_DATA and not (one.optional and is_judged)
     )
     ended = sum(tally.histogram.count for tally in evidence.totals.values())
     word, why = Word.HELD, "every rule was kept"

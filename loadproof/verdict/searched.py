@@ -13,6 +13,7 @@ from loadproof.plan.model import PARTS, RATE_PERIOD_S
 from loadproof.plan.search import level_text, steps_of
 from loadproof.units import format_count, format_ratio
 from loadproof.verdict.case import Measured, no_data
+from loadproof.verdict.criteria import has_limit
 from loadproof.verdict.rule import Unit
 from loadproof.verdict.search import Asked, Ending, Found, Probe, Word, replayed
 
@@ -28,6 +29,9 @@ FALLS: Final = 0.9
 """A target whose ok rate falls below so much of what it was at its capacity goes over a cliff."""
 FAILING: Final = 0.01
 """And so does one with a larger share of errors."""
+RARE: Final = ("check(", "metric(")
+"""How rules begin of which a single probe may have no data."""
+NO_LIMIT: Final = "no rule says what a load must not break, so every load holds"
 _BECAUSE: Final = {
     Ending.FOUND: "the search came to its end",
     Ending.CEILING: "the highest load that may be tried held",
@@ -81,6 +85,13 @@ class Searched:
         return self.found.ending is not Ending.FOUND
 
     @property
+    def lack(self) -> str | None:
+        """Why the capacity is not shown, though probes held there."""
+        if not self.unproven or self.unproven[0] == NO_LIMIT:
+            return self.unproven[0] if self.unproven else None
+        return f"no probe at the capacity had enough samples for {self.unproven[0]}: let `hold` be longer"
+
+    @property
     def text(self) -> str:
         """One sentence."""
         if self.capacity is None:
@@ -89,7 +100,9 @@ class Searched:
         named = self._load(self.capacity)
         if self.found.ending is Ending.CEILING:
             return f"the capacity is at least {named}: {self.because}"
-        between = f"between {format_count(low)} and {format_count(high)}" if high is not None else "or more"
+        between = (
+            f"between {format_count(low)} and {format_count(high)}" if high is not None else "there or above"
+        )
         if self.at_least:
             return f"{named} held, and the capacity lies {between}, when the search ended: {self.because}"
         text = f"the capacity is {named}, {between} with 95 % confidence"
@@ -138,7 +151,7 @@ def searched(plan: Plan, probes: Sequence[Probed], ending: Ending | None) -> Sea
         (load(found.low), load(found.high)),
         _shape(found, held, broken),
         _limit(broken),
-        _unproven(at_capacity),
+        _unproven(at_capacity, probes) if has_limit(plan) else (NO_LIMIT,),
         _recovery_s(probes, found),
         tuple(probes),
         tuple(one.step.level * scale for one in probes),
@@ -189,8 +202,8 @@ def measure_capacity(rule: Rule, case: Case) -> Measured:
         nothing = known.because
     elif holds(rule.limit) is None:
         nothing = f"{known.text}; whether it reaches this limit was not seen"
-    elif known.unproven and holds(rule.limit):
-        nothing = f"no probe at the capacity had enough samples for {known.unproven[0]}: let `hold` be longer"
+    elif holds(rule.limit):
+        nothing = known.lack
     return Measured(
         known.text if capacity is not None else f"even the lowest load broke {known.limited_by}",
         capacity,
@@ -233,10 +246,15 @@ def _limit(broken: Sequence[Probed]) -> str | None:
     return count.most_common(1)[0][0] if count else None
 
 
-def _unproven(held: Sequence[Probed]) -> tuple[str, ...]:
+def _unproven(held: Sequence[Probed], probes: Sequence[Probed]) -> tuple[str, ...]:
+    """Of what is rare, so that a single probe may have none of it, one probe of all is enough."""
     if not held:
         return ()
-    return tuple(rule for rule in held[0].unproven if all(rule in one.unproven for one in held))
+    return tuple(
+        rule
+        for rule in held[0].unproven
+        if all(rule in one.unproven for one in (probes if rule.startswith(RARE) else held))
+    )
 
 
 def _recovery_s(probes: Sequence[Probed], found: Found) -> float | None:

@@ -200,9 +200,8 @@ def _search_reasons(case: Case) -> Iterator[Reason]:
         yield Reason(Verdict.INVALID, "search", known.text)
     elif known.found.ending not in {Ending.FOUND, Ending.CEILING} or known.shape is Shape.SINKS:
         yield Reason(Verdict.WARN, "search", known.text)
-    elif known.unproven:
-        text = f"no probe at the capacity had enough samples for {known.unproven[0]}: let `hold` be longer"
-        yield Reason(Verdict.WARN, "search", text)
+    elif known.lack is not None:
+        yield Reason(Verdict.WARN, "search", known.lack)
 
 
 def _ending_reasons(case: Case) -> Iterator[Reason]:
