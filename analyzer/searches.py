@@ -11,10 +11,8 @@ from loadproof.verdict.search import Ending
 from loadproof.verdict.searched import searched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from analyzer.folder import RunFolder
-    from analyzer.manifest import ProbeNote
+    from analyzer.manifest import SearchNote
     from loadproof.plan.model import Plan
     from loadproof.verdict.evidence import Evidence
     from loadproof.verdict.facts import RunFacts
@@ -25,7 +23,7 @@ def with_search(folder: RunFolder, facts: RunFacts) -> RunFacts:
     note = folder.manifest.search if folder.manifest else None
     if folder.plan.search is None or note is None or facts.smoke:
         return facts
-    if not _can_be(note.probes, folder.asked):
+    if not _can_be(note, folder.asked):
         folder.notes.append(
             "manifest.json is damaged: its probes cannot have been made, so its search is left out"
         )
@@ -49,13 +47,13 @@ def with_search(folder: RunFolder, facts: RunFacts) -> RunFacts:
     return replace(facts, searched=searched(folder.plan, known, ending))
 
 
-def _can_be(probes: Sequence[ProbeNote], plan: Plan) -> bool:
-    """Whether they are loads of this search, one after the other in its phase."""
+def _can_be(note: SearchNote, plan: Plan) -> bool:
+    """Whether they are loads of this search, one after the other in its phase, until it ended."""
     steps = steps_of(plan)
     until_us = searched_from_us(plan) or 0
-    for probe in probes:
+    for probe in note.probes:
         is_in_order = until_us <= probe.at_us <= probe.from_us < probe.to_us <= plan.duration_us
         if not is_in_order or not steps.lowest <= probe.level <= steps.highest:
             return False
         until_us = probe.from_us
-    return True
+    return note.ended_us is None or not note.probes or note.probes[-1].to_us <= note.ended_us

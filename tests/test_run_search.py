@@ -71,10 +71,20 @@ def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_pat
     given = loadproof("report", folder, "--rule", "p95 <= 1ms", cwd=tmp_path)
     assert "p95 <= 1ms is not judged" in given.stdout
     assert results(folder)["verdict"] != "PASS"
+    against = loadproof("run", "plan.yaml", "--baseline", folder, cwd=tmp_path)
+    assert against.returncode == 2
+    assert "not alike" not in against.stderr
+    assert url in against.stderr
     manifest = json.loads((folder / "manifest.json").read_text())
-    for wrong in ({"to_us": 10**15}, {"level": 0, "guard": "x", "guarded": "target.cpu"}, {"from_us": -1}):
+    for wrong in (
+        {"to_us": 10**15},
+        {"level": 0, "guard": "x", "guarded": "target.cpu"},
+        {"from_us": -1},
+        {},
+    ):
         probes = [manifest["search"]["probes"][0] | wrong, *manifest["search"]["probes"][1:]]
-        damaged = manifest | {"search": manifest["search"] | {"probes": probes}}
+        ended_us = manifest["search"]["ended_us"] if wrong else 3_000_000
+        damaged = manifest | {"search": manifest["search"] | {"probes": probes, "ended_us": ended_us}}
         (folder / "manifest.json").write_text(json.dumps(damaged))
         again = loadproof("report", folder, cwd=tmp_path)
         assert (again.returncode, results(folder)["verdict"]) == (4, "INVALID"), again.stderr

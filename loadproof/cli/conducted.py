@@ -159,7 +159,7 @@ def _alike(asked: Asked, words: tuple[str, ...], reports: Path, *, unlike: bool)
     sentences = []
     for path in folders:
         baseline = open_run(path)
-        sentences += differing(own, conditions(baseline.plan, baseline.manifest_raw), path.name)
+        sentences += differing(own, conditions(baseline.asked, baseline.manifest_raw), path.name)
     if sentences and not unlike:
         told = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
         raise UsageError(f"the baselines are not alike:\n{told}\nsay --unlike to compare them all the same")
