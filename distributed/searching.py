@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.limits import limits_us
 from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.search import searched_from_us, steps_of
-from loadproof.verdict.criteria import GUARDS, criteria
+from loadproof.verdict.criteria import criteria
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.facts import RunFacts, Sample
 from loadproof.verdict.probes import WAITED_US, Probed, Step, evidence_of, judge_probe
@@ -43,6 +43,8 @@ SHRINKS_S: Final = 4
 """A queue of starts that has not become shorter for so long is not what the load before left behind."""
 SILENT_US: Final = 5_000_000
 """A worker that has reported nothing for so long is not waited for."""
+GUARDS: Final = frozenset({"memory", "cpu", "memory_growth", "errors"})
+"""Those whose levels a load can reach."""
 WHO: Final = "search"
 
 
@@ -120,7 +122,11 @@ class Searching:
 
     def guarded(self, reached: Iterable[Tripped]) -> None:
         """The levels of guards that are reached now: a load at which one is reached is too much."""
-        seen = [trip for trip in reached if trip.guard.rpartition(".")[2] in GUARDS]
+        seen = [
+            trip
+            for trip in reached
+            if trip.guard.rpartition(".")[2] in GUARDS and trip.level in {"warn", "stop"}
+        ]
         self._is_guarded = bool(seen)
         # Guards look back for some seconds: what they see just after the load went down is of the load before.
         if seen and self._guard is None and not (self._came_down and self._step is None):

@@ -42,6 +42,7 @@ class Clockwork:
         self.old_for = old_for
         """For so many seconds after a break requests of before are in hand."""
         self.guard_above = None
+        self.guard_level = "warn"
         self.now_us = 0
         self.stuck_until = 0
 
@@ -87,7 +88,7 @@ class Clockwork:
             if self.now_us % SECOND == SECOND // 2 and self.now_us > SECOND:
                 self.report(self.now_us // SECOND - 1)
                 above = self.guard_above is not None and self.load_at(self.now_us) > self.guard_above
-                trip = Tripped("target.cpu", "warn", self.now_us, "target.cpu is 91 %")
+                trip = Tripped("target.cpu", self.guard_level, self.now_us, "target.cpu is 91 %")
                 self.searching.guarded([trip] if above else [])
             self.searching.look(self.now_us, keeper)
         return self.folder.manifest["search"]
@@ -149,6 +150,15 @@ def test_a_guard_that_warns_turns_the_search_round(folder):
     assert (noted["probes"][first]["word"], noted["probes"][first]["guarded"]) == ("broke", "target.cpu")
     assert 80 <= clockwork.searching._search.found().capacity <= 90
     assert "target.cpu" in read_events(folder.path)[-1]["text"]
+
+
+def test_a_guard_that_sees_nothing_breaks_no_load(folder):
+    """It has reached no level: the capacity is that of the rules."""
+    clockwork = Clockwork(folder, 120)
+    clockwork.guard_above, clockwork.guard_level = 0, "blind"
+    noted = clockwork.run()
+    assert not any(one["guard"] for one in noted["probes"])
+    assert 112 <= clockwork.searching._search.found().capacity <= 120
 
 
 def test_a_short_phase_ends_a_search_in_order_before_the_plan(folder):

@@ -7,7 +7,7 @@ from judging import SCENARIO, SECOND, Run, codes, open_phase, phase, plan_of, ru
 
 from loadproof.measure.interval import ArrivalKey, Arrivals, Outcome
 from loadproof.plan.edits import EditedLoad, LoadEdit
-from loadproof.plan.model import Search
+from loadproof.plan.model import Guard, Search
 from loadproof.verdict.probes import Step, evidence_of, judge_probe
 from loadproof.verdict.result import RuleVerdict, Verdict
 from loadproof.verdict.search import Asked, Ending, Word
@@ -221,6 +221,15 @@ def test_where_no_rule_limits_the_load_nothing_is_shown():
     judgement, found = judged(run, steps, Ending.CEILING)
     assert judgement.verdict is Verdict.WARN
     assert found.lack in [reason.text for reason in judgement.reasons]
+
+
+def test_of_guards_alone_that_of_errors_limits_a_load():
+    """One of a resource may never see it, and what holds would show nothing."""
+    for name, limits in (("target.memory", False), ("errors", True)):
+        run, steps, _ = searching(50, 100, 200, 200, rules=())
+        run.plan = run.plan.model_copy(update={"guards": (Guard(name=name, stop=1),)})
+        _, found = judged(run, steps, Ending.CEILING)
+        assert (found.lack is None) is limits
 
 
 def test_a_check_that_is_never_made_in_a_search_proves_no_capacity():

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 CRITERIA: Final = frozenset({"error_ratio", "stall", "check", "metric", "resource", "promql", "user_wait"})
 """Beside latencies, what a load can break; a rate or count says how much load there is."""
 
-GUARDS: Final = frozenset({"memory", "cpu", "memory_growth", "errors"})
-"""Those whose levels a load can reach."""
-
 
 def limits_load(rule: Rule, plan: Plan) -> bool:
     """Whether a rule says what the load that is searched for must not break."""
@@ -38,9 +35,11 @@ def criteria(plan: Plan) -> list[Rule]:
 
 
 def has_limit(plan: Plan) -> bool:
-    """Whether anything can break a load that is searched for; where nothing can, what holds shows nothing."""
-    guards = [guard.name.rpartition(".") for guard in plan.guards]
-    return bool(criteria(plan)) or any(kind in GUARDS and side != "generator" for side, _, kind in guards)
+    """Whether anything can break a load that is searched for; where nothing can, what holds shows nothing.
+
+    Of the guards only that of errors is one: those of a resource may never see it.
+    """
+    return bool(criteria(plan)) or any(guard.name == "errors" for guard in plan.guards)
 
 
 def judges_run(rule: Rule, case: Case) -> bool:
