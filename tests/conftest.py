@@ -1,6 +1,7 @@
 """Settings that every test shares."""
 
 import os
+import sys
 
 import databases as real
 import pytest
@@ -13,6 +14,13 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 # A property says what must be true, not how long that takes on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _on_time():
+    """gevent's timers count from when its loop last looked at the clock: after a test that waited without it they are over."""
+    if "gevent" in sys.modules:
+        sys.modules["gevent"].get_hub().loop.update_now()
 
 
 @pytest.fixture(scope="session")

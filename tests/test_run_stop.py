@@ -33,7 +33,8 @@ def loading(here):
     """The folder of the run that was begun here, once it has users."""
     wait_until(lambda: (here / "reports").is_dir() and any((here / "reports").iterdir()))
     folder = run_folder(here)
-    wait_until(lambda: (folder / "events.jsonl").read_text().count('"phase"'))
+    events = folder / "events.jsonl"
+    wait_until(lambda: events.exists() and events.read_text().count('"phase"'))
     wait_until(lambda: any(Journal(path).state.last_us for path in (folder / "journals").glob("*.journal")))
     return folder
 

@@ -23,9 +23,12 @@ class Process(NamedTuple):
 
     @property
     def state(self) -> str | None:
-        """`T` is stopped, `Z` has ended; None where it is gone."""
+        """`T` is stopped, `Z` has ended with all its threads; None where it is gone."""
         fields = _stat(self.pid)
-        return fields[0] if fields is not None and _started(fields) == self.started else None
+        if fields is None or _started(fields) != self.started:
+            return None
+        # A first thread may end before the others, which still hold what the process has open, its port too.
+        return "D" if fields[0] == "Z" and int(fields[17]) > 1 else fields[0]
 
     @property
     def is_alive(self) -> bool:
