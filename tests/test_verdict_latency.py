@@ -459,6 +459,7 @@ def test_an_implied_rule_can_fail_the_run():
     ("rules", "implied"),
     [
         (["p95 <= 2s", "error_ratio <= 5%", "stall <= 20s"], set()),
+        (["growth(p95) <= 5ms per hour"], {"error_ratio <= 1%"}),
         (["p95 <= 2s", "error_ratio <= 20% for 10s"], {"error_ratio <= 1%", "stall <= 2s"}),
         (["p95{name=x} <= 2s", "error_ratio <= 5%"], {"error_ratio{name=x} <= 1%", "stall <= 2s"}),
         (

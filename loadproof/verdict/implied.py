@@ -19,13 +19,13 @@ SHORTEST_STALL_US: Final = SECOND_US
 def implied_rules(rules: Sequence[Rule], optional: Collection[Rule]) -> list[tuple[Rule, bool]]:
     """What latency rules imply, each with whether it is optional, as it is if only optional rules imply it.
 
-    `error_ratio <= 1%` on the selection of every latency rule, unless the plan caps the error ratio of just
-    that selection over the whole run, or asks for `functionality` of it; and one `stall`, at most the largest
-    latency limit but at least `SHORTEST_STALL_US`, unless the plan caps the stall of the whole run. Rules that name
-    a fault, or none, imply a `stall` of theirs in the same way. A limit that is said by the baseline implies no
-    `stall`: who hangs has no answers, and those are slower than any limit.
+    `error_ratio <= 1%` on the selection of every latency rule, also of one on a latency's growth, unless the plan caps
+    the error ratio of just that selection over the whole run, or asks for `functionality` of it; and one `stall`, at
+    most the largest latency limit but at least `SHORTEST_STALL_US`, unless the plan caps the stall of the whole run.
+    Rules that name a fault, or none, imply a `stall` of theirs in the same way. A limit that is said by the baseline
+    implies no `stall`: who hangs has no answers, and those are slower than any limit.
     """
-    latency = [rule for rule in rules if rule.statistic.is_latency]
+    latency = [rule for rule in rules if rule.statistic.is_latency or rule.statistic.grown is not None]
     found: list[tuple[Rule, bool]] = []
     for rule in latency:
         selector = _without_outcome(rule)
@@ -35,7 +35,8 @@ def implied_rules(rules: Sequence[Rule], optional: Collection[Rule]) -> list[tup
         same = [other for other in latency if _without_outcome(other) == selector]
         implied = Rule(Statistic("error_ratio"), selector, ERROR_RATIO, Unit.RATIO)
         found.append((implied, all(other in optional for other in same)))
-    caps = [rule for rule in latency if rule.limit.operator.caps and rule.relative is None]
+    caps = [rule for rule in latency if rule.statistic.is_latency]
+    caps = [rule for rule in caps if rule.limit.operator.caps and rule.relative is None]
     if any(_caps(rule, "stall", {}) for rule in rules):
         return found
     for fault in dict.fromkeys(rule.selector.get("fault") for rule in caps):
