@@ -159,6 +159,28 @@ def test_a_bound_is_never_taken_for_more_than_it_shows():
     assert judgement.verdict is Verdict.INVALID
 
 
+def test_a_probe_that_broke_below_the_limit_leaves_a_doubt():
+    """However many held above it: what troubles a target now and then is no reason to promise that load."""
+    machine = CapacitySearch(Asked(10, 200, 0.05, 1))
+    while machine.level is not None:
+        is_trouble = sum(probe.level <= 45 for probe in machine.probes) == 3
+        machine.tell(Word.HELD if machine.level <= 45 and not is_trouble else Word.BROKE)
+    levels = [probe.level for probe in machine.probes]
+    bad = {at for at, probe in enumerate(machine.probes) if probe.word is Word.BROKE}
+    lowest = min(levels[at] for at in bad)
+    assert lowest == 40
+    found = {}
+    for limit in (lowest - 1, lowest):
+        more = (f"capacity >= {limit}",)
+        run, steps, _ = searching(*levels, bad=bad, more=more, highest=200)
+        judgement, known = judged(run, steps, Ending.FOUND)
+        assert known.interval[0] > lowest
+        found[limit - lowest] = rule_of(judgement, more[0])
+    assert found[-1].verdict is RuleVerdict.PASS
+    assert found[0].verdict is RuleVerdict.WARN
+    assert f"broke, at {lowest} users" in found[0].reason
+
+
 def test_where_even_the_lowest_load_breaks_the_run_fails():
     """With a rule on the capacity and without one."""
     for more in (("capacity >= 30",), ()):

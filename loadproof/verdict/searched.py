@@ -97,7 +97,7 @@ class Searched:
         if self.capacity is None:
             return f"no capacity was found: {self.because}"
         low, high = self.interval
-        named = self._load(self.capacity)
+        named = self.load_text(self.capacity)
         if self.found.ending is Ending.CEILING:
             return f"the capacity is at least {named}: {self.because}"
         between = (
@@ -118,7 +118,8 @@ class Searched:
                 text += f", and it sinks: about {lost} of it was lost in the course of the search"
         return text
 
-    def _load(self, load: float) -> str:
+    def load_text(self, load: float) -> str:
+        """With its unit."""
         if self.unit is Unit.RATE:
             return f"{format_count(load)}/s"
         return f"{format_count(load)} user{'s'[: load != 1]}"
@@ -212,13 +213,17 @@ def measure_capacity(rule: Rule, case: Case) -> Measured:
         lambda bound: whole and holds(bound) is False,
         (low, high) if low is not None and high is not None else None,
         is_close,
-        _doubts(known),
+        _doubts(known, rule.limit),
         no_data=nothing,
     )
 
 
-def _doubts(known: Searched) -> tuple[str, ...]:
+def _doubts(known: Searched, limit: Bound) -> tuple[str, ...]:
     doubts = []
+    broken = [load for load, probe in zip(known.loads, known.probes, strict=True) if probe.word is Word.BROKE]
+    if not limit.operator.caps and broken and Fraction(min(broken)) <= limit.value:
+        # What troubles the target now and then only lets most probes hold far above what it always sustains.
+        doubts.append(f"a probe of no more than that broke, at {known.load_text(min(broken))}")
     if known.found.ending in {Ending.TIME, Ending.STOPPED, Ending.UNDECIDED}:
         doubts.append(f"the search ended before it was sure: {known.because}")
     elif not known.is_confirmed:
