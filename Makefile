@@ -16,7 +16,7 @@ run: $(VENV)/.run  ## Run the enterprise plan, shortened, against the embedded t
 	@start=$$(date +%s); $(BIN)/loadproof run enterprise --users $(USERS) --duration $(DURATION); status=$$?; \
 	 echo "make run: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
 
-test: $(VENV)/.test  ## Run every check and test (about 30 minutes on 2 cores, 2 more at first).
+test: $(VENV)/.test  ## Run every check and test (about 35 minutes on 2 cores, 2 more at first).
 	@.ci/packages
 	@start=$$(date +%s); $(MAKE) --no-print-directory lint && \
 	 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not alone and not performance" && \
