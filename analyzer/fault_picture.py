@@ -9,7 +9,7 @@ from markupsafe import Markup
 from loadproof.verdict.evidence import SECOND_US
 
 if TYPE_CHECKING:
-    from analyzer.model import FaultTold
+    from analyzer.faults import FaultTold
 
 WIDTH: Final = 180
 HEIGHT: Final = 40

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analyzer.model import FaultTold
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.fault_shares import budget_burnt, functionality
 from loadproof.verdict.recovery import HELD_S, recoveries
@@ -19,6 +19,36 @@ BEFORE_S: Final = 15
 """Seconds before a fault that its picture begins with."""
 AFTER_S: Final = 10
 """Seconds after its recovery that it ends with."""
+
+
+@dataclass(frozen=True)
+class FaultTold:
+    """One fault of the plan that was begun: how the target took it, and how it got well; see `docs/recovery.md`."""
+
+    name: str
+    kind: str
+    begin_us: int
+    end_us: int | None
+    """None where the run ended before it did."""
+    ok: int
+    requests: int
+    """That lay in its window with any part; dropped starts are among them."""
+    by_scenario: tuple[tuple[str, int, int], ...]
+    """(scenario, ok, requests)."""
+    detection_us: int | None
+    recovered: bool | None
+    """None where that could not be told; `nothing` may say why."""
+    recovery_us: int | None
+    watched_us: int
+    """From its end to the next fault's begin or the run's end."""
+    overshoot: float | None
+    residue: float | None
+    budget_burnt: float | None
+    nothing: str | None = None
+    least: float | None = None
+    """How much of the ok requests for the load before must be there to be as before."""
+    points: tuple[tuple[int, float], ...] = ()
+    """(second, ok requests for the load as a share of before) around the fault."""
 
 
 def faults_told(case: Case) -> tuple[FaultTold, ...]:

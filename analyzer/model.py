@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from analyzer.faults import FaultTold
     from analyzer.rows import MetricRows
     from loadproof.measure.interval import Outcome, Timed
     from loadproof.plan.model import Plan
@@ -322,36 +323,6 @@ class Offered:
     scenarios: tuple[Share, ...] = ()
     regions: tuple[Share, ...] = ()
     phases: tuple[PhaseOffered, ...] = ()
-
-
-@dataclass(frozen=True)
-class FaultTold:
-    """One fault of the plan that was begun: how the target took it, and how it got well; see `docs/recovery.md`."""
-
-    name: str
-    kind: str
-    begin_us: int
-    end_us: int | None
-    """None where the run ended before it did."""
-    ok: int
-    requests: int
-    """That lay in its window with any part; dropped starts are among them."""
-    by_scenario: tuple[tuple[str, int, int], ...]
-    """(scenario, ok, requests)."""
-    detection_us: int | None
-    recovered: bool | None
-    """None where that could not be told; `nothing` may say why."""
-    recovery_us: int | None
-    watched_us: int
-    """From its end to the next fault's begin or the run's end."""
-    overshoot: float | None
-    residue: float | None
-    budget_burnt: float | None
-    nothing: str | None = None
-    least: float | None = None
-    """How much of the ok requests for the load before must be there to be as before."""
-    points: tuple[tuple[int, float], ...] = ()
-    """(second, ok requests for the load as a share of before) around the fault."""
 
 
 @dataclass(frozen=True)

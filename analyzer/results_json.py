@@ -17,7 +17,8 @@ from loadproof.verdict.rule import Unit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import CheckTotals, FaultTold, Group, Latency, Report, Share, Totals
+    from analyzer.faults import FaultTold
+    from analyzer.model import CheckTotals, Group, Latency, Report, Share, Totals
     from loadproof.verdict.compared import Compared, Comparison
     from loadproof.verdict.drift import Drift
     from loadproof.verdict.growth import Growth

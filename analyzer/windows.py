@@ -13,7 +13,8 @@ from loadproof.verdict.evidence import SECOND_US
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analyzer.model import FaultTold, Report, Second
+    from analyzer.faults import FaultTold
+    from analyzer.model import Report, Second
 
 
 @dataclass(frozen=True)

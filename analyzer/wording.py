@@ -13,7 +13,8 @@ from loadproof.verdict.rule import Unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from analyzer.model import FaultTold, Report
+    from analyzer.faults import FaultTold
+    from analyzer.model import Report
     from loadproof.verdict.drift import Drift
     from loadproof.verdict.growth import Growth
     from loadproof.verdict.searched import Searched

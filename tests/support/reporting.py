@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from analyzer.faults import FaultTold
 from analyzer.heat import bucket_of
 from analyzer.hints import hints
 from analyzer.model import (
@@ -13,7 +14,6 @@ from analyzer.model import (
     EpochRow,
     ErrorTotals,
     Event,
-    FaultTold,
     Generator,
     Group,
     Latency,
