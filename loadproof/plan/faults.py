@@ -254,9 +254,9 @@ class _Reader:
             case Unit.US:
                 return values.duration(node, key)
             case Unit.BYTES_PER_S:
-                return self._rate(key, node)
+                return self._bytes(key, node, "a rate such as 100kB/s", "/s")
             case Unit.BYTES:
-                return self._size(key, node)
+                return self._bytes(key, node, "a size such as 512MB")
             case Unit.CORES:
                 return self._cores(key, node)
             case Unit.TEXT:
@@ -274,25 +274,15 @@ class _Reader:
             case Unit.SWITCHES:
                 return self._switches(key, node)
 
-    def _rate(self, key: str, node: Node) -> int | None:
+    def _bytes(self, key: str, node: Node, wanted: str, per: str = "") -> int | None:
         text = str(getattr(node, "text", "")).strip()
         try:
-            rate = parse_bytes(text.removesuffix("/s")) if text.endswith("/s") else 0
+            amount = parse_bytes(text.removesuffix(per)) if text.endswith(per) else 0
         except UnitError:
-            rate = 0
-        if rate:
-            return rate
-        self._values.wrong(node, f"{quoted(key)} must be a rate such as 100kB/s, not {described(node)}")
-        return None
-
-    def _size(self, key: str, node: Node) -> int | None:
-        try:
-            size = parse_bytes(str(getattr(node, "text", "")))
-        except UnitError:
-            size = 0
-        if size:
-            return size
-        self._values.wrong(node, f"{quoted(key)} must be a size such as 512MB, not {described(node)}")
+            amount = 0
+        if amount:
+            return amount
+        self._values.wrong(node, f"{quoted(key)} must be {wanted}, not {described(node)}")
         return None
 
     def _network(self, key: str, node: Node) -> str | None:
