@@ -19,7 +19,7 @@ run: $(VENV)/.run  ## Run the enterprise plan, shortened, against the embedded t
 test: $(VENV)/.test  ## Run every check and test (about 35 minutes on 2 cores, 2 more at first).
 	@.ci/packages
 	@start=$$(date +%s); $(MAKE) --no-print-directory lint && \
-	 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not alone and not performance" && \
+	 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not alone and not performance" && \
 	 $(BIN)/python -m pytest -m "alone and not long and not performance"; status=$$?; \
 	 echo "make test: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
 
