@@ -1,11 +1,10 @@
 """The networks that the cluster tests stand on: a cut that cut nothing would let every one of them pass."""
 
-import os
 import subprocess
 import sys
 
 import pytest
-from namespaces import SWITCH, names, routed, sweep
+from namespaces import SWITCH, names, nobody_sweeps, remove_left, routed
 from wan import wan
 
 HOSTS = ("master", "target", "east-01")
@@ -58,7 +57,7 @@ def test_a_wan_takes_its_time_both_ways():
 
 def test_a_wan_loses_packets():
     """With every second one lost, some of ten round trips come to nothing and, for this seed, some do not."""
-    with wan("one", "other", delay_ms=1, loss=0.5, seed=3) as network:
+    with wan("one", "other", delay_ms=1, loss=0.5, seed=5) as network:
         came = [network.round_trip_s("one", "other", 0.2) is not None for _ in range(10)]
 
     assert len(set(came)) == 2
@@ -80,18 +79,22 @@ def test_nothing_is_left_of_a_test_that_fails(kind):
 def test_what_a_killed_test_left_is_swept_up():
     """Its namespaces by the next test, its processes by the kernel."""
     script = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         f"sys.path[:] = {sys.path!r}\n"
         "from namespaces import Routed\n"
         "Routed('one', 'other').open()\n"
         "print(os.getpid(), flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
+        "time.sleep(600)\n"
     )
-    died = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    pid = int(died.stdout)
-    left = [name for name in names() if name.startswith(f"lp{pid}.")]
-    sweep()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as doomed:
+        try:
+            prefix = f"lp{int(doomed.stdout.readline())}."
+        finally:
+            doomed.kill()
+            with nobody_sweeps():
+                doomed.wait()
+                left = [name for name in names() if name.startswith(prefix)]
+                remove_left()
 
     assert len(left) == 3
-    assert not [name for name in names() if name.startswith(f"lp{pid}.")]
-    assert pid != os.getpid()
+    assert not [name for name in names() if name.startswith(prefix)]

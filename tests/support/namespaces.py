@@ -4,12 +4,14 @@ Needs root, iproute2 and a kernel with veth; where one is missing the test that 
 """
 
 import contextlib
+import fcntl
 import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -168,15 +170,29 @@ def names():
     return [line.split()[0] for line in ip("netns", "list").splitlines()]
 
 
+@contextlib.contextmanager
+def nobody_sweeps():
+    """For the length of the block no other process of tests removes what a killed one has left."""
+    with (Path(tempfile.gettempdir()) / "loadproof-test-namespaces.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def sweep():
-    """Remove what tests have left that were killed themselves."""
+    """Remove what tests have left that were killed themselves; two who did so at once would be in each other's way."""
+    with nobody_sweeps():
+        remove_left()
+
+
+def remove_left():
+    """As `sweep`, where nobody else sweeps."""
     found = [(name, re.match(r"lp(\d+)\.\d+-", name)) for name in names()]
     remove(name for name, match in found if match and not Path("/proc", match[1]).exists())
 
 
 def remove(found):
     for name in list(found):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while pids := ip("netns", "pids", name).split():
             assert time.monotonic() < deadline, f"processes {pids} in {name} outlive a SIGKILL"
             for pid in pids:
