@@ -126,6 +126,13 @@ class Kept:
     def line(self):
         return json.loads(self.process.stdout.readline())
 
+    def lines_to(self, kind, who):
+        """All up to this one; what several faults tell meanwhile comes in any order."""
+        lines = [self.line()]
+        while (lines[-1]["kind"], lines[-1]["who"]) != (kind, who):
+            lines.append(self.line())
+        return lines
+
     def lines(self):
         """All that are still to come, to its end."""
         return [json.loads(line) for line in self.process.stdout]
@@ -202,8 +209,8 @@ def brief_of(folder):
     return path
 
 
-def hand_over(path, folder, *faults, target="", pids=(), restart=(), proxy=None, start_ns=None, told=False):
-    """Tell a keeper, as soon as it asks: its run begins then, however long it took to start."""
+def hand_over(path, folder, *faults, target="", pids=(), restart=(), proxy=None, begun_s=0, told=False):
+    """Tell a keeper, as soon as it asks: its run begins then, or has begun so long before, however long it took to start."""
 
     def asked():
         with contextlib.suppress(OSError):
@@ -212,7 +219,7 @@ def hand_over(path, folder, *faults, target="", pids=(), restart=(), proxy=None,
 
     descriptor = wait_until(asked)
     brief = {
-        "start_ns": time.monotonic_ns() if start_ns is None else start_ns,
+        "start_ns": time.monotonic_ns() - int(begun_s * 1e9),
         "seed": 1,
         "state": str(folder / "faults.json"),
         "target": target,

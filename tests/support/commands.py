@@ -105,12 +105,17 @@ def seconds_of_load(folder):
 
 
 def active_users(folder):
-    """User-seconds of each whole second of run time by all journals of a run, to a tenth of a user."""
-    spent = Counter()
+    """Users of each second of run time by all journals of a run, on average over what each worker took for that second, to a
+    tenth of a user.
+
+    A worker that is scheduled late closes a second late; that makes the second longer, and no more users.
+    """
+    active = Counter()
     for path in (folder / "journals").iterdir():
         for interval in Journal(path).intervals():
-            spent[interval.second] += sum(interval.user_us.values())
-    return [round(spent[second] / 1e6, 1) for second in range(max(spent) + 1)]
+            if interval.length_us:
+                active[interval.second] += sum(interval.user_us.values()) / interval.length_us
+    return [round(active[second], 1) for second in range(max(active) + 1)]
 
 
 def kill(pid, number=signal.SIGKILL):
