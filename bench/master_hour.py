@@ -140,7 +140,6 @@ def join(master: Master, worker: str, region: str) -> None:
         protocol=messages.PROTOCOL,
         worker=worker,
         region=region,
-        epoch=None,
         life="0123456789abcdef",
         connection=1,
         pid=1,

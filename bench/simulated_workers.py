@@ -72,7 +72,6 @@ class SimulatedWorker:
             protocol=messages.PROTOCOL,
             worker=self.seat.worker,
             region=self.seat.region,
-            epoch=None,
             life=secrets.token_hex(8),
             connection=self.client.connections,
             pid=1,

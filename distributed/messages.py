@@ -74,8 +74,6 @@ class Hello(msgspec.Struct, forbid_unknown_fields=True):
     protocol: int
     worker: Name
     region: Name
-    epoch: Count | None
-    """As the master has given it; None before that."""
     life: Name
     """Random, and new with every process: tells a worker that is back from another that has its name."""
     connection: Count

@@ -127,7 +127,6 @@ class Worker(QuietWorker):
             protocol=messages.PROTOCOL,
             worker=self.seat.worker,
             region=self.seat.region,
-            epoch=self.epoch,
             life=self._life,
             connection=self.client.connections,
             pid=os.getpid(),

@@ -131,7 +131,6 @@ class Peer:
             protocol=messages.PROTOCOL,
             worker=self.worker,
             region="east",
-            epoch=0,
             life=self.life,
             connection=self.client.connections,
             pid=1,
