@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from locust.exception import RPCError
@@ -18,21 +17,22 @@ from distributed.clock import RunClock
 from distributed.cluster_log import read_cluster_log
 from distributed.faults import Faults, is_counting
 from distributed.limits import join_timeout_us
-from distributed.link.keys import Shared, make_keys, master_text, worker_text
+from distributed.link.keys import Shared, make_keys
 from distributed.link.sockets import Server, use
+from distributed.local_worker import start_worker
 from distributed.master import Master
 from distributed.messages import Orders
 from distributed.metrics_server import MetricsServer
 from distributed.placement import seats
 from distributed.preflight import preflight
-from distributed.processes import Child, start_child
 from distributed.prometheus import Sampler
 from distributed.quorum import await_workers
 from distributed.run_folder import RunFolder, read_events, utc_now
 from distributed.run_log import logging_to
 from distributed.searching import Searching
-from distributed.stop import HAND, Stop
-from distributed.stop_request import StopRequest, heed_requests
+from distributed.stop import Stop
+from distributed.stop_request import StopRequest
+from distributed.stop_wishes import StopWishes
 from distributed.trouble import Trouble
 from distributed.users_edit import edit_users, editable
 from distributed.watch import Watch
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
     from distributed.placement import Seat
+    from distributed.processes import Child
     from distributed.run_options import Options
     from distributed.suite import Suite
     from loadproof.measure.interval import Interval
@@ -125,29 +126,34 @@ class _Run:
         self.metrics: MetricsServer | None = None
         self.web = options.web
         self.never_started = False
-        self.signals: list[Any] = []
-        self.requests: Any = None
+        self.wishes: StopWishes | None = None
         self.complete = False
         self.shared: Shared | None = None
 
     def conduct(self) -> Ended:
         plan, folder = self.plan, self.folder
-        self.signals = [
-            gevent.signal_handler(number, self._signalled, number)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        ]
-        self.requests = gevent.spawn(heed_requests, folder.path, self._requested)
+        wishes = self.wishes = StopWishes(self.stop, folder, self._now_us)
         if self.options.metrics is not None:
             self.metrics = MetricsServer(self.options.metrics, plan, self.run, self.trouble)
         if self.web is not None:
-            self.web.prepare(plan, self.trouble, self._requested, self._edit_users)
+            self.web.prepare(plan, self.trouble, wishes.obey, self._edit_users)
         url = self._reach_target()
         if self.remembered is None:
             self._write_beginning(url)
-        planned = seats(plan.regions)
-        listen = self.options.listen
         # Workers may have to go through a proxy; everything else asks the target itself.
-        way = self.faults.prepare(url, self.target, workers_here=listen is None)
+        way = self.faults.prepare(url, self.target, workers_here=self.options.listen is None)
+        keys = self._make_master(url, way, wishes)
+        clock = self._take_up() if self.remembered is not None else self._begin(way, keys)
+        if clock is not None:
+            if self.web is not None:
+                self.web.begun()
+            self._go_through(clock, url)
+        return self._close(clock or RunClock(time.monotonic_ns()), url)
+
+    def _make_master(self, url: str, way: str, wishes: StopWishes) -> Mapping[str, WorkerKeys]:
+        """It listens from now on; the keys are for workers that are started here."""
+        plan, folder, listen = self.plan, self.folder, self.options.listen
+        planned = seats(plan.regions)
         keys, of_workers = make_keys(seat.worker for seat in planned)
         if listen is not None and listen.keys is not None:
             keys = listen.keys.only(seat.worker for seat in planned)
@@ -166,53 +172,57 @@ class _Run:
             folder,
         )
         environment.events.init.fire(environment=environment, runner=master, web_ui=None)
-        master.on_quit = self._locustfile_ends
+        master.on_quit = wishes.heed_locustfile
         master.on_interval = self._hear
         if self.metrics is not None:
             self.metrics.follow(master)
         if self.web is not None:
             self.web.follow(master)
-        clock = self._take_up() if self.remembered is not None else self._begin(way, of_workers)
-        if self.web is not None and clock is not None:
-            self.web.begun()
-        if clock is not None:
-            watch = self.watch = Watch(
-                plan,
-                master,
-                self.workers,
-                folder,
-                clock,
-                self.stop,
-                self.trouble,
-                self.faults,
-                self._show,
-                self.searching,
-            )
-            if self.metrics is not None:
-                self.metrics.watch = watch
-            if self.remembered is not None:
-                events = read_events(folder.path)
-                watch.remember(events)
-                self.faults.remember(events)
-            self.faults.start(clock)
-            samplers = [
-                gevent.spawn(watch.sample, self._processes(url)),
-                gevent.spawn(watch.sample_told, url),
-            ]
-            if not self.options.smoke:
-                self.prometheus.start(clock, watch.unwritable)
-            watch.until_settled()
-            self.prometheus.stop()
-            master.tell_stopping()
-            gevent.killall(samplers)
-        return self._close(clock or RunClock(time.monotonic_ns()), url)
+        return of_workers
+
+    def _go_through(self, clock: RunClock, url: str) -> None:
+        """From the load's first second until every journal has ended."""
+        assert self.master is not None
+        master, folder = self.master, self.folder
+        watch = self.watch = Watch(
+            self.plan,
+            master,
+            self.workers,
+            folder,
+            clock,
+            self.stop,
+            self.trouble,
+            self.faults,
+            self._show,
+            self.searching,
+        )
+        if self.metrics is not None:
+            self.metrics.watch = watch
+        if self.remembered is not None:
+            events = read_events(folder.path)
+            watch.remember(events)
+            self.faults.remember(events)
+        self.faults.start(clock)
+        samplers = [
+            gevent.spawn(watch.sample, self._processes(url)),
+            gevent.spawn(watch.sample_told, url),
+        ]
+        if not self.options.smoke:
+            self.prometheus.start(clock, watch.unwritable)
+        watch.until_settled()
+        self.prometheus.stop()
+        master.tell_stopping()
+        gevent.killall(samplers)
 
     def _begin(self, url: str, of_workers: Mapping[str, WorkerKeys]) -> RunClock | None:
         """Wait for the workers and place the load; None if the run was stopped before."""
         master, plan, listen = self.master, self.plan, self.options.listen
         assert master is not None
         if listen is None:
-            self._start_workers(url, of_workers)
+            for seat in seats(plan.regions):
+                self.workers[seat.worker] = start_worker(
+                    seat, of_workers[seat.worker], url, master.port, self.folder, self.options
+                )
             patience_us, say = plan.join_timeout_us, None
             patience_s = JOIN_S if patience_us is None else patience_us / 1e6
         else:
@@ -277,10 +287,8 @@ class _Run:
             child.end(2.0)
         if self.target is not None:
             self.target.end(5.0)
-        for handler in self.signals:
-            handler.cancel()
-        if self.requests is not None:
-            self.requests.kill()
+        if self.wishes is not None:
+            self.wishes.close()
         if self.master is not None:
             self.master.finish()
         if self.shared is not None:
@@ -297,27 +305,6 @@ class _Run:
             return self.plan.target
         self.target, url = target_service.start_embedded(self.folder.log)
         return url
-
-    def _start_workers(self, url: str, keys: Mapping[str, WorkerKeys]) -> None:
-        assert self.master is not None
-        for seat in seats(self.plan.regions):
-            arguments = [
-                *("--plan", str(self.folder.plan), "--worker", seat.worker, "--region", seat.region),
-                *("--target", url, "--master-port", str(self.master.port)),
-                *("--journal-dir", str(self.folder.worker_journals), "--log-level", self.options.log_level),
-                *(("--smoke",) if self.options.smoke else ()),
-            ]
-            self.workers[seat.worker] = start_child(
-                seat.worker,
-                "distributed.worker_process",
-                arguments,
-                log=self.folder.log,
-                stdout=self.options.smoke_output if self.options.smoke else None,
-                documents={
-                    "--key": worker_text(keys[seat.worker]),
-                    "--master-key": master_text(keys[seat.worker]),
-                },
-            )
 
     def _processes(self, url: str) -> dict[str, list[int]]:
         """What is sampled: the roots of the process trees of generator and, where it is local, target."""
@@ -377,36 +364,15 @@ class _Run:
         if self.watch is not None:
             self.watch.guards.sample(at_us, name, value)
 
-    def _locustfile_ends(self) -> None:
-        """The locustfile called `runner.quit()`."""
-        if self.stop.ask("the locustfile", "it called runner.quit()"):
-            self.folder.event(self._now_us(), "stop", "the locustfile ends the run: draining")
-
     def _show(self, view: View) -> None:
-        if self.show(view):
-            self._requested(StopRequest("a key in the terminal", "", at_once=False))
-
-    def _requested(self, request: StopRequest) -> None:
-        """A wish by hand drains in order; a second one, or one that says so, ends what is in flight too."""
-        why = f"{request.who}: {request.why}" if request.why else request.who
-        self.stop.times += 2 if request.at_once else 1
-        if self.stop.ask(HAND, why):
-            self.folder.event(self._now_us(), "stop", f"{HAND}: {why}: draining")
-        self.stop.asked.set()
+        if self.show(view) and self.wishes is not None:
+            self.wishes.obey(StopRequest("a key in the terminal", "", at_once=False))
 
     def _edit_users(self, users: int, who: str) -> str:
         """What is said to who wants so many users; ValueError says why not."""
         if self.master is None or self.stop.by is not None:
             raise ValueError("users can be edited while the load goes on, and it does not")
         return edit_users(self.plan, self.master.load, self.folder, users, who)
-
-    def _signalled(self, number: int) -> None:
-        """First signal: drain in order. Second: end what is in flight too. Nothing is lost either way."""
-        self.stop.times += 1
-        name = signal.Signals(number).name
-        if self.stop.ask(name, f"stopped by {name}", signal=number):
-            self.folder.event(self._now_us(), "stop", f"{name}: draining; once more ends it at once")
-        self.stop.asked.set()
 
 
 def _serve(host: str, port: int, keys: MasterKeys) -> Server:

@@ -1,6 +1,7 @@
 """Every start of an open plan has one worker and one scenario, in the shares of the plan."""
 
 from collections import Counter
+from itertools import count
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from distributed import messages
 from distributed.arrivals import Turns, own_starts, period_of, place_turns
 from distributed.placement import interleave, place, seats
-from loadproof.plan.arrivals import arrival_times, volume_before
+from loadproof.plan.arrivals import times_of, volume_before
 from loadproof.plan.model import RATE_PERIOD_S, ArrivalProcess, Phase, Plan, Region
 
 WEIGHTS = {"A": 25.0, "B": 30.0, "C": 20.0, "D": 15.0, "E": 10.0}
@@ -90,7 +91,7 @@ def test_the_workers_offer_every_constant_arrival_once(phases, shapes):
     plan = plan_of(*phases, regions=regions)
     starts = starts_of(plan)
 
-    assert sorted(due for own in starts.values() for due, _ in own) == list(arrival_times(plan.load))
+    assert sorted(due for own in starts.values() for due, _ in own) == list(times_of(plan.load, count()))
     assert all(own == sorted(own, key=lambda start: start[0]) for own in starts.values())
 
 

@@ -12,7 +12,7 @@ from distributed.searching import LEAD_US, Searching
 from distributed.users_edit import edit_users, editable
 from loadproof.measure.histogram import Histogram
 from loadproof.measure.interval import ArrivalKey, Arrivals, Interval, Outcome, Series, SeriesKey
-from loadproof.plan.arrivals import rate_at
+from loadproof.plan.arrivals import volume_before
 from loadproof.plan.model import RATE_PERIOD_S, Search
 from loadproof.plan.profile import users_at
 
@@ -53,7 +53,10 @@ class Clockwork:
         self.told.append(noted)
 
     def load_at(self, t_us):
-        return round(rate_at(self.plan.load, t_us)) if self.plan.open else users_at(self.plan.load, t_us)
+        load = self.plan.load
+        if not self.plan.open:
+            return users_at(load, t_us)
+        return round((volume_before(load, t_us + 1) - volume_before(load, t_us)) * SECOND)
 
     def report(self, second):
         at_us = second * SECOND

@@ -1,4 +1,5 @@
 from copy import deepcopy
+from fractions import Fraction
 from math import ceil
 
 import numpy as np
@@ -25,7 +26,6 @@ from measuring import (
 from loadproof.measure.interval import Interval, Outcome, SeriesKey
 from loadproof.measure.journal import Journal, JournalCopy
 from loadproof.measure.merge import add_into
-from loadproof.measure.metrics import percentile
 
 KEY = SeriesKey("Reader", "GET", "/policies/:id", Outcome.OK, "steady")
 kinds = st.sampled_from([series, check_counts, metric_summaries(), exchanges, arrivals, histograms, counts])
@@ -138,8 +138,8 @@ def test_quantiles_of_merged_journals_are_those_of_numpy(tmp_path_factory, data,
     for q in (k / 64 for k in range(65)):
         truth = int(np.quantile(raw, q, method="inverted_cdf"))
         assert abs(merged.histogram.quantile(q) - truth) <= max(1, truth * 0.001)
-    for name in ("p50", "p55", "p90", "p95", "p99", "p99.9", "p99.99"):
-        q = percentile(name)
+    for percent in ("50", "55", "90", "95", "99", "99.9", "99.99"):
+        q = Fraction(percent) / 100
         truth = int(raw[ceil(q * size) - 1])
         assert abs(merged.histogram.quantile(q) - truth) <= max(1, truth * 0.001)
     assert merged.over == [int((latencies > limit).sum()) for limit in LIMITS_US]

@@ -1,7 +1,8 @@
 """Intended starts of the open model as tables of numbers, against each other and against a search."""
 
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from math import sqrt
+from random import Random
 from statistics import mean, pvariance
 
 import pytest
@@ -9,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planning import open_loads
 
-from loadproof.plan.arrivals import (
-    arrival_times,
-    arrival_us,
-    arrivals_before,
-    poisson_times,
-    rate_at,
-    time_of_volume_us,
-    times_of,
-    volume_before,
-)
+from loadproof.plan.arrivals import arrivals_before, poisson_times, times_of, volume_before
 from loadproof.plan.model import RATE_PERIOD_S, Phase
 from loadproof.plan.profile import phase_spans
 
@@ -36,6 +28,11 @@ def phase(seconds, first, last=None):
         arrivals_from=int(first * RATE_PERIOD_S),
         arrivals_to=int(last * RATE_PERIOD_S),
     )
+
+
+def arrival_us(load, n):
+    """When arrival `n` alone is due; None when the run has no such arrival."""
+    return next(times_of(load, [n]), None)
 
 
 LOAD = (phase(10, 0, 10), phase(5, 10), phase(5, 0), phase(10, 4, 0), phase(3, 0))
@@ -59,9 +56,8 @@ LOAD = (phase(10, 0, 10), phase(5, 10), phase(5, 0), phase(10, 4, 0), phase(3, 0
 )
 def test_arrivals_are_due_in_the_middle_of_their_share(load, times):
     """Arrival n is due when the integral of the rate reaches n + 1/2: evenly spaced, none at 0, none at the end."""
-    assert list(arrival_times(load)) == times
+    assert list(times_of(load, count())) == times
     assert [arrival_us(load, n) for n in range(len(times) + 1)] == [*times, None]
-    assert arrival_us(load, -1) is None
 
 
 @pytest.mark.parametrize(
@@ -86,22 +82,14 @@ def test_arrivals_are_due_in_the_middle_of_their_share(load, times):
 def test_arrivals_before_an_instant_are_counted(t_us, arrivals):
     """The half-open count, exact at every boundary and beyond both ends."""
     assert arrivals_before(LOAD, t_us) == arrivals
-    assert arrivals_before(LOAD, t_us) == sum(due < t_us for due in arrival_times(LOAD))
-
-
-@pytest.mark.parametrize(
-    ("t_us", "rate"), [(-1, 0), (0, 0), (5 * S, 5), (10 * S, 10), (17 * S, 0), (25 * S, 2), (33 * S, 0)]
-)
-def test_the_rate_stands_on_the_line(t_us, rate):
-    """Arrivals a second at an instant."""
-    assert rate_at(LOAD, t_us) == rate
+    assert arrivals_before(LOAD, t_us) == sum(due < t_us for due in times_of(LOAD, count()))
 
 
 def test_a_closed_load_has_no_arrivals():
     """All that can be asked of it is nothing."""
     closed = (Phase(name="a", duration_us=S, users_from=1, users_to=1),)
-    assert (arrivals_before(closed, S), arrival_us(closed, 0), rate_at(closed, 0)) == (0, None, 0)
-    assert list(arrival_times(closed)) == []
+    assert (arrivals_before(closed, S), volume_before(closed, S), arrival_us(closed, 0)) == (0, 0, None)
+    assert list(times_of(closed, count())) == list(poisson_times(closed, 7, "eu-01", 1.0)) == []
 
 
 SHORT = open_loads(
@@ -123,7 +111,7 @@ def test_number_and_instant_are_inverse(load, data):
         t_us = arrival_us(load, n)
         assert 0 <= t_us < end
         assert arrivals_before(load, t_us) <= n < arrivals_before(load, t_us + 1)
-        assert list(islice(arrival_times(load, n), 3)) == [
+        assert list(islice(times_of(load, count(n)), 3)) == [
             due for due in (arrival_us(load, n + i) for i in range(3)) if due is not None
         ]
 
@@ -168,21 +156,22 @@ def test_the_rate_is_what_the_volume_grows_by(load):
     """The volume is the integral of the rate: the middle of a stretch times its length, exact for a line."""
     for item, start, stop in phase_spans(load):
         grown = volume_before(load, stop) - volume_before(load, start)
-        middle = (rate_at(load, start) + item.arrivals_to / RATE_PERIOD_S) / 2
+        middle = (item.arrivals_from + item.arrivals_to) / RATE_PERIOD_S / 2
         assert grown == pytest.approx(middle * item.duration_us / S, abs=1e-6)
 
 
-@given(SHORT, st.floats(0, 1))
-def test_a_volume_is_reached_where_the_integral_reaches_it(load, share):
-    """For any volume, whole or not, and None for more than the run has."""
-    end = sum(item.duration_us for item in load)
-    total = volume_before(load, end)
-    t_us = time_of_volume_us(load, total * share)
-    if t_us is not None:
-        assert volume_before(load, t_us) <= total * share + 1e-6
-        assert volume_before(load, t_us + 1) >= total * share - 1e-6
-    assert time_of_volume_us(load, total * 1.001 + 1e-6) is None
-    assert time_of_volume_us(load, -1.0) is None
+@given(SHORT, st.integers(0, 99), st.floats(0.01, 1))
+def test_poisson_arrivals_are_due_where_the_integral_reaches_their_steps(load, seed, share):
+    """Each step is exponential, and an instant is the last microsecond before which its volume is not there yet."""
+    random = Random(f"{seed}:w")
+    reached = random.expovariate(share)
+    times = list(islice(poisson_times(load, seed, "w", share), 20))
+    for t_us in times:
+        assert volume_before(load, t_us) <= reached + 1e-6
+        assert volume_before(load, t_us + 1) >= reached - 1e-6
+        reached += random.expovariate(share)
+    if len(times) < 20:
+        assert volume_before(load, sum(item.duration_us for item in load)) <= reached + 1e-6
 
 
 def test_poisson_arrivals_repeat_and_follow_the_rate():

@@ -13,7 +13,6 @@ arrival is due within [0, end of the run); one whose volume is reached at the ve
 
 from __future__ import annotations
 
-from itertools import count
 from math import isqrt
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -58,17 +57,6 @@ def arrivals_before(load: Sequence[Phase], t_us: int) -> int:
     return 0
 
 
-def arrival_us(load: Sequence[Phase], n: int) -> int | None:
-    """When constant arrival `n`, counted from 0, is due; None when the run has no such arrival."""
-    pieces = _pieces(load)
-    return _reached(pieces, (2 * n + 1) * _HALF) if n >= 0 else None
-
-
-def arrival_times(load: Sequence[Phase], first: int = 0) -> Iterator[int]:
-    """The instants of constant arrivals `first`, `first` + 1 ... in µs of run time, ascending, to the last."""
-    return times_of(load, count(first))
-
-
 def times_of(load: Sequence[Phase], numbers: Iterable[int]) -> Iterator[int]:
     """The instants of these constant arrivals, which must ascend; ends at the first that the run does not have."""
     pieces = _pieces(load)
@@ -100,26 +88,12 @@ def poisson_times(
         volume += random.expovariate(share)
 
 
-def time_of_volume_us(load: Sequence[Phase], volume: float) -> int | None:
-    """The first instant at which so many arrivals have come, whole or not; None if that is never in the run."""
-    return _reached(_pieces(load), round(volume * 2 * _HALF)) if volume >= 0 else None
-
-
 def volume_before(load: Sequence[Phase], t_us: int) -> float:
     """The integral of the rate over [0, `t_us`): the arrivals that are expected by then, not rounded."""
     for piece in reversed(_pieces(load)):
         x = min(t_us - piece.start, piece.duration)
         if x > 0:
             return _times_duration(piece, x) / (2 * _HALF * piece.duration)
-    return 0.0
-
-
-def rate_at(load: Sequence[Phase], t_us: int) -> float:
-    """Planned arrivals a second at the instant; 0 outside the run and in a closed load."""
-    for piece in _pieces(load):
-        x = t_us - piece.start
-        if 0 <= x < piece.duration:
-            return (piece.rate + piece.rise * x / piece.duration) / RATE_PERIOD_S
     return 0.0
 
 

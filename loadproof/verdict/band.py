@@ -66,10 +66,6 @@ class Band:
     def least_ok(self) -> float:
         return max(0.0, self.ok.value - self.ok.margin(1))
 
-    @property
-    def most_latency_us(self) -> float:
-        return self.latency_us.value + self.latency_us.margin(1, LEAST_LATENCY_US)
-
     def why_out(self, told: Second, length: int = 1) -> str | None:
         """What is worse in so many seconds than before, in a clause; None if nothing is."""
         if told.load <= 0:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from certificates import Authority
 
 LARGE = 50_000_000
-ETAG = '"61a2-7"'
 
 CONFIGURATION = """
 daemon off;
