@@ -323,7 +323,7 @@ def test_an_interim_answer_before_the_body_is_sent_is_none(clients, odd, interim
     body = "x" * 5_000_000
     played = odd.play([HEAD, send(b"HTTP/1.1 ", interim, b"\r\n\r\n"), pause(0.05), BODY, send(OK)])
 
-    answer = clients(played.url, network_timeout=3).post("/", data=body.encode())
+    answer = clients(played.url, network_timeout=15).post("/", data=body.encode())
 
     assert (answer.content, answer.error) == (b"ok", None)
     assert played.requests()[0].body == body

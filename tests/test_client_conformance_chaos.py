@@ -84,7 +84,7 @@ def test_every_answer_is_its_requests_own(clients, odd, authority, good, seed, s
     scripts.append([REQUEST, *[step for _ in range(9) for step in (echo(ECHO), REQUEST)]])
     played = odd.play(*([*shake, *steps] for steps in scripts))
     url = played.url if scheme == "http" else played.tls_url
-    options = {"network_timeout": 5, "authorities": str(authority.file)}
+    options = {"network_timeout": 15, "authorities": str(authority.file)}
     users = [(clients(url, **options), Random(seed * 100 + number), number) for number in range(3)]
 
     jobs = [gevent.spawn(visit, client, own, number, 60) for client, own, number in users]

@@ -4,7 +4,7 @@ import gevent
 import pytest
 from commands import wait_until
 from gevent import Timeout
-from odd import DRAIN, OK, REQUEST, RESET, SHUT, pause, send
+from odd import AWAIT, DRAIN, OK, REQUEST, RESET, SHUT, pause, send
 from unreachable import full_backlog
 
 from loadproof.errors import ConnectionLostError, MalformedAnswerError, RequestTimeoutError
@@ -110,10 +110,11 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(clients, odd, method
 def test_an_unasked_answer_in_a_kept_connection_answers_nothing(clients, odd, method, after):
     """nginx and others say 408 to a connection that is idle too long: it is no answer to the next request."""
     told = odd.play([REQUEST, send(OK)])
-    played = odd.play([REQUEST, send(OK), pause(0.02), send(UNASKED), *after], [REQUEST, send(SECOND)])
+    played = odd.play([REQUEST, send(OK), AWAIT, send(UNASKED), *after], [REQUEST, send(SECOND)])
     client, other = clients(played.url), clients(told.url)
     assert client.get("/").content == b"ok"
-    # Time passes for the client as well: it is busy with another server until the 408 is there.
+    played.go()
+    # Time passes for the client as well: it is busy with another server when the 408 is there.
     gevent.sleep(0.05)
     other.get("/")
 
@@ -250,7 +251,7 @@ def test_a_request_ended_without_a_connection_is_no_exchange(clients, odd, schem
 
 
 def wait_until_asked(played, count):
-    with Timeout(10):
+    with Timeout(20):
         while len(played.requests()) < count:
             gevent.sleep(0.01)
 
@@ -277,10 +278,11 @@ BROKEN_STREAMS = {
 def test_a_streamed_answer_that_breaks_says_so_where_it_is_read(clients, odd, case):
     """The head came and the body did not: never a part taken for the whole, and the next request is unharmed."""
     kind, begun, broken = BROKEN_STREAMS[case]
-    steps = [REQUEST, send(b"HTTP/1.1 200 OK\r\n", begun), pause(0.1), send(broken)]
+    steps = [REQUEST, send(b"HTTP/1.1 200 OK\r\n", begun), AWAIT, send(broken)]
     played = odd.play(steps, [REQUEST, send(SECOND)])
     client = clients(played.url)
     answer = client.get("/", stream=True)
+    played.go()
 
     with pytest.raises(kind):
         list(answer.iter_content(1000))
@@ -338,10 +340,11 @@ def test_a_stream_in_a_block_does_not_wait_for_its_end(clients, odd):
 def test_a_stream_that_breaks_in_a_block_is_one_failure(clients, odd, case):
     """It fails the request, as any lost answer does, and raises nothing in the task."""
     kind, begun, broken = BROKEN_STREAMS[case]
-    played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n", begun), pause(0.1), send(broken)])
+    played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n", begun), AWAIT, send(broken)])
 
     with clients(played.url).get("/", stream=True, catch_response=True) as answer:
         assert answer.status_code == 200
+        played.go()
         list(answer.iter_content(1000))
 
     assert isinstance(answer.error, kind)

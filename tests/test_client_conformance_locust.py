@@ -59,7 +59,9 @@ def test_every_end_is_told_once(heard, odd_process, case):
     played = odd_process.play(steps)
     user, events = heard
 
-    answer = user(played.url, network_timeout=0.2, max_redirects=1).get("/", name="named")
+    # Only of the silent one it is known that no answer comes, however long a busy machine is given.
+    patience = 0.2 if kind is RequestTimeoutError else 20
+    answer = user(played.url, network_timeout=patience, max_redirects=1).get("/", name="named")
 
     [told] = events
     assert (told["request_type"], told["name"], told["response_length"]) == ("GET", "named", length)

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.timeout(60)
 
 LONGEST_S = 10
 """Far above any time-out here and far below the defaults: who needs more has not ended by its time-out."""
+PATIENT_S = 20
+"""For the requests beside the one that shall time out: how busy the machine is, is not what is tried."""
 SILENT = {
     "silent": [REQUEST, DRAIN],
     "in the head": [REQUEST, send(OK[:20]), DRAIN],
@@ -45,7 +47,7 @@ def test_a_server_that_falls_silent_is_a_timeout(clients, odd, case, how):
 
     assert 0.2 <= monotonic() - begun < LONGEST_S
     assert timed_out(answer, clients).unanswered == 1
-    assert client.get("/").content == b"ok"
+    assert client.get("/", timeout=PATIENT_S).content == b"ok"
     assert played.connections() == 2
 
 
@@ -53,20 +55,21 @@ def test_a_kept_connection_that_falls_silent_is_a_timeout(clients, odd):
     """The same where the connection was good before; it is not sent again."""
     played = odd.play([REQUEST, send(OK), REQUEST, DRAIN])
     client = clients(played.url, network_timeout=0.2)
-    client.get("/")
+    assert client.get("/", timeout=PATIENT_S).content == b"ok"
 
     assert isinstance(client.get("/").error, RequestTimeoutError)
     assert played.connections() == 1
 
 
 def test_a_slow_answer_is_no_timeout(clients, odd):
-    """Only the gap between two reads counts: the whole takes three times as long."""
-    played = odd.play([REQUEST, send(OK[:-2]), pause(0.4), send(b"o"), pause(0.4), send(b"k")])
+    """Only the gap between two reads counts: the whole takes longer than the time-out."""
+    slowly = [step for byte in OK for step in (send(bytes([byte])), pause(0.05))]
+    played = odd.play([REQUEST, *slowly])
 
-    answer = clients(played.url, network_timeout=0.7).get("/")
+    answer = clients(played.url, network_timeout=1.5).get("/")
 
     assert (answer.content, answer.error) == (b"ok", None)
-    assert answer.elapsed.total_seconds() >= 0.8
+    assert answer.elapsed.total_seconds() >= 1.5
 
 
 def test_the_whole_request_has_a_limit_too(clients, odd):
@@ -85,12 +88,12 @@ def test_the_whole_request_has_a_limit_too(clients, odd):
 def test_the_limit_of_the_whole_holds_on_a_kept_connection(clients, odd):
     """Where `network_timeout` would wait longer."""
     played = odd.play([REQUEST, send(OK), REQUEST, DRAIN])
-    client = clients(played.url, total_timeout=0.3)
-    client.get("/")
+    client = clients(played.url, total_timeout=1)
+    assert client.get("/").content == b"ok"
     begun = monotonic()
 
     assert isinstance(client.get("/").error, RequestTimeoutError)
-    assert 0.3 <= monotonic() - begun < LONGEST_S
+    assert 1 <= monotonic() - begun < LONGEST_S
 
 
 def test_redirects_share_the_limit_of_the_whole(clients, odd):
@@ -98,7 +101,7 @@ def test_redirects_share_the_limit_of_the_whole(clients, odd):
     hop = b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n"
     played = odd.play([step for _ in range(200) for step in (REQUEST, pause(0.02), send(hop))])
 
-    answer = clients(played.url, total_timeout=0.3, max_redirects=10_000).get("/")
+    answer = clients(played.url, total_timeout=1, max_redirects=10_000).get("/")
 
     assert isinstance(answer.error, RequestTimeoutError)
     books = clients.books()

@@ -50,7 +50,7 @@ def test_session_tickets_that_come_while_a_body_is_sent_are_no_answer(clients, o
     body = "x" * 20_000_000
     played = odd.play([tls(good.chain, good.key), HEAD, pause(0.2), BODY, send(OK)])
 
-    answer = clients(played.tls_url, network_timeout=5).post("/", data=body.encode())
+    answer = clients(played.tls_url, network_timeout=15).post("/", data=body.encode())
 
     assert (answer.content, answer.error) == (b"ok", None)
     assert played.requests()[0].body == body
@@ -61,7 +61,7 @@ def test_a_large_body_goes_up_as_the_first_request(clients, nginx, headers):
     """The server's session tickets come while the body is being sent, and are no answer to it."""
     body = nginx.file("large")[:10_000_000]
 
-    answer = clients(nginx.url("secure"), network_timeout=5).put("/put/secure", data=body, headers=headers)
+    answer = clients(nginx.url("secure"), network_timeout=15).put("/put/secure", data=body, headers=headers)
 
     assert (answer.status_code, answer.error) in {(201, None), (204, None)}
     assert (nginx.folder / "put" / "secure").read_bytes() == body

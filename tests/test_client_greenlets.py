@@ -1,10 +1,12 @@
 """Requests and streams by whichever greenlet: the right one is woken, and what could not be is refused."""
 
+from time import monotonic
+
 import gevent
 import pytest
 from locust import constant, task
 from locust.env import Environment
-from odd import DRAIN, OK, REQUEST, pause, send
+from odd import AWAIT, DRAIN, OK, REQUEST, send
 
 from loadproof.client.user import LoadUser
 
@@ -16,14 +18,20 @@ BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhe"
 
 def test_a_stream_is_read_by_another_greenlet_than_asked(clients, odd):
     """The reader is woken by what comes, and the user that sleeps meanwhile is not."""
-    played = odd.play([REQUEST, send(BEGUN), pause(0.1), send(b"re"), REQUEST, send(OK)])
+    played = odd.play([REQUEST, send(BEGUN), AWAIT, send(b"re"), REQUEST, send(OK)])
     client = clients(played.url)
     response = client.get("/", stream=True)
 
     reader = gevent.spawn(lambda: response.content)
-    gevent.sleep(0.3)
+    gevent.sleep(0)
+    played.go()
+    # Its timers count from when the loop last looked at the clock.
+    gevent.get_hub().loop.update_now()
+    begun = monotonic()
+    gevent.sleep(0.1)
 
-    assert reader.value == b"here"
+    assert monotonic() - begun >= 0.09
+    assert reader.get(timeout=20) == b"here"
     assert client.get("/").content == b"ok"
     assert clients.books().ok == 2
 

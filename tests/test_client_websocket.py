@@ -362,7 +362,7 @@ def test_no_message_in_time_leaves_the_connection_as_it_is(clients, speaker):
 
 def test_no_message_in_time_is_a_timeout_if_nobody_catches_it(clients, speaker):
     """By the time-out of the call, which every wait has."""
-    with pytest.raises(WebSocketError), clients(speaker).user.websocket("/", timeout=0.1) as ws:
+    with pytest.raises(WebSocketError), clients(speaker).user.websocket("/", timeout=1) as ws:
         ws.receive()
 
     assert counted(clients) == one("timeouts", "receive timeout")
@@ -412,7 +412,7 @@ def test_a_server_that_does_not_agree_to_close_has_failed(clients, blunt, user, 
 
 def test_a_server_that_reads_nothing_is_a_timeout(clients, blunt, user):
     """What was sent in part cannot be taken back, so that nothing can follow it."""
-    with user.websocket(blunt.path(end="deaf"), timeout=0.2) as ws:
+    with user.websocket(blunt.path(end="deaf"), timeout=1) as ws:
         with pytest.raises(RequestTimeoutError, match="send timeout"):
             forever(ws.send, MEGABYTE)
         with pytest.raises(RequestTimeoutError, match="send timeout"):

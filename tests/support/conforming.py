@@ -184,7 +184,7 @@ class Uvicorn:
     url: str
 
     def counted(self) -> int:
-        with urllib.request.urlopen(self.url + "/counted", timeout=10) as answer:
+        with urllib.request.urlopen(self.url + "/counted", timeout=60) as answer:
             return json.load(answer)
 
 

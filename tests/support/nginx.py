@@ -122,7 +122,7 @@ class Nginx:
 
     def _status(self, pattern: str) -> int:
         self._asked += 1
-        with urllib.request.urlopen(self.url("counting"), timeout=10) as answer:
+        with urllib.request.urlopen(self.url("counting"), timeout=60) as answer:
             found = re.search(pattern, answer.read().decode())
         assert found is not None
         return int(found[1])

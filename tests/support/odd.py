@@ -25,6 +25,8 @@ DRAIN = ["drain"]
 """Read on until the peer closes: says nothing meanwhile, so it is how a server hangs."""
 HOLD = ["hold", 15.0]
 """Neither read nor send until the peer leaves; then the connection ends all the same."""
+AWAIT = ["await"]
+"""Do nothing until the test calls `go`."""
 SHUT = ["shut"]
 """End our half of the connection; the other half stays open."""
 RESET = ["reset"]
@@ -106,6 +108,10 @@ class Played:
     def wait_until_ended(self, count: int) -> None:
         """Wait until so many connections were closed by the server: the peer's kernel knows then, too."""
         assert self._server.ask(ended=self.port, count=count)["ended"] >= count
+
+    def go(self) -> None:
+        """Let the connection go on from its AWAIT, and wait for its next step: what that sends, the peer's kernel has."""
+        assert self._server.ask(go=self.port)["gone"]
 
     def close(self) -> None:
         """Refuse connections from now on."""

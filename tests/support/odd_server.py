@@ -5,6 +5,7 @@ Reads a JSON command a line from standard input, writes a JSON line for each, an
 {"play": [[step, ...], ...]}      listen on a new port; the n-th connection plays the n-th list, later ones the last
 {"seen": PORT}                    how many connections came, and every request whose head came in whole
 {"ended": PORT, "count": N}       the same, once N connections have played to their end
+{"go": PORT}                      let the connection go on that is at its `await`, and wait until its next step is done
 {"close": PORT}                   stop listening; connections that are open stay
 
 A step is a list of its name and arguments; `odd.py` says what each does. Bytes are text in Latin-1.
@@ -22,6 +23,7 @@ import sys
 import threading
 import time
 
+WALL_S = 20
 RESETTING = struct.pack("ii", 1, 0)
 """SO_LINGER: close by a reset at once."""
 
@@ -41,6 +43,9 @@ class Connection:
         self.target = ""
         self.headers: list[tuple[str, str]] = []
         self.seen: dict = {}
+        self.done = 0
+        """Steps."""
+        self.goes = threading.Event()
 
     def read(self) -> bytes:
         data = self.socket.recv(65536)
@@ -120,6 +125,13 @@ class Connection:
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def wait_for_go(self) -> None:
+        with self.played.changed:
+            self.played.waiting = self
+            self.played.changed.notify_all()
+        if not self.goes.wait(WALL_S):
+            raise PeerLeftError
+
     def hold(self, seconds: float) -> None:
         """Neither read nor end, until the peer leaves or the time is over."""
         waiting = select.poll()
@@ -165,6 +177,8 @@ class Played:
         self.requests: list[dict] = []
         self.connections = 0
         self.ended = 0
+        self.waiting: Connection | None = None
+        """The connection that is at its `await`, or was the last to be."""
         self.changed = threading.Condition()
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.listening.getsockname()[1]
@@ -189,7 +203,10 @@ class Played:
     def play(self, connection: Connection) -> None:
         try:
             for name, *arguments in self.script[min(connection.number, len(self.script) - 1)]:
-                getattr(connection, name)(*arguments)
+                getattr(connection, "wait_for_go" if name == "await" else name)(*arguments)
+                with self.changed:
+                    connection.done += 1
+                    self.changed.notify_all()
         except (PeerLeftError, OSError):
             pass
         finally:
@@ -204,8 +221,18 @@ class Played:
 
     def wait(self, count: int) -> dict:
         with self.changed:
-            self.changed.wait_for(lambda: self.ended >= count, 20)
+            self.changed.wait_for(lambda: self.ended >= count, WALL_S)
         return self.seen()
+
+    def go(self) -> dict:
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting, WALL_S)
+            connection = self.waiting
+            if connection is None:
+                return {"gone": False}
+            steps = connection.done + 2
+            connection.goes.set()
+            return {"gone": self.changed.wait_for(lambda: connection.done >= steps, WALL_S)}
 
 
 def main() -> None:
@@ -220,6 +247,8 @@ def main() -> None:
                 answer = playing[port].seen()
             case {"ended": port, "count": count}:
                 answer = playing[port].wait(count)
+            case {"go": port}:
+                answer = playing[port].go()
             case {"close": port}:
                 # Without the shutdown, the thread in accept() keeps the port alive.
                 with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ QUIET = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 @contextlib.contextmanager
 def speaking(*options: str) -> Iterator[int]:
-    """The port of a uvicorn that speaks WebSocket."""
+    """The port of a uvicorn that speaks WebSocket, once it does."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         command = [
             sys.executable,
@@ -52,6 +52,11 @@ def speaking(*options: str) -> Iterator[int]:
             port = listening.getsockname()[1]
             listening.close()
             try:
+                # Who comes early waits in the backlog; with TLS too, plain text has some answer.
+                with socket.create_connection(("127.0.0.1", port), timeout=60) as first:
+                    first.sendall(b"GET / HTTP/1.1\r\nHost: first\r\nConnection: close\r\n\r\n")
+                    with contextlib.suppress(ConnectionResetError):
+                        first.recv(1)
                 yield port
             finally:
                 process.terminate()

@@ -26,7 +26,12 @@ def full_backlog() -> Iterator[str]:
         yield f"http://127.0.0.1:{address[1]}"
 
 
+_bound: list[socket.socket] = []
+
+
 def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
+    """A port on which nothing listens, nor will: it is taken, by a socket that does not listen."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    _bound.append(taken)
+    return int(taken.getsockname()[1])
