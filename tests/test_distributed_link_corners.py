@@ -13,6 +13,7 @@ from relaying import Relay
 
 from distributed import messages
 from distributed.clock import RunClock
+from distributed.link import sockets
 from distributed.link.sockets import Client
 from loadproof.measure.interval import Header, Interval
 from loadproof.measure.journal import JournalWriter
@@ -66,7 +67,9 @@ class FarPeer(Peer):
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, monkeypatch):
+    """Its link takes no silence for an end: how long a busy machine lets a way be stopped, decides nothing here."""
+    monkeypatch.setattr(sockets, "SILENCE_MS", 600_000)
     with linked(tmp_path) as found:
         yield found
 

@@ -12,7 +12,7 @@ def heard(folder, until=1):
     """What is handed on of the wishes in this folder."""
     requests = []
     greenlet = gevent.spawn(heed_requests, folder, requests.append)
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while len(requests) < until or (folder / NAME).exists():
             gevent.sleep(0.01)
     greenlet.kill()
