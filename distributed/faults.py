@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 
 from distributed import target_service
+from distributed.messages import FaultProxy
 from distributed.processes import Child, start_child, tail
+from loadproof.client.origin import PORTS
 from loadproof.errors import RunFolderError, TargetError, UsageError
 from loadproof.faults.fault import Fault, FaultError
 from loadproof.faults.kinds import Parts, make
@@ -63,13 +65,14 @@ class Faults:
         """Name -> run time at which it will end."""
         self.unwritable: RunFolderError | None = None
 
-    def prepare(self, url: str, target: Child | None, *, workers_here: bool) -> str:
-        """Where workers find the target; UsageError before any load where a fault could not be made.
+    def prepare(self, url: str, target: Child | None, listen: tuple[str, int] | None) -> FaultProxy | None:
+        """What workers dial in the target's place, if anything; UsageError before any load where a fault could not be made.
 
-        `target` is the one that the run has started itself.
+        `target` is the one that the run has started itself. `listen` is where the workers can reach a proxy of ours,
+        at a free port for 0; None where they reach none.
         """
         if not self._kinds:
-            return url
+            return None
         self._target = url
         if target is not None:
             self._pids = [target.process.pid]
@@ -80,13 +83,17 @@ class Faults:
             self._pids = target_service.local_pids(url)
         self._check(url)
         if not self._kinds & PROXIED:
-            return url
-        if not workers_here:
+            return None
+        known = self._folder.manifest.get("fault_proxy")
+        if known is not None:
+            # The master of this run was killed, and its workers know no other address.
+            listen = known["host"], known["port"]
+        if listen is None:
             raise UsageError(
-                f"the faults {', '.join(sorted(self._kinds & PROXIED))} need workers on this machine: `loadproof run` "
-                "starts them"
+                f"the faults {', '.join(sorted(self._kinds & PROXIED))} are made by a proxy on this machine, which workers "
+                "elsewhere must reach: name its address with --fault-proxy HOST[:PORT]"
             )
-        return self._start_proxy(url)
+        return self._start_proxy(url, *listen)
 
     def _check(self, url: str) -> None:
         try:
@@ -118,26 +125,34 @@ class Faults:
             except (FaultError, OSError) as error:
                 raise TargetError(f"the fault {fault.name} cannot be made: {error}") from None
 
-    def _start_proxy(self, url: str) -> str:
+    def _start_proxy(self, url: str, host: str, port: int) -> FaultProxy:
         parts = urllib.parse.urlsplit(url)
         self._orders = f"loadproof-{secrets.token_hex(16)}"
-        where = ("--host", parts.hostname or "", "--port", str(parts.port or 80))
+        where = ("--host", parts.hostname or "", "--port", str(parts.port or PORTS[parts.scheme]))
+        listen = ("--listen-host", host, "--listen-port", str(port))
         child = self._proxy = start_child(
             "proxy",
             "loadproof.faults.proxy",
-            [*where, "--orders", self._orders, "--seed", str(self._plan.seed or 0)],
+            [*where, *listen, "--orders", self._orders, "--seed", str(self._plan.seed or 0)],
             log=self._folder.log,
             stdout=subprocess.PIPE,
         )
         try:
-            port = int(json.loads(target_service.first_line(child))["port"])
-        except (ValueError, KeyError, TargetError) as error:
+            told = json.loads(target_service.first_line(child))
+        except (ValueError, TargetError) as error:
             raise TargetError(
                 f"the proxy before the target did not start: {error}\n{tail(self._folder.log)}"
             ) from error
-        way = f"http://127.0.0.1:{port}{parts.path}"
-        self._folder.event(None, "note", f"workers reach {url} by a proxy at {way}, for the plan's faults")
-        return way
+        if "error" in told:
+            raise UsageError(
+                f"the proxy for the faults cannot listen at {host}:{port}: {told['error']}; name an address of this "
+                "machine with --fault-proxy"
+            )
+        proxy = FaultProxy(host, told["port"])
+        self._folder.write_manifest(fault_proxy={"host": proxy.host, "port": proxy.port})
+        text = f"workers dial a proxy at {proxy} in place of {url}, for the plan's faults"
+        self._folder.event(None, "note", text)
+        return proxy
 
     def remember(self, events: Sequence[dict[str, Any]]) -> None:
         """Know what the master of this run, that was killed, has noted."""

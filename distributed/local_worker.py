@@ -9,6 +9,7 @@ from distributed.processes import start_child
 
 if TYPE_CHECKING:
     from distributed.link.keys import WorkerKeys
+    from distributed.messages import FaultProxy
     from distributed.placement import Seat
     from distributed.processes import Child
     from distributed.run_folder import RunFolder
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
 
 
 def start_worker(
-    seat: Seat, keys: WorkerKeys, target: str, master_port: int, folder: RunFolder, options: Options
+    seat: Seat,
+    keys: WorkerKeys,
+    target: str,
+    proxy: FaultProxy | None,
+    master_port: int,
+    folder: RunFolder,
+    options: Options,
 ) -> Child:
-    """It loads the target's URL, journals into the run folder, and ends with us."""
+    """It loads the target's URL, by the proxy if there is one, journals into the run folder, and ends with us."""
     arguments = [
         *("--plan", str(folder.plan), "--worker", seat.worker, "--region", seat.region),
         *("--target", target, "--master-port", str(master_port)),
         *("--journal-dir", str(folder.worker_journals), "--log-level", options.log_level),
+        *(() if proxy is None else ("--fault-proxy", proxy.host, str(proxy.port))),
         *(("--smoke",) if options.smoke else ()),
     ]
     return start_child(

@@ -48,6 +48,16 @@ class Ask(msgspec.Struct, forbid_unknown_fields=True):
     version: Name
 
 
+class FaultProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the proxy listens that makes the plan's faults on the way to its target."""
+
+    host: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z._:%-]{1,253}$")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class Orders(msgspec.Struct):
     """What the run is, as data: the effective plan's text, which the worker's own reader checks."""
 
@@ -55,6 +65,8 @@ class Orders(msgspec.Struct):
     plan: Annotated[str, msgspec.Meta(max_length=RECORD_BYTES)]
     embedded_url: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     """Where the embedded target listens, if the plan's target is that."""
+    fault_proxy: FaultProxy | None = None
+    """Dialled in the target's place, for nothing else."""
 
     @property
     def plan_sha256(self) -> str:

@@ -15,6 +15,7 @@ from distributed import manifest, target_service
 from distributed.absences import Absences
 from distributed.clock import RunClock
 from distributed.cluster_log import read_cluster_log
+from distributed.fault_proxy import check_clients
 from distributed.faults import Faults, is_counting
 from distributed.limits import join_timeout_us
 from distributed.link.keys import Shared, make_keys
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from distributed.link.keys import MasterKeys, WorkerKeys
     from distributed.live import View
+    from distributed.messages import FaultProxy
     from distributed.placement import Seat
     from distributed.processes import Child
     from distributed.run_options import Options
@@ -140,17 +142,22 @@ class _Run:
         url = self._reach_target()
         if self.remembered is None:
             self._write_beginning(url)
-        # Workers may have to go through a proxy; everything else asks the target itself.
-        way = self.faults.prepare(url, self.target, workers_here=self.options.listen is None)
-        keys = self._make_master(url, way, wishes)
-        clock = self._take_up() if self.remembered is not None else self._begin(way, keys)
+        listen = self.options.listen
+        # Only workers go by it; everything else asks the target itself.
+        proxy = self.faults.prepare(
+            url, self.target, ("127.0.0.1", 0) if listen is None else listen.fault_proxy
+        )
+        keys = self._make_master(url, proxy, wishes)
+        clock = self._take_up() if self.remembered is not None else self._begin(url, keys)
         if clock is not None:
             if self.web is not None:
                 self.web.begun()
             self._go_through(clock, url)
         return self._close(clock or RunClock(time.monotonic_ns()), url)
 
-    def _make_master(self, url: str, way: str, wishes: StopWishes) -> Mapping[str, WorkerKeys]:
+    def _make_master(
+        self, url: str, proxy: FaultProxy | None, wishes: StopWishes
+    ) -> Mapping[str, WorkerKeys]:
         """It listens from now on; the keys are for workers that are started here."""
         plan, folder, listen = self.plan, self.folder, self.options.listen
         planned = seats(plan.regions)
@@ -162,11 +169,13 @@ class _Run:
         folder.write_manifest(key_fingerprints=keys.fingerprints)
         if listen is not None and listen.keys is None:
             self.shared = Shared(server.port, of_workers)
-        environment = make_environment(plan, self.suite.classes, way)
+        environment = make_environment(plan, self.suite.classes, url)
+        if proxy is not None and listen is None:
+            check_clients(url, environment.user_classes)
         master = self.master = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner of one's own
             Master,
             plan,
-            Orders(self.run, dump_plan(plan), url if plan.target == EMBEDDED else None),
+            Orders(self.run, dump_plan(plan), url if plan.target == EMBEDDED else None, proxy),
             self.suite,
             planned,
             folder,
@@ -221,7 +230,13 @@ class _Run:
         if listen is None:
             for seat in seats(plan.regions):
                 self.workers[seat.worker] = start_worker(
-                    seat, of_workers[seat.worker], url, master.port, self.folder, self.options
+                    seat,
+                    of_workers[seat.worker],
+                    url,
+                    master.orders.fault_proxy,
+                    master.port,
+                    self.folder,
+                    self.options,
                 )
             patience_us, say = plan.join_timeout_us, None
             patience_s = JOIN_S if patience_us is None else patience_us / 1e6

@@ -23,6 +23,8 @@ class Listen:
     keys: MasterKeys | None
     """None makes throw-away keys for workers of the same user on this machine."""
     say: Callable[[str], None]
+    fault_proxy: tuple[str, int] | None = None
+    """Where workers reach the proxy that makes the plan's faults on the way, at a free port for 0; None without one."""
 
 
 @dataclass(frozen=True)

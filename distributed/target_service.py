@@ -14,6 +14,7 @@ import gevent
 import psutil
 
 from distributed.processes import Child, start_child, tail
+from loadproof.client.origin import PORTS
 from loadproof.errors import TargetError
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def local_pids(url: str) -> list[int]:
 
 def _local_port(url: str) -> int | None:
     parts = urllib.parse.urlsplit(url)
-    return parts.port or 80 if parts.hostname in {"127.0.0.1", "localhost", "::1"} else None
+    if parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        return None
+    return parts.port or PORTS[parts.scheme]
 
 
 def _listens(connection: Any, port: int | None) -> bool:

@@ -20,10 +20,12 @@ import locust
 from locust import argument_parser
 from locust.env import Environment
 
+from distributed.fault_proxy import go_by
 from distributed.hosts import is_loopback
 from distributed.joining import connect, exchange_clocks, fetch_orders, plan_of
 from distributed.link.keys import read_worker_keys
 from distributed.link.sockets import Client, use
+from distributed.messages import FaultProxy
 from distributed.placement import Seat
 from distributed.processes import watch_lifeline
 from distributed.scrubbed_output import scrub_output
@@ -77,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         plan_digest(arguments.plan),
         suite,
         arguments.target,
+        _proxy_of(arguments),
         arguments.journal_dir,
         smoke=arguments.smoke,
     )
@@ -122,8 +125,9 @@ def run_on_own_host(started: OwnHost) -> None:
         raise UsageError(
             f"cannot write journals to {journals}: {error.strerror}; name another folder with --journal-dir"
         ) from error
+    target = _target_of(plan, orders)
     worker = _worker(
-        client, seat, plan, orders.plan_sha256, suite, _target_of(plan, orders), journals, smoke=False
+        client, seat, plan, orders.plan_sha256, suite, target, orders.fault_proxy, journals, smoke=False
     )
     gevent.signal_handler(signal.SIGINT, worker.leave)
     started.say(f"{seat.worker}: takes part in {orders.run}; its journal goes to {journals}")
@@ -163,6 +167,13 @@ def _target_of(plan: Plan, orders: Orders) -> str:
     return orders.embedded_url
 
 
+def _proxy_of(arguments: argparse.Namespace) -> FaultProxy | None:
+    if arguments.fault_proxy is None:
+        return None
+    host, port = arguments.fault_proxy
+    return FaultProxy(host, int(port))
+
+
 def _worker(
     client: Client,
     seat: Seat,
@@ -170,6 +181,7 @@ def _worker(
     plan_sha256: str,
     suite: Suite,
     target: str,
+    proxy: FaultProxy | None,
     journals: Path,
     *,
     smoke: bool,
@@ -181,6 +193,7 @@ def _worker(
     scrub = Scrubber((*secrets_of(plan.secrets, os.environ).values(), *filter(None, [token])))
     scrub_output(scrub)
     environment = make_environment(plan, suite.classes, target)
+    go_by(proxy, plan, target, environment.user_classes)
     exchanges = exchange_clocks(client, seat)
     use(client)
     worker: Worker = environment._create_runner(  # noqa: SLF001 Locust's own way to a runner class of one's own
@@ -262,6 +275,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--worker", required=True)
     parser.add_argument("--region", required=True)
     parser.add_argument("--target", required=True)
+    parser.add_argument("--fault-proxy", nargs=2, metavar=("HOST", "PORT"))
     parser.add_argument("--master-host", default="127.0.0.1")
     parser.add_argument("--master-port", type=int, required=True)
     parser.add_argument("--key", type=Path, required=True)

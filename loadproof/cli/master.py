@@ -29,6 +29,14 @@ def master(
             help="Port to listen at.",
         ),
     ] = options.MASTER_PORT,
+    fault_proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="An address of this machine at which workers reach the proxy for the plan's faults on the way to its "
+            "target.",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Go on with the run of this folder, whose master died."),
@@ -92,6 +100,7 @@ def master(
         )
     if join_timeout is not None:
         settings = [*(settings or ()), f"join_timeout={join_timeout}"]
+    proxy_at = None if fault_proxy is None else _proxy_at(fault_proxy)
     web_at = web_address(
         web=web,
         web_host=web_host,
@@ -130,6 +139,8 @@ def master(
         raise UsageError(
             "--resume needs the key set of the run: without its keys no worker trusts this master"
         )
+    elif fault_proxy is not None:
+        raise UsageError("--resume goes on with the run's own proxy for faults: leave out --fault-proxy")
     else:
         asked = again(resume)
     if asked.plan.target == EMBEDDED and not is_loopback(bind):
@@ -145,7 +156,7 @@ def master(
     return conduct(
         asked,
         (),
-        Listen(bind, port, of_master, say),
+        Listen(bind, port, of_master, say, proxy_at),
         baselines=tuple(baseline or ()),
         unlike=unlike,
         go_on=resume,
@@ -162,3 +173,22 @@ def master(
         quiet=quiet,
         verbose=verbose,
     )
+
+
+def _proxy_at(text: str) -> tuple[str, int]:
+    """Port 0 is a free one; UsageError for what is no address that a worker could dial."""
+    import ipaddress
+
+    from loadproof.cli.host_port import host_and_port, port_number
+    from loadproof.errors import UsageError
+
+    host, digits = host_and_port("--fault-proxy", text)
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = False
+    if everywhere:
+        raise UsageError(
+            f"--fault-proxy {text}: workers dial it, so name one address of this machine that they reach"
+        )
+    return host, 0 if digits is None else port_number(f"--fault-proxy {text}", digits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -72,21 +71,11 @@ def worker(
 
 def _place(text: str) -> tuple[str, int]:
     """HOST, HOST:PORT, an IPv6 address, or one in brackets with a port."""
-    from loadproof.errors import UsageError
+    from loadproof.cli.host_port import host_and_port, port_number
 
-    match = re.fullmatch(
-        r"\[([0-9A-Fa-f:.%\w]+)\](?::(\d{1,5}))?|([^:\s]+)(?::(\d{1,5}))?|([0-9A-Fa-f:]+)", text
-    )
-    if match is None:
-        raise UsageError(f"--master {text}: write a host and perhaps a port, such as 10.0.0.5:5557")
+    host, number = host_and_port("--master", text)
     told = f"--master {text}"
-    number = match[2] or match[4]
     for name in ("LOCUST_MASTER_NODE_PORT", "LOCUST_MASTER_PORT"):
         if number is None and (number := os.environ.get(name) or None) is not None:
             told = f"{name}={number}"
-    port = (
-        int(number or options.MASTER_PORT) if number is None or (number.isascii() and number.isdigit()) else 0
-    )
-    if not 0 < port < 65536:
-        raise UsageError(f"{told}: a port is a number from 1 to 65535, such as 5557")
-    return match[1] or match[3] or match[5], port
+    return host, options.MASTER_PORT if number is None else port_number(told, number)

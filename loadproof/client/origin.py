@@ -16,6 +16,7 @@ from gevent.hub import get_hub
 
 from loadproof.client.answer import AnswerReader
 from loadproof.client.connection import Connection
+from loadproof.client.detour import dialled
 from loadproof.client.tls import Certificate, TlsConnection, tls_context
 from loadproof.errors import ConnectError, ConnectionLostError, MalformedAnswerError, ResolveError
 from loadproof.measure.interval import Timed
@@ -94,8 +95,12 @@ class Origin:
         host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
         place = f"{host}:{port}"
         try:
+            if self.proxy is not None and dialled(self.host, self.port) != (self.host, self.port):
+                raise ConnectError(
+                    "no connection: a proxy of the client's own would go round the run's faults"
+                )
             begun = monotonic_ns()
-            addresses, looked_up = resolve(host, port)
+            addresses, looked_up = resolve(*dialled(host, port))
             if looked_up:
                 told(Timed.RESOLVE, host, (monotonic_ns() - begun) // 1_000)
             begun = monotonic_ns()

@@ -27,8 +27,8 @@ ACCEPTED_AT_ONCE: Final = 256
 
 
 class Proxy:
-    def __init__(self, host: str, port: int, seed: int) -> None:
-        """Carries to `host` and `port`."""
+    def __init__(self, listen: tuple[str, int], host: str, port: int, seed: int) -> None:
+        """Carries from `listen`, with port 0 from a free one, to `host` and `port`; OSError if it cannot listen there."""
         self._host = host
         self._port = port
         self.disturbance = Disturbance(seed)
@@ -37,9 +37,15 @@ class Proxy:
         self._passable = asyncio.Event()
         self._passable.set()
         self._loop = asyncio.get_running_loop()
+        found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self._family, self._address = found[0][0], found[0][4]
+        if self._address[1]:
+            # Another of the same user could share the port otherwise, and with it our connections.
+            socket.create_server(self._address, family=self._family).close()
         # It keeps the port ours while nothing listens there.
-        self._holder = _bound(0)
-        self.port: int = self._holder.getsockname()[1]
+        self._holder = self._bound()
+        self._address = self._holder.getsockname()
+        self.port: int = self._address[1]
         self._listener: socket.socket | None = None
         self._listen()
 
@@ -76,10 +82,17 @@ class Proxy:
 
     def _listen(self) -> None:
         if self._listener is None:
-            self._listener = _bound(self.port)
+            self._listener = self._bound()
             self._listener.setblocking(False)
             self._listener.listen(BACKLOG)
             self._loop.add_reader(self._listener, self._accept)
+
+    def _bound(self) -> socket.socket:
+        """A socket at our address, which others of ours may share."""
+        made = socket.socket(self._family)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(self._address)
+        return made
 
     def _refuse(self) -> None:
         if self._listener is not None:
@@ -117,14 +130,6 @@ class Proxy:
             pair.reset()
 
 
-def _bound(port: int) -> socket.socket:
-    """A socket at this port of loopback, which others of ours may share."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind(("127.0.0.1", port))
-    return made
-
-
 async def _obey(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Until the connection ends, and its orders with it."""
     given: set[str] = set()
@@ -150,8 +155,14 @@ async def _obey(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.Stre
         writer.close()
 
 
-async def _serve(host: str, port: int, orders: str, seed: int, lifeline: int) -> None:
-    proxy = Proxy(host, port, seed)
+async def _serve(
+    listen: tuple[str, int], target: tuple[str, int], orders: str, seed: int, lifeline: int
+) -> None:
+    try:
+        proxy = Proxy(listen, *target, seed)
+    except OSError as error:
+        print(json.dumps({"error": error.strerror}), flush=True)
+        return
     ended = asyncio.Event()
 
     def read_lifeline() -> None:
@@ -168,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadproof.faults.proxy")
     parser.add_argument("--host", required=True, help="of the target")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--listen-host", default="127.0.0.1")
+    parser.add_argument("--listen-port", type=int, default=0, help="0 for a free one")
     parser.add_argument("--orders", required=True, help="name of the abstract socket for orders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lifeline-fd", type=int, required=True, help="end when this inherited pipe does")
@@ -175,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Every connection is two open files here.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(_serve(options.host, options.port, options.orders, options.seed, options.lifeline_fd))
+    listen, target = (options.listen_host, options.listen_port), (options.host, options.port)
+    asyncio.run(_serve(listen, target, options.orders, options.seed, options.lifeline_fd))
     return 0
 
 

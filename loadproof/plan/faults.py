@@ -206,9 +206,6 @@ class _Reader:
         at_us = values.duration(given["at"], "at", 0) if "at" in given else None
         for_us = values.duration(given["for"], "for") if "for" in given else None
         settings = {key: self._setting(key, keys[key].unit, given[key]) for key in keys if key in given}
-        if kind in PROXIED and self._target.startswith("https:"):
-            message = f"a proxy of ours makes the fault {quoted(kind)}, and no worker takes it for an https:// target"
-            values.wrong(node, message, "aim the plan at an http:// URL, or break it another way")
         if kind in RESTARTING and self._target != EMBEDDED:
             message = "a run kills only the target that it has started, and can start again"
             values.wrong(node, message, "write `target: embedded`, or use `pause` or `command`")
