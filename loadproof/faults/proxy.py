@@ -38,8 +38,9 @@ class Proxy:
         self._passable.set()
         self._loop = asyncio.get_running_loop()
         found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        self._family, self._address = found[0][0], found[0][4]
-        if self._address[1]:
+        self._family = found[0][0]
+        self._address: Any = found[0][4]
+        if listen[1]:
             # Another of the same user could share the port otherwise, and with it our connections.
             socket.create_server(self._address, family=self._family).close()
         # It keeps the port ours while nothing listens there.

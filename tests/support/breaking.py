@@ -101,13 +101,12 @@ class Way:
 
 
 @contextlib.contextmanager
-def way():
-    """A proxy before an echo for the length of the block."""
+def way(port=None, *more):
+    """A proxy before this port of ours, or before an echo, for the length of the block; `more` are options of it."""
     echo = Echo()
     name = f"loadproof-test-{secrets.token_hex(8)}"
-    process, lifeline = launch(
-        *("loadproof.faults.proxy", "--host", "127.0.0.1", "--port", echo.port, "--orders", name)
-    )
+    where = ("--host", "127.0.0.1", "--port", port or echo.port)
+    process, lifeline = launch("loadproof.faults.proxy", *where, "--orders", name, *more)
     with ended(process, lifeline):
         yield Way(json.loads(process.stdout.readline())["port"], echo, Orders(name), name)
     echo.listener.close()
