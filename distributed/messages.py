@@ -51,7 +51,7 @@ class Ask(msgspec.Struct, forbid_unknown_fields=True):
 class FaultProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the proxy listens that makes the plan's faults on the way to its target."""
 
-    host: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z._:%-]{1,253}$")]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z._:%-]{1,253}\Z")]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
     def __str__(self) -> str:

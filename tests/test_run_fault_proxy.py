@@ -1,11 +1,18 @@
 """Whole runs whose workers go by the proxy that makes faults: to an https:// target, and from hosts of their own."""
 
 import csv
+import json
+import re
 
+import msgspec
 import pytest
-from breaking import way
-from commands import loadproof, manifest, results, run_folder, start
+from breaking import ended, launch, way
+from commands import kill, loadproof, manifest, results, run_folder, start, wait_until
 from hosting import begin_master, finish
+
+from distributed.messages import FaultProxy, read
+from loadproof.cli.host_port import fault_proxy_at
+from loadproof.errors import UsageError
 
 pytest_plugins = ("conforming",)
 
@@ -117,13 +124,10 @@ def test_workers_elsewhere_go_by_the_masters_proxy(folder, nginx):
     ("flags", "said"),
     [
         ((), "workers elsewhere must reach: name its address with --fault-proxy HOST[:PORT]"),
-        (("--fault-proxy", "0.0.0.0:7000"), "workers dial it, so name one address of this machine"),
         (
             ("--fault-proxy", "198.51.100.7"),
             "cannot listen at 198.51.100.7:0: Cannot assign requested address",
         ),
-        (("--fault-proxy", "127.0.0.1:0"), "a port is a number from 1 to 65535"),
-        (("--fault-proxy", "a b"), "write a host and perhaps a port"),
     ],
 )
 def test_a_master_says_what_its_proxy_lacks(folder, nginx, flags, said):
@@ -133,14 +137,65 @@ def test_a_master_says_what_its_proxy_lacks(folder, nginx, flags, said):
 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
+    assert list((folder / "reports").iterdir()) == []
 
 
-def test_a_port_that_another_uses_is_said(folder, nginx):
-    """Also where it is another run's proxy: they would share its connections."""
-    write(folder, nginx, 8, 3)
-    with way(1, "--listen-port", "0") as other:
-        flags = ("--port", "0", "--fault-proxy", f"127.0.0.1:{other.port}")
-        done = loadproof("master", "./plan.yaml", *flags, cwd=folder, **trusting(folder))
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0.0.0.0:7000", "workers dial it, so name one address of this machine"),
+        ("[::]", "workers dial it, so name one address of this machine"),
+        ("127.0.0.1:0", "a port is a number from 1 to 65535"),
+        ("a b", "write a host and perhaps a port"),
+    ],
+)
+def test_what_no_worker_could_dial_is_refused(text, said):
+    """As it is written."""
+    with pytest.raises(UsageError, match=re.escape(said)):
+        fault_proxy_at(text)
 
-    assert done.returncode == 2
-    assert f"cannot listen at 127.0.0.1:{other.port}: Address already in use" in done.stderr
+
+def test_an_address_is_read():
+    """A port that is left out is a free one; a worker takes no other form than these."""
+    assert fault_proxy_at("10.0.0.5") == ("10.0.0.5", 0)
+    assert fault_proxy_at("master.test:7000") == ("master.test", 7000)
+    assert fault_proxy_at("[fd00::5]:7000") == ("fd00::5", 7000)
+    for host, port in (("", 7000), ("a b", 7000), ("a\n", 7000), ("a" * 254, 7000), ("a", 0), ("a", 65_536)):
+        with pytest.raises(msgspec.ValidationError):
+            read({"host": host, "port": port}, FaultProxy)
+
+
+def test_the_proxy_shares_no_port():
+    """Another of the same user's is told, too: they would share each other's connections."""
+    with way() as other:
+        words = ("--host", "127.0.0.1", "--port", 1, "--orders", "unused", "--listen-port", other.port)
+        process, lifeline = launch("loadproof.faults.proxy", *words)
+        with ended(process, lifeline):
+            assert json.loads(process.stdout.readline()) == {"error": "Address already in use"}
+
+
+@pytest.mark.long
+def test_a_master_that_is_back_has_its_proxy_where_it_was(folder, nginx):
+    """Its workers know no other address: they reach the target again, and the run says that a fault was cut short."""
+    write(folder, nginx, 40, 10, "regions: [{name: east}]\n")
+    env = trusting(folder)
+    assert loadproof("keys", "set", "./plan.yaml", cwd=folder).returncode == 0
+    flags = ("--keys", "set", "--fault-proxy", "127.0.0.1")
+    master, place = begin_master("./plan.yaml", *flags, cwd=folder, **env)
+    own = ("--key", "set/east-01.key", "--master-key", "set/master.pub")
+    words = ("worker", "--master", place, "--region", "east", "-f", "users.py", *own)
+    worker = start(*words, cwd=folder, **env)
+    run = wait_until(lambda: next((folder / "reports").glob("proxied-*"), None))
+    wait_until(lambda: "fault_begins" in (run / "events.jsonl").read_text(), 60)
+    kill(master.pid)
+    master.communicate()
+    port = place.rpartition(":")[2]
+    back = ("--resume", run, "--keys", "set", "--port", port)
+    code, said = finish(start("master", *back, cwd=folder, **env))
+    finish(worker)
+
+    assert code == 4, said
+    found = results(run)
+    assert "it ended" in " ".join(reason["text"] for reason in found["reasons"])
+    last = [row for row in csv.DictReader((run / "metrics.csv").open()) if int(row["second"]) >= 35]
+    assert sum(int(row["requests"]) for row in last if row["outcome"] == "ok") > 0

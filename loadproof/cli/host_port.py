@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -27,3 +28,16 @@ def port_number(told: str, digits: str) -> int:
     if not 0 < port < 65536:
         raise UsageError(f"{told}: a port is a number from 1 to 65535, such as 5557")
     return port
+
+
+def fault_proxy_at(text: str) -> tuple[str, int]:
+    """`--fault-proxy HOST[:PORT]`: port 0 is a free one; UsageError for what is no address that a worker could dial."""
+    told = f"--fault-proxy {text}"
+    host, digits = host_and_port("--fault-proxy", text)
+    try:
+        is_everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        is_everywhere = False
+    if is_everywhere:
+        raise UsageError(f"{told}: workers dial it, so name one address of this machine that they reach")
+    return host, 0 if digits is None else port_number(told, digits)

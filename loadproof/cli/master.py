@@ -88,6 +88,7 @@ def master(
     from distributed.run_options import Listen
     from loadproof.cli.asked import again, ask
     from loadproof.cli.conducted import conduct, overrides
+    from loadproof.cli.host_port import fault_proxy_at
     from loadproof.cli.web_address import web_address
     from loadproof.errors import UsageError
     from loadproof.plan.model import EMBEDDED
@@ -100,7 +101,7 @@ def master(
         )
     if join_timeout is not None:
         settings = [*(settings or ()), f"join_timeout={join_timeout}"]
-    proxy_at = None if fault_proxy is None else _proxy_at(fault_proxy)
+    proxy_at = None if fault_proxy is None else fault_proxy_at(fault_proxy)
     web_at = web_address(
         web=web,
         web_host=web_host,
@@ -173,22 +174,3 @@ def master(
         quiet=quiet,
         verbose=verbose,
     )
-
-
-def _proxy_at(text: str) -> tuple[str, int]:
-    """Port 0 is a free one; UsageError for what is no address that a worker could dial."""
-    import ipaddress
-
-    from loadproof.cli.host_port import host_and_port, port_number
-    from loadproof.errors import UsageError
-
-    host, digits = host_and_port("--fault-proxy", text)
-    try:
-        everywhere = ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        everywhere = False
-    if everywhere:
-        raise UsageError(
-            f"--fault-proxy {text}: workers dial it, so name one address of this machine that they reach"
-        )
-    return host, 0 if digits is None else port_number(f"--fault-proxy {text}", digits)

@@ -40,13 +40,13 @@ class Proxy:
         found = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self._family = found[0][0]
         self._address: Any = found[0][4]
-        if listen[1]:
-            # Another of the same user could share the port otherwise, and with it our connections.
-            socket.create_server(self._address, family=self._family).close()
         # It keeps the port ours while nothing listens there.
         self._holder = self._bound()
         self._address = self._holder.getsockname()
         self.port: int = self._address[1]
+        # Another proxy of the same user could listen there as well, and would get half of our connections.
+        self._lock = socket.socket(socket.AF_UNIX)
+        self._lock.bind(f"\0loadproof-proxy-{self._address[0]}-{self.port}")
         self._listener: socket.socket | None = None
         self._listen()
 
