@@ -11,9 +11,16 @@ from hypothesis import HealthCheck, settings
 # that need the patches run a program of their own; `commands.environment` gives it an environment without this.
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
-# A property says what must be true, not how long that takes on a busy machine.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# A property says what must be true, not how long that takes on a busy machine, nor how lucky its draws are.
+BY_CHANCE = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
+settings.register_profile("new", deadline=None, suppress_health_check=BY_CHANCE)
+settings.register_profile("known", settings.get_profile("new"), derandomize=True)
+
+
+def pytest_configure(config):
+    """The same tree is judged alike by the same examples; `make test-long`, or the profile `new`, draws new ones."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("new" if config.option.markexpr == "long" else "known")
 
 
 @pytest.fixture(autouse=True)

@@ -317,7 +317,7 @@ def test_a_stop_by_a_guard_is_shown(run):
     assert next(reason.code for reason in report.reasons) == "stopped"
 
 
-SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 JOURNALS = ("journals/eu-west-1-01-1.journal", "journals/us-east-1-01-1.journal")
 
 

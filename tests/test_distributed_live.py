@@ -4,7 +4,7 @@ import random
 
 import measuring
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from measuring import histogram_of, series_of
 
@@ -147,7 +147,7 @@ def test_looks_at_the_rules_leave_the_master_its_time(tmp_path, monkeypatch):
     assert 2 <= len(looks) <= 500 * 0.02 + 1
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=30)
 @given(
     told=st.lists(st.tuples(st.sampled_from(SEATS), measuring.intervals(LIMITS_US)), max_size=4),
     cut=st.integers(0, 4),
