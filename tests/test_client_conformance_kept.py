@@ -316,7 +316,7 @@ def test_a_streamed_answer_that_was_read_gives_its_connection_back(clients, odd)
 def test_a_stream_that_falls_silent_is_a_timeout(clients, odd):
     """Where it is read, after the time that a gap may take."""
     played = odd.play([REQUEST, send(b"HTTP/1.1 200 OK\r\n\r\nsome"), DRAIN])
-    answer = clients(played.url, network_timeout=0.2).get("/", stream=True)
+    answer = clients(played.url, network_timeout=1).get("/", stream=True)
 
     with pytest.raises(RequestTimeoutError):
         list(answer.iter_content(100))
