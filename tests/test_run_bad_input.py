@@ -5,6 +5,7 @@ import socket
 
 import pytest
 from commands import VISITOR, loadproof
+from unreachable import closed_port
 
 GOOD = """\
 name: small
@@ -124,9 +125,7 @@ def test_an_unknown_plan_name_gets_a_suggestion(tmp_path):
 
 def test_an_unreachable_target_is_told_before_any_load(tmp_path):
     """Nothing listens there: exit 2, the URL, and no run folder is left."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    port = closed_port()
     (tmp_path / "plan.yaml").write_text(GOOD)
     done = loadproof("run", "./plan.yaml", "--target", f"http://127.0.0.1:{port}", cwd=tmp_path)
 

@@ -1,12 +1,12 @@
 """Pairs of real runs: of one build they are the same, and one endpoint that takes a tenth longer is worse by name."""
 
 import json
-import socket
 import subprocess
 import sys
 
 import pytest
 from commands import environment, loadproof
+from ports import free_port
 
 SLOWED = "GET /policies/:id"
 PLAN = """\
@@ -21,12 +21,6 @@ rules:
   - error_ratio <= 1%
 stop_timeout: 5s
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(folder, port, label, *switches):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from commands import loadproof, results, run_folder, start
 from panelling import answer, queries
-from prometheus import Real, free_port, watching
+from ports import free_port
+from prometheus import Real, watching
 from serving import serving
 
 RULES = Path(__file__).parent.parent / "monitoring" / "rules"

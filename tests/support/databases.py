@@ -8,7 +8,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis
 from commands import wait_until
+from ports import free_port
 from serving import freeze
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def databases() -> Iterator[Databases]:
     """Both, running; their files are gone at the end, and they are too, however the tests end."""
     # Not in pytest's own folders, which nobody but root may enter.
     folder = Path(tempfile.mkdtemp(prefix="loadproof-databases-"))
-    both = Databases(Postgres(folder, _free_port()), Redis(folder, _free_port()))
+    both = Databases(Postgres(folder, free_port()), Redis(folder, free_port()))
     try:
         if (user := _user()) is not None:
             shutil.chown(folder, user)
@@ -194,13 +194,6 @@ def _postgres(program: str) -> str:
 def _user() -> str | None:
     """PostgreSQL refuses to run as root."""
     return "postgres" if os.geteuid() == 0 else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probing:
-        probing.bind(("127.0.0.1", 0))
-        port: int = probing.getsockname()[1]
-        return port
 
 
 def _begin(words: list[str], log: Path, user: str | None = None) -> subprocess.Popen[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
 import subprocess
 import threading
 import urllib.error
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LISTENS = re.compile(r'msg="Listening on" address=(127\.0\.0\.1:\d+)')
-
-
-def free_port() -> int:
-    """One that nobody listened at just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
