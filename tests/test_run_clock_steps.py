@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,8 +37,8 @@ SECONDS = 24
 STEPPED = Path(__file__).parent / "support" / "stepped_clock"
 
 
-def begin(folder, side, step_s):
-    """A master and its worker, one of which has a clock that can be stepped."""
+def play(folder, side, step_s):
+    """A master and its worker, one of which has its clock stepped when a third of the run is over."""
     folder.mkdir()
     (folder / "visitor.py").write_text(VISITOR)
     path = os.pathsep.join([str(STEPPED), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -46,24 +47,20 @@ def begin(folder, side, step_s):
     master, place = begin_master(*words, cwd=folder, **(steppable if side == "master" else {}))
     words = ("worker", "--master", place, "--region", "local", "-f", "visitor.py")
     worker = start(*words, cwd=folder, **(steppable if side == "worker" else {}))
-    return SimpleNamespace(master=master, worker=worker, stepped={"master": master, "worker": worker}[side])
+    run = run_folder(folder)
+    wait_until(lambda: seconds_of_load(run) >= SECONDS // 3, seconds=120)
+    if step_s:
+        {"master": master, "worker": worker}[side].send_signal(signal.SIGUSR1)
+    return SimpleNamespace(worker=finish(worker), master=finish(master), folder=run)
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """All cases at once: they wait more than they work."""
     home = tmp_path_factory.mktemp("steps")
-    begun = {name: begin(home / str(number), *step) for number, (name, step) in enumerate(STEPS.items())}
-    for number, (name, (_, step_s)) in enumerate(STEPS.items()):
-        folder = run_folder(home / str(number))
-        wait_until(lambda folder=folder: seconds_of_load(folder) >= SECONDS // 3, seconds=60)
-        if step_s:
-            begun[name].stepped.send_signal(signal.SIGUSR1)
-    ended = {name: (finish(run.worker), finish(run.master)) for name, run in begun.items()}
-    return {
-        name: SimpleNamespace(worker=worker, master=master, folder=run_folder(home / str(number)))
-        for number, (name, (worker, master)) in enumerate(ended.items())
-    }
+    folders = [home / str(number) for number in range(len(STEPS))]
+    with ThreadPoolExecutor(len(STEPS)) as pool:
+        return dict(zip(STEPS, pool.map(play, folders, *zip(*STEPS.values(), strict=True)), strict=True))
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -122,7 +122,7 @@ def test_a_disk_that_fills_under_a_worker_is_named(here):
             process for pid in processes_of(folder) if "west-01" in (process := psutil.Process(pid)).cmdline()
         ]
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        output, _ = command.communicate(timeout=90)
+        output, _ = command.communicate(timeout=240)
 
     assert command.returncode == 4, output
     assert "cannot be written: File too large" in torn_text(results(folder))

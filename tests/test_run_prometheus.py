@@ -102,8 +102,10 @@ def test_a_prometheus_that_stops_half_way_leaves_no_data(tmp_path, target):
         process = start(*words, "--prometheus", real.url, cwd=tmp_path)
         wait_until(lambda: list(tmp_path.glob("reports/*/samples.jsonl")))
         wait_until(lambda: seconds_of_load(run_folder(tmp_path)) >= 6)
-        real.end()
-        said, _ = process.communicate(timeout=60)
+        # One that ends in order may still answer, and something else than the others.
+        real.process.kill()
+        real.process.wait(30)
+        said, _ = process.communicate(timeout=240)
     found = results(run_folder(tmp_path))
     judged = {one["rule"]: one for one in found["rules"]}[rule]
 
@@ -168,7 +170,7 @@ def test_a_token_is_sent_and_never_written(tmp_path, target):
     assert "`PROM_TOKEN` is not set" in unset.stderr
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the environment: {" in (folder / "run.log").read_text()
-    assert len(made_up.asked) >= 4
+    assert len(made_up.asked) >= 3
     assert set(made_up.asked) == {("up", f"Bearer {TOKEN}")}
     assert TOKEN not in done.stdout + done.stderr + told.stdout + told.stderr
     assert told.returncode == 2

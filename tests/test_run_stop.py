@@ -54,7 +54,7 @@ def test_stop_ends_a_run_in_order(here):
     command = start(*RUN, cwd=here)
     folder = loading(here)
     stop = loadproof("stop", "--why", "the pager rang", cwd=here)
-    output, _ = command.communicate(timeout=60)
+    output, _ = command.communicate(timeout=240)
 
     assert stop.returncode == 0, stop.stdout + stop.stderr
     assert command.returncode == 5, output
@@ -76,7 +76,7 @@ def test_a_master_that_waits_can_be_stopped(here):
     try:
         assert "waiting" in next(line for line in command.stdout if "waiting" in line)
         stop = loadproof("stop", cwd=here)
-        output, _ = command.communicate(timeout=60)
+        output, _ = command.communicate(timeout=240)
     finally:
         command.kill()
 

@@ -2,7 +2,8 @@
 
 With `PUT /switches {"ill": true}` it stays well for `onset_s`, then refuses three of four requests. With `false` it
 answers all again, at first in `SLOW_S` and then, on a straight line over `heal_s`, as quickly as it is used to; or it
-`never` gets well. What it was asked and when it answered stands in `log`, on CLOCK_MONOTONIC.
+`never` gets well. How quick that is comes and goes, as with real servers: beside one that never changes, the hiccup of
+a busy machine would be an illness. What it was asked and when it answered stands in `log`, on CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WELL_S = 0.05
+SWING, SWING_S = 0.4, 5
+"""How far from `WELL_S` an answer's time moves, as a part of it, and in how many seconds back and forth."""
 SLOW_S = 0.6
 
 
@@ -52,14 +56,15 @@ class Ailing:
         return ok
 
     def _fate(self, now: int) -> tuple[float, bool]:
+        well_s = WELL_S * (1 + SWING * math.sin(2 * math.pi * now / 1e9 / SWING_S))
         if not self.spells:
-            return WELL_S, True
+            return well_s, True
         on, off = self.spells[-1]
         if off is not None and len(self.spells) <= self.never:
             left = 1 - (now - off) / 1e9 / self.heal_s
-            return WELL_S + (SLOW_S - WELL_S) * max(0.0, left), True
+            return well_s + (SLOW_S - WELL_S) * max(0.0, left), True
         if (now - on) / 1e9 < self.onset_s:
-            return WELL_S, True
+            return well_s, True
         return 0.01, next(self._count) % 4 == 0
 
 

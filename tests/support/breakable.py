@@ -18,6 +18,7 @@ import httpx
 from breaking import keeping, mastering, state_of, way
 from commands import wait_until
 from namespaces import routed
+from ports import free_port
 
 from distributed.left_open import ENDED_BY_THE_KERNEL
 from loadproof.faults import cgroup
@@ -276,7 +277,8 @@ def sends(pid):
 def own_target(folder):
     """A target as a run starts it, with its command, and a lifeline that ends with the block."""
     reading, writing = os.pipe()
-    words = [sys.executable, "-m", "target.server", "--host", "127.0.0.1"]
+    # It is started again at its port, which nobody may have taken meanwhile.
+    words = [sys.executable, "-m", "target.server", "--host", "127.0.0.1", "--port", str(free_port())]
     process = subprocess.Popen(
         [*words, "--lifeline-fd", str(reading)],
         env={**os.environ, "TMPDIR": str(folder)},
@@ -285,11 +287,10 @@ def own_target(folder):
     )
     os.close(reading)
     try:
-        url = json.loads(process.stdout.readline())["url"]
-        yield process, url, [*words, "--port", url.rpartition(":")[2]]
+        yield process, json.loads(process.stdout.readline())["url"], words
     finally:
         os.close(writing)
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
 
 

@@ -64,7 +64,7 @@ class Served:
 
     def end(self):
         """Wait for the end of the process; its exit code."""
-        code = self.process.wait(60)
+        code = self.process.wait(240)
         self._reading.join(10)
         return code
 

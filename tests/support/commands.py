@@ -32,7 +32,7 @@ def environment(**more):
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **more}
 
 
-def loadproof(*words, cwd, timeout=120, **env):
+def loadproof(*words, cwd, timeout=240, **env):
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "loadproof", *map(str, words)],
@@ -70,7 +70,7 @@ def manifest(folder):
     return json.loads((folder / "manifest.json").read_text())
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=60):
     """Wait for what must come to pass; the bound only ends a test that has failed."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

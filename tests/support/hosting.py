@@ -16,7 +16,7 @@ def begin_master(*words, cwd, **env):
     return master, f"127.0.0.1:{found[1]}"
 
 
-def finish(process, seconds=90):
+def finish(process, seconds=240):
     """Its exit code and what it has printed since, when it has ended by itself."""
     output, _ = process.communicate(timeout=seconds)
     assert "Traceback" not in output, output

@@ -54,7 +54,7 @@ class Visitor(User):
         pass
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Let the other greenlets work until it comes to pass."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
