@@ -8,7 +8,7 @@ from analyzer.baselines import Baselines, find_baselines, keep_baselines
 from analyzer.conditions import conditions
 from analyzer.digest import Digester
 from analyzer.fold import Fold
-from analyzer.folder import open_run
+from analyzer.folder import open_run, read_extra_rules
 from analyzer.searches import with_search
 from loadproof.verdict.case import Case
 from loadproof.verdict.criteria import judges_run
@@ -48,9 +48,9 @@ def run_digest(folder: RunFolder, case: Case, judgement: Judgement) -> Digest:
 
 
 def rules_of(path: Path, extra_rules: Iterable[str] = ()) -> list[Rule]:
-    """What a run is judged by, with what that implies; RuleSyntaxError for an extra rule."""
+    """What a run is judged by, with what that implies; UsageError for an extra rule that cannot be read."""
     folder = open_run(path)
-    rules = list(dict.fromkeys([*folder.rules, *map(parse_rule, extra_rules)]))
+    rules = list(dict.fromkeys([*folder.rules, *read_extra_rules(extra_rules)]))
     return [by.rule for by in with_implied(folder.plan, rules) if by.delay_us is None]
 
 

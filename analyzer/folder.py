@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from analyzer.manifest import AbsenceNote, Manifest, StopNote, read_manifest
+from analyzer.manifest import AbsenceNote, Manifest, StopNote, read_manifest, refuse_newer
 from analyzer.seconds import Source
 from analyzer.side_files import Samples, read_events, read_samples
-from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError
+from loadproof.errors import JournalError, PlanError, RuleSyntaxError, RunFolderError, UsageError
 from loadproof.measure.journal import Journal
 from loadproof.plan.edits import EditedLoad, LoadEdit
 from loadproof.plan.overrides import Overrides
@@ -210,10 +210,10 @@ def planned_by(plan: Plan) -> tuple[tuple[str, str], ...]:
 def open_run(path: Path) -> RunFolder:
     """Read everything but the intervals. RunFolderError when the folder cannot be a run's."""
     if not path.is_dir():
-        raise RunFolderError(
-            f"{path}: there is no such folder; name a run folder, such as reports/enterprise-…"
-        )
+        what = "it is a file" if path.exists() else "there is no such folder"
+        raise RunFolderError(f"{path}: {what}; name a run folder, such as reports/enterprise-…")
     manifest, raw, damage = read_manifest(path / "manifest.json")
+    refuse_newer(path, raw)
     plan = read_effective_plan(path / "plan.yaml", raw)
     run = plan if manifest is None else _as_run(plan, manifest)
     folder = RunFolder(path, run, _rules(path, run), manifest, raw, (), (), Samples(), plan)
@@ -261,10 +261,12 @@ def _as_run(plan: Plan, manifest: Manifest) -> Plan:
 def read_effective_plan(path: Path, manifest: dict[str, Any]) -> Plan:
     """The plan that a run folder holds; RunFolderError when nothing can be judged by it."""
     if not path.is_file():
-        what = "the plan that was run" if manifest else "neither plan.yaml nor manifest.json"
-        raise RunFolderError(
-            f"{path.parent} is no run folder: it lacks {what} (plan.yaml); name one below reports/"
+        what = (
+            "lacks the plan that was run, plan.yaml"
+            if manifest
+            else "has neither plan.yaml nor manifest.json"
         )
+        raise RunFolderError(f"{path.parent} is no run folder: it {what}; name one below reports/")
     try:
         # Not the environment of whoever asks for the report: the effective plan is what was run.
         return read_plan(path, Overrides(), environ={})
@@ -285,6 +287,18 @@ def _rules(path: Path, plan: Plan) -> tuple[Rule, ...]:
             raise RunFolderError(
                 f"{path}: its plan has a rule that cannot be read, {rule.text!r}: {error}"
             ) from error
+    return tuple(rules)
+
+
+def read_extra_rules(texts: Iterable[str]) -> tuple[Rule, ...]:
+    """Those of `--rule`; UsageError for one that cannot be read."""
+    rules = []
+    for text in texts:
+        try:
+            rules.append(parse_rule(text))
+        except RuleSyntaxError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise UsageError(f"--rule {text!r}: {error}{hint}") from error
     return tuple(rules)
 
 

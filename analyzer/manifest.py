@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from loadproof.errors import RunFolderError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What bytes that are not the JSON they should be can raise."""
+
+
+SCHEMA_VERSION: Final = 1
+"""The newest manifest that is understood; `distributed.run_folder` writes it."""
 
 
 class PlannedWorker(msgspec.Struct, frozen=True):
@@ -121,6 +128,16 @@ class Manifest(msgspec.Struct, frozen=True):
     search: SearchNote | None = None
     recovered: Recovered | None = None
     clock_offset_us_max: int | None = None
+
+
+def refuse_newer(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """RunFolderError for a run of a later version: what it says by then, nobody here knows, so nothing is judged."""
+    version = manifest.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{folder} is of a newer loadproof: its manifest.json has the schema version {version}, and this one "
+            f"reads up to {SCHEMA_VERSION}; take the loadproof that made the run"
+        )
 
 
 def read_manifest(path: Path) -> tuple[Manifest | None, dict[str, Any], str | None]:

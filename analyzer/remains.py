@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.copies import Copy, find_copies, most_complete
 from analyzer.folder import planned_by, read_effective_plan
-from analyzer.manifest import Manifest, read_manifest
+from analyzer.manifest import Manifest, read_manifest, refuse_newer
 from analyzer.side_files import read_events
 from loadproof.errors import RunFolderError
 
@@ -98,6 +98,7 @@ def _master(folders: Sequence[Path], notes: list[str]) -> tuple[Path | None, Man
     homes = [folder for folder in folders if (folder / "manifest.json").exists()]
     for folder in homes:
         manifest, raw, damage = read_manifest(folder / "manifest.json")
+        refuse_newer(folder, raw)
         if manifest is None:
             notes.append(f"{folder}: {damage}")
         else:

@@ -13,7 +13,7 @@ from analyzer.compare import compare
 from analyzer.digests import run_digest
 from analyzer.faults import faults_told
 from analyzer.fold import Fold
-from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run
+from analyzer.folder import MANIFEST_OPEN, RunFolder, open_run, read_extra_rules
 from analyzer.hints import hints
 from analyzer.model import (
     DurationTotals,
@@ -38,7 +38,6 @@ from loadproof.verdict.criteria import judges_run
 from loadproof.verdict.drift import drift
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.generator import lag_limit_us
-from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.growth import want_slices
 from loadproof.verdict.judge import judge
 from loadproof.verdict.result import Judgement, Reason, Verdict
@@ -57,10 +56,10 @@ if TYPE_CHECKING:
 def analyse(path: Path, extra_rules: Sequence[str] = ()) -> Report:
     """Read the run folder and judge it by its plan's rules, and by `extra_rules` beside them.
 
-    RunFolderError when the folder cannot be a run's; RuleSyntaxError for an extra rule. Everything else that is
+    RunFolderError when the folder cannot be a run's; UsageError for an extra rule. Everything else that is
     wrong with the folder is a reason or a note of the Report.
     """
-    asked = [parse_rule(text) for text in extra_rules]
+    asked = read_extra_rules(extra_rules)
     folder, fold = read_run(path, asked)
     known = read_baselines(path, folder.notes)
     facts = with_search(folder, folder.facts())

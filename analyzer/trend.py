@@ -11,7 +11,7 @@ import msgspec
 from analyzer.baselines import runs_in
 from analyzer.conditions import conditions, unlike
 from analyzer.folder import read_effective_plan
-from analyzer.manifest import UNREADABLE
+from analyzer.manifest import UNREADABLE, refuse_newer
 from loadproof.errors import RunFolderError
 from loadproof.verdict.change_points import change_points
 from loadproof.verdict.difference import ALPHA
@@ -106,7 +106,12 @@ def _fit(runs: Sequence[FoundRun], left_out: list[str]) -> Iterator[tuple[TrendR
         elif run.verdict == "INVALID":
             left_out.append(f"{one.path.name} is INVALID")
         else:
-            plan = read_effective_plan(one.path / "plan.yaml", one.manifest)
+            try:
+                refuse_newer(one.path, one.manifest)
+                plan = read_effective_plan(one.path / "plan.yaml", one.manifest)
+            except RunFolderError as error:
+                left_out.append(str(error).partition("\n")[0].removesuffix(":"))
+                continue
             read.append((run, conditions(plan, one.manifest, smoke=bool(one.manifest.get("smoke")))))
     for run, found in read:
         differing = unlike(read[-1][1], found, run.folder)

@@ -46,6 +46,12 @@ class RunFolder:
             raise UsageError(
                 f"{path} is no run folder that can be gone on with: manifest.json: {error}"
             ) from error
+        version = manifest.get("schema_version")
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise UsageError(
+                f"{path} is of a newer loadproof: its manifest.json has the schema version {version}, and this one "
+                f"reads up to {SCHEMA_VERSION}; go on with the loadproof that began the run"
+            )
         if manifest.get("closed"):
             raise UsageError(f"the run of {path} is over: `loadproof report {path}` shows it")
         folder._open(path, manifest)  # noqa: SLF001 its own

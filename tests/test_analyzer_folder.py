@@ -1,5 +1,6 @@
 """A run folder with any damage is read, and the damage is named."""
 
+import datetime
 import json
 import shutil
 
@@ -7,6 +8,9 @@ import pytest
 from made_runs import make_requests, make_run
 
 from analyzer.folder import open_run
+from analyzer.manifest import SCHEMA_VERSION
+from analyzer.recover import recover
+from distributed import run_folder
 from loadproof.errors import RunFolderError
 from loadproof.verdict.facts import Unsampled
 from loadproof.verdict.result import Verdict
@@ -59,8 +63,24 @@ def test_what_is_no_folder_is_said(tmp_path, name):
 
 def test_a_folder_without_a_plan_is_no_run_folder(tmp_path):
     """An empty folder is refused, saying what is missing."""
-    with pytest.raises(RunFolderError, match=r"no run folder: it lacks .*plan\.yaml"):
+    with pytest.raises(RunFolderError, match=r"no run folder: it has neither plan\.yaml nor manifest\.json"):
         open_run(tmp_path)
+
+
+def test_a_newer_folder_is_refused(run):
+    """What a later loadproof wrote may mean what nobody here knows, so it is not judged, put together or compared."""
+    change_manifest(run, schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(RunFolderError, match=r"newer loadproof.*take the loadproof that made"):
+        open_run(run)
+    with pytest.raises(RunFolderError, match="newer loadproof"):
+        recover([run], datetime.datetime.now(datetime.UTC))
+
+    assert not list(run.parent.glob("*-recovered"))
+
+
+def test_a_manifest_is_read_at_the_version_that_is_written():
+    """What the master writes is never newer than what the report reads."""
+    assert run_folder.SCHEMA_VERSION == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("text", ["", "load: [", "name: x\n", "\x00", "rules: 7"])

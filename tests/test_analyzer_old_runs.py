@@ -54,3 +54,18 @@ def test_old_results_are_part_of_a_trend():
 
     assert len(found.runs) == len(OLD)
     assert all(value is not None for value in found.series[0].values)
+
+
+def test_a_trend_leaves_out_what_it_cannot_read(tmp_path):
+    """One run that is newer or damaged costs the others nothing, and is named."""
+    for name in ("first", "second", "newer", "damaged"):
+        shutil.copytree(OLD[0], tmp_path / name)
+    manifest = tmp_path / "newer" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 99}))
+    (tmp_path / "damaged" / "plan.yaml").write_bytes(b"\xff\x00")
+    found = trend(tmp_path)
+
+    assert [run.folder for run in found.runs] == ["first", "second"]
+    assert len(found.left_out) == 2
+    assert any("damaged" in told and "plan cannot be read" in told for told in found.left_out)
+    assert any("newer loadproof" in told for told in found.left_out)

@@ -146,6 +146,43 @@ def test_a_wrong_setting_names_the_flag(tmp_path, setting, message):
         assert found == [f"--set {setting}: {message}"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "key", "wrong"),
+    [
+        ("--test-name", "test_name", ""),
+        ("--test-name", "test_name", "../x"),
+        ("--stop-timeout", "stop_timeout", "soon"),
+        ("--stop-timeout", "stop_timeout", "-1s"),
+        ("--join-timeout", "join_timeout", "7"),
+    ],
+)
+def test_a_wrong_flag_is_named_as_it_was_typed(tmp_path, flag, key, wrong):
+    """Whoever types a flag of its own never hears of `--set`."""
+    [found] = mistakes(tmp_path, BASE, Overrides(**{key: wrong}))
+
+    assert found.startswith(f"{flag}: `")
+
+
+def test_flags_stand_above_settings(tmp_path):
+    """A name and the two timeouts, given twice, are those of their own flags."""
+    changed = read(
+        tmp_path,
+        BASE,
+        Overrides(
+            set=("name=other", "stop_timeout=1m", "join_timeout=1m"),
+            test_name="mine",
+            stop_timeout="2m",
+            join_timeout="3m",
+        ),
+    )
+
+    assert (changed.name, changed.stop_timeout_us, changed.join_timeout_us) == (
+        "mine",
+        120_000_000,
+        180_000_000,
+    )
+
+
 def test_a_setting_never_shows_a_password(tmp_path):
     """A refused URL in a flag is said without its password."""
     [found] = mistakes(tmp_path, BASE, Overrides(set=("target=https://bob:hunter2@a.test",)))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from commands import VISITOR, loadproof
@@ -210,6 +211,19 @@ def test_a_report_of_no_run_folder_is_told(tmp_path):
 
     refused(loadproof("report", "empty", cwd=tmp_path), "empty")
     refused(loadproof("report", "nowhere", cwd=tmp_path), "nowhere")
+
+
+def test_an_output_that_cannot_be_written_is_told(tmp_path):
+    """A full disk behind `>`, and a reader that has left: one line or none, and no OK."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb") as pipe:
+        done = loadproof("validate", "enterprise", cwd=tmp_path, stdout=full)
+        left = loadproof("validate", "enterprise", cwd=tmp_path, stdout=pipe)
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "No space left" in done.stderr
+    assert (left.returncode, left.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("host", ["127.evil.invalid", "localhost.invalid", "10.0.0.1"])

@@ -145,12 +145,16 @@ def test_a_wish_that_nobody_takes_is_withdrawn(two):
 
 
 def test_a_live_run_cannot_be_gone_on_with(two):
-    """`--resume` takes a folder only when its master is dead."""
+    """`--resume` takes a folder only when its master is dead and no newer one began it."""
     with pytest.raises(UsageError, match="its master is alive"):
         RunFolder.again(two[0].path)
     two[0].close()
 
     assert not goes_on(two[0].path)
+    two[0].write_manifest(schema_version=99)
+    with pytest.raises(UsageError, match="newer loadproof"):
+        RunFolder.again(two[0].path)
+    two[0].write_manifest(schema_version=1)
     again = RunFolder.again(two[0].path)
     assert goes_on(two[0].path)
     again.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib.metadata import version
@@ -52,6 +53,10 @@ app.command("master")(master.master)
 app.command("worker")(worker.worker)
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What a write says of a disk, with no file's name where it was standard output."""
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         print(f"loadproof {version('loadproof')} (locust {version('locust')})")
@@ -73,6 +78,8 @@ def main() -> None:
     os.environ.pop("LOCUST_SKIP_MONKEY_PATCH", None)
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except typer.Abort:
         code = ExitCode.SIGINT
     except typer.TyperException as error:
@@ -85,6 +92,17 @@ def main() -> None:
         code = ExitCode.SIGINT
     except BrokenPipeError:
         # The reader of our output is gone (`loadproof plans | head`): what was not read cannot count as OK.
-        sys.stderr.close()
+        _say_no_more()
+        code = ExitCode.INTERNAL
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        print(f"loadproof: the output cannot be written: {error.strerror}; free space there", file=sys.stderr)
+        _say_no_more()
         code = ExitCode.INTERNAL
     sys.exit(int(code or 0))
+
+
+def _say_no_more() -> None:
+    """What is left in the buffer cannot be written either; Python would try, and complain, on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -21,7 +21,6 @@ from loadproof.cli.metrics_address import metrics_address
 from loadproof.cli.panel import LivePanel
 from loadproof.errors import ExitCode, UsageError
 from loadproof.plan.model import EMBEDDED, RATE_PERIOD_S
-from loadproof.plan.overrides import Overrides
 from loadproof.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -33,24 +32,6 @@ if TYPE_CHECKING:
     from distributed.web.runs import WebRuns
     from distributed.web.server import WebAddress
     from loadproof.cli.asked import Asked
-
-
-def overrides(
-    *,
-    region: list[str] | None,
-    rule: list[str] | None,
-    settings: list[str] | None,
-    stop_timeout: str | None,
-    test_name: str | None,
-    **others: Any,
-) -> Overrides:
-    """The changes to a plan that the flags of a verb ask for; `others` are fields of Overrides as they are."""
-    changes = tuple(settings or ())
-    if stop_timeout is not None:
-        changes += (f"stop_timeout={stop_timeout}",)
-    if test_name is not None:
-        changes += (f"name={test_name}",)
-    return Overrides(region=tuple(region or ()), rules=tuple(rule or ()), set=changes, **others)
 
 
 def conduct(

@@ -42,7 +42,9 @@ def keys(
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         taken = next(folder.iterdir(), None)
     except OSError as error:
-        raise UsageError(f"cannot write a key set to {folder}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot write a key set to {folder}: {error.strerror}; name a new folder"
+        ) from error
     if taken is not None:
         raise UsageError(f"{folder} is not empty, and a key set is never overwritten: name a new folder")
     of_master, of_workers = make_keys(workers)

@@ -87,7 +87,7 @@ def master(
     from distributed.link.keys import read_master_keys
     from distributed.run_options import Listen
     from loadproof.cli.asked import again, ask
-    from loadproof.cli.conducted import conduct, overrides
+    from loadproof.cli.conducted import conduct
     from loadproof.cli.host_port import fault_proxy_at
     from loadproof.cli.web_address import web_address
     from loadproof.errors import UsageError
@@ -99,8 +99,6 @@ def master(
             f"without keys a master listens on loopback only, and {bind} is not: make a key set with "
             "`loadproof keys DIR PLAN` and name it with --keys DIR"
         )
-    if join_timeout is not None:
-        settings = [*(settings or ()), f"join_timeout={join_timeout}"]
     proxy_at = None if fault_proxy is None else fault_proxy_at(fault_proxy)
     web_at = web_address(
         web=web,
@@ -110,18 +108,19 @@ def master(
         autostart=autostart,
         autoquit=autoquit,
     )
-    changes = overrides(
+    changes = Overrides(
         users=users,
         duration=duration,
         spawn_rate=spawn_rate,
         target=target,
         prometheus=prometheus,
-        region=region,
+        region=tuple(region or ()),
         workers=workers,
-        rule=rule,
+        rules=tuple(rule or ()),
         seed=seed,
-        settings=settings,
+        set=tuple(settings or ()),
         stop_timeout=stop_timeout,
+        join_timeout=join_timeout,
         test_name=test_name,
         env=env,
         config_file=config_file,

@@ -60,9 +60,10 @@ def run(
     import sys
 
     from loadproof.cli.asked import ask
-    from loadproof.cli.conducted import conduct, overrides
+    from loadproof.cli.conducted import conduct
     from loadproof.cli.web_address import web_address
     from loadproof.errors import UsageError
+    from loadproof.plan.overrides import Overrides
 
     if plan is not None and test_type is not None:
         raise UsageError("PLAN and --test-type both name the plan: give one of them")
@@ -74,17 +75,17 @@ def run(
         autostart=autostart,
         autoquit=autoquit,
     )
-    changes = overrides(
+    changes = Overrides(
         users=users,
         duration=duration,
         spawn_rate=spawn_rate,
         target=target,
         prometheus=prometheus,
-        region=region,
+        region=tuple(region or ()),
         workers=workers,
-        rule=rule,
+        rules=tuple(rule or ()),
         seed=seed,
-        settings=settings,
+        set=tuple(settings or ()),
         stop_timeout=stop_timeout,
         test_name=test_name,
         env=env,

@@ -18,7 +18,9 @@ def read_token(path: Path | None, flag: str) -> str | None:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"{flag}: {path} cannot be read: {reason}") from error
+        raise UsageError(
+            f"{flag}: {path} cannot be read: {reason}; write the token into it, one line"
+        ) from error
     if not token.isascii() or not token.isprintable() or not token:
         raise UsageError(f"{flag}: {path} holds no token: one line of printable ASCII")
     return token

@@ -65,7 +65,8 @@ def _print(found: Trend) -> None:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if not changes:
         few = "; a change shows from about ten runs on" if len(found.runs) < 10 else ""
-        line = f"no change in {len(found.series)} series over {len(found.runs)} runs{few}"
+        runs = f"{len(found.runs)} run{'s'[: len(found.runs) != 1]}"
+        line = f"no change in {len(found.series)} series over {runs}{few}"
         console.print(line, soft_wrap=True)
     for sentence in found.left_out:
         console.print(Text(f"  left out: {shown(sentence, 300)}", style="dim"), soft_wrap=True)

@@ -38,6 +38,11 @@ class Overrides:
     """Only these regions are kept."""
     workers: int | None = None
     """Workers of all regions together."""
+    test_name: str | None = None
+    """The run's name, in place of the plan's."""
+    stop_timeout: str | None = None
+    join_timeout: str | None = None
+    """As the plan's own, as text with a unit."""
     rules: tuple[str, ...] = ()
     """Added to the plan's own."""
     seed: int | None = None
@@ -81,6 +86,14 @@ def changed_tree(
     if overrides.prometheus is not None:
         url = Scalar(overrides.prometheus, overrides.prometheus, "--prometheus")
         tree = _with_prometheus(tree, url)
+    texts = {
+        "name": ("--test-name", overrides.test_name),
+        "stop_timeout": ("--stop-timeout", overrides.stop_timeout),
+        "join_timeout": ("--join-timeout", overrides.join_timeout),
+    }
+    for key, (flag, text) in texts.items():
+        if text is not None:
+            tree = _with(tree, key, Scalar(text, text, flag))
     if overrides.seed is not None:
         tree = _with(tree, "seed", Scalar(overrides.seed, str(overrides.seed), "--seed"))
     if overrides.rules:

@@ -32,13 +32,14 @@ def environment(**more):
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **more}
 
 
-def loadproof(*words, cwd, timeout=240, **env):
+def loadproof(*words, cwd, timeout=240, stdout=subprocess.PIPE, **env):
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "loadproof", *map(str, words)],
         cwd=cwd,
         env=environment(**env),
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=timeout,
         check=False,
