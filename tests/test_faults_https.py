@@ -1,5 +1,6 @@
 """Our client and stock ones by the proxy that makes faults, to a target that speaks TLS and has a name."""
 
+import ssl
 import time
 
 import gevent
@@ -121,6 +122,13 @@ def closed_late(path, old, new):
     path.begin("slow_close", delay=60_000_000)
     for client in (old, new):
         assert client.get("/last/small.txt").content == b"small\n"
+    context = ssl.create_default_context(cafile=old.user.authorities)
+    with context.wrap_socket(path.connect(), server_hostname="localhost") as plain:
+        plain.sendall(b"GET /last/small.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while data := plain.recv(65_536):
+            received += data
+    assert received.endswith(b"small\n")
     path.end("slow_close")
 
 
