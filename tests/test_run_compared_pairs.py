@@ -38,7 +38,7 @@ def run(folder, port, label, *switches):
         assert "Traceback" not in done.stdout + done.stderr
     finally:
         target.terminate()
-        target.wait(timeout=20)
+        target.wait(timeout=60)
     [found] = (folder / label).iterdir()
     return found
 

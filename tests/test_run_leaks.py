@@ -39,7 +39,7 @@ def leaking(folder, leak):
         done = loadproof("run", "./leaks.yaml", "--target", url, cwd=folder)
     finally:
         target.terminate()
-        target.wait(timeout=10)
+        target.wait(timeout=60)
     assert "Traceback" not in done.stdout + done.stderr
     return results(run_folder(folder))
 

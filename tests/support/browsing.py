@@ -65,7 +65,7 @@ class Served:
     def end(self):
         """Wait for the end of the process; its exit code."""
         code = self.process.wait(240)
-        self._reading.join(10)
+        self._reading.join(60)
         return code
 
 
