@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 WINDOW: Final = 8
 """Journal records that a worker sends ahead of the master's acknowledgement."""
 RECORD_BYTES: Final = 4 * 1024 * 1024
