@@ -32,6 +32,7 @@ import fcntl
 import mmap
 import sys
 import threading
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -304,15 +305,17 @@ def parse_switches(texts: Sequence[str]) -> Settings:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--switch {text}: write NAME=VALUE, such as slow=200ms or wrong_hash=3")
+        if name not in Settings.__struct_fields__:
+            near = get_close_matches(name, Settings.__struct_fields__, n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else f"there are {', '.join(Settings.__struct_fields__)}"
+            )
+            raise UsageError(f"--switch {text}: there is no switch of this name; {hint}")
         values[name] = value
     try:
         return msgspec.convert(values, Settings, strict=False)
     except (msgspec.ValidationError, UnitError) as error:
-        raise UsageError(f"--switch {' '.join(texts)}: {error}; the names are {_names()}") from None
-
-
-def _names() -> str:
-    return ", ".join(Settings.__struct_fields__)
+        raise UsageError(f"--switch {' '.join(texts)}: {error}") from None
 
 
 _form: Final = msgspec.json.Decoder(Settings)

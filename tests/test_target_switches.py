@@ -190,6 +190,16 @@ def test_a_wrong_switch_is_refused(texts):
         parse_switches(texts)
 
 
+def test_a_misspelt_switch_is_told_the_right_one():
+    """A close name is offered; with none that is close, all are named."""
+    with pytest.raises(
+        UsageError, match=r"^--switch slwo=3s: there is no switch of this name; did you mean slow"
+    ):
+        parse_switches(["slwo=3s"])
+    with pytest.raises(UsageError, match=r"^--switch xyz=1: .*; there are slow, .*config_missing$"):
+        parse_switches(["xyz=1"])
+
+
 def test_a_wrong_switch_ends_the_command(tmp_path):
     """The target does not start: exit 2 and one line."""
     process = launch("--switch", "slow=fast", folder=tmp_path)

@@ -11,7 +11,7 @@ from loadproof.cli import options  # noqa: TC001 typer reads the annotations whe
 
 
 def compare(
-    run: Annotated[Path, typer.Argument(help="The run folder in question.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder in question.")],
     baseline: Annotated[
         list[str],
         typer.Argument(

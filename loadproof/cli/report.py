@@ -31,7 +31,8 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A run folder, such as reports/enterprise-20261121T024700Z; with --wait the folder of runs, such as reports."
+            metavar="RUN",
+            help="A run folder, such as reports/enterprise-20261121T024700Z; with --wait the folder of runs, such as reports.",
         ),
     ],
     wait: Annotated[

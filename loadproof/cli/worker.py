@@ -35,7 +35,10 @@ def worker(
     journal_dir: Annotated[
         Path, typer.Option(help="Where the worker's own journal goes, in a folder for each run.")
     ] = Path("journals"),
-    verbose: options.Verbose = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", envvar="ARTILLERY_DEBUG", help="Log more, on standard error."),
+    ] = False,
 ) -> int:
     """Join a master, run this worker's share of its plan, and hand over the journal."""
     import logging

@@ -26,6 +26,7 @@ from monitoring.dashboards.panels import (
 )
 from monitoring.dashboards.queries import (
     CHOSEN,
+    OF_REGION,
     REQUESTS,
     latency,
     latest,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 TITLE = "loadproof: elasticity"
 DESCRIPTION = "Requirements D36 to D44; in place of what only a cloud has, the nearest true figure, named as what it is."
 
-OF_REGION = 'region=~"$region"'
 OK = per_second(f'{REQUESTS}_count{{{CHOSEN},outcome="ok"}}')
 TARGET_CPU = "sum(rate(target_cpu_seconds_total[$__rate_interval]))"
 SEVERITIES = {"invalid": 3, "fail": 2, "warn": 1}

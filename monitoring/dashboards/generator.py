@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from monitoring.dashboards.panels import BLUE, GREEN, LIMIT, ORANGE, RED, Query, figure, graph, states
-from monitoring.dashboards.queries import RUN, latency, now, of_run, per_second
+from monitoring.dashboards.queries import OF_REGION, RUN, latency, now, of_run, per_second
 
 if TYPE_CHECKING:
     from monitoring.dashboards.panels import Panel
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 TITLE = "loadproof: workers and generator"
 DESCRIPTION = "Whether workers are there, report every second and keep up with their own load."
 
-OF_REGION = 'region=~"$region"'
 WORKER = "{{worker}}"
 BUSY = 0.9
 """Of a core: from here on the judge warns."""

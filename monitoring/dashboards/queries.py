@@ -6,6 +6,7 @@ from typing import Final
 
 RUN: Final = 'loadproof_run_info{run="$run"}'
 CHOSEN: Final = 'region=~"$region",scenario=~"$scenario",name=~"$name"'
+OF_REGION: Final = 'region=~"$region"'
 REQUESTS: Final = "loadproof_request_duration_seconds"
 PERCENTILES: Final = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99", "p99.9": "0.999"}
 """As rules call them -> the quantile."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from monitoring.dashboards.panels import LIMIT, Column, Query, graph, heat, rows
 from monitoring.dashboards.queries import (
     CHOSEN,
+    OF_REGION,
     REQUESTS,
     latency,
     latest,
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 TITLE = "loadproof: regions"
 DESCRIPTION = "Load, latency, errors and the network of each region of a run."
-
-OF_REGION = 'region=~"$region"'
 
 
 def panels() -> list[Panel]:
