@@ -64,6 +64,15 @@ def test_every_verb_explains_itself(tmp_path, verb):
         assert following.startswith("      "), f"{verb} {line} has no explanation"
 
 
+def test_the_table_of_contents_is_not_cut(tmp_path):
+    """`--help` has a whole sentence for every verb."""
+    done = loadproof("--help", cwd=tmp_path)
+    told = dict(re.findall(r"^  ([a-z]+) +([A-Z].*)$", done.stdout, re.MULTILINE))
+
+    assert set(told) == set(VERBS)
+    assert all(sentence.endswith(".") and "..." not in sentence for sentence in told.values())
+
+
 def test_the_version_is_printed(tmp_path):
     """`--version` names our version and Locust's."""
     done = loadproof("--version", cwd=tmp_path)

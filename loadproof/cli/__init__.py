@@ -37,20 +37,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("plans")(plans.plans)
-app.command("validate")(validate.validate)
-app.command("target")(target.target)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("trend")(trend.trend)
+app.command("run", short_help="Run a plan, judge it and write the reports.")(run.run)
+app.command("plans", short_help="List the built-in plans.")(plans.plans)
+app.command("validate", short_help="Explain a plan, or report every mistake in it.")(validate.validate)
+app.command("target", short_help="Serve the reference target.")(target.target)
+app.command("report", short_help="Judge a run folder, again or for the first time.")(report.report)
+app.command("compare", short_help="Tell whether a run is better or worse than others.")(compare.compare)
+app.command("trend", short_help="Show how runs went over time, and since when.")(trend.trend)
 app.add_typer(runs.runs, name="runs")
-app.command("stop")(stop.stop)
-app.command("recover")(recover.recover)
-app.command("keys")(keys.keys)
-app.command("dashboards")(dashboards.dashboards)
-app.command("master")(master.master)
-app.command("worker")(worker.worker)
+app.command("stop", short_help="Stop a run that goes on.")(stop.stop)
+app.command("recover", short_help="Put a run whose master died together again.")(recover.recover)
+app.command("keys", short_help="Make the keys of a master and its workers.")(keys.keys)
+app.command("dashboards", short_help="Write Grafana dashboards.")(dashboards.dashboards)
+app.command("master", short_help="Run a plan with workers on other hosts.")(master.master)
+app.command("worker", short_help="Join a master with this host.")(worker.worker)
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
