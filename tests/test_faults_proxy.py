@@ -8,7 +8,7 @@ import time
 import pytest
 from breaking import way
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def serve():
     yield start
     for process in started:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def run(tmp_path, url):

@@ -84,7 +84,7 @@ def test_the_documented_commands_start_it(tmp_path, databases, storage, line):
             metrics = client.get("/metrics").text
     finally:
         process.terminate()
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=90)
 
     assert process.returncode == 0, output
     assert 'target_cache_lookups_total{cache="sessions",outcome="hit"} 1.0' in metrics
@@ -199,7 +199,7 @@ def test_a_password_comes_from_the_environment_only(tmp_path, databases, storage
         assert httpx.get(f"{served.url}/gateway/health").json()["store"] == "ok"
     for wrong in {}, {"PGPASSWORD": "another secret of tests"}:
         process = launch("--store", url, folder=tmp_path, **wrong)
-        output, said = process.communicate(timeout=30)
+        output, said = process.communicate(timeout=90)
 
         assert process.returncode == 2
         assert said.startswith(b"target: the store postgresql://")
@@ -231,7 +231,7 @@ def test_a_database_of_another_encoding_is_refused(databases):
 def test_a_database_that_is_not_there_ends_the_start(tmp_path):
     """Exit 2 and one line that says which and why."""
     process = launch("--store", "postgresql://target@127.0.0.1:1/nothing", folder=tmp_path)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=90)
 
     assert process.returncode == 2
     assert said.startswith(b"target: the store postgresql://target@127.0.0.1:1/nothing cannot be opened: ")

@@ -23,7 +23,7 @@ def gone(pids: list[int]) -> list[int]:
 
 def wait_all(handles: list[int]) -> None:
     for handle in handles:
-        ready, _, _ = select.select([handle], [], [], 30)
+        ready, _, _ = select.select([handle], [], [], 90)
         os.close(handle)
 
         assert ready
@@ -84,7 +84,7 @@ def test_requests_in_flight_are_finished(tmp_path):
                 answer += part
 
         assert answer.startswith(b"HTTP/1.1 201")
-        assert served.process.wait(30) == 0
+        assert served.process.wait(90) == 0
 
 
 def test_a_second_signal_does_not_wait(tmp_path):
@@ -127,7 +127,7 @@ def test_the_end_of_the_lifeline_ends_all(tmp_path):
     os.close(held)
 
     wait_all(handles)
-    assert served.process.wait(30) == 0
+    assert served.process.wait(90) == 0
     served.process.communicate()
     assert left_behind(tmp_path) == []
 
@@ -193,7 +193,7 @@ def test_the_guard_leaves_although_the_main_thread_is_busy(tmp_path):
     os.close(alive)
     os.close(held)
 
-    assert process.wait(30) == 1
+    assert process.wait(90) == 1
     process.communicate()
     assert not folder.exists()
 
@@ -205,7 +205,7 @@ def test_a_killed_child_ends_the_target_with_a_message(tmp_path):
     handles = gone([other])
     os.kill(victim, signal.SIGKILL)
 
-    assert served.process.wait(30) == 1
+    assert served.process.wait(90) == 1
     wait_all(handles)
     assert served.process.communicate()[1].decode() == (
         f"target: server process {victim} was killed by SIGKILL; the target ends\n"
@@ -238,7 +238,7 @@ def test_a_busy_port_is_one_clear_line(tmp_path):
     with serving(folder=tmp_path) as served:
         port = str(httpx.URL(served.url).port)
         process = launch("--port", port, folder=tmp_path)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
 
         assert process.returncode == 2
         assert errors.decode() == (
@@ -265,7 +265,7 @@ def test_a_busy_port_is_one_clear_line(tmp_path):
 def test_what_cannot_be_served_is_refused_in_one_line(tmp_path, arguments, environment, said):
     """A wrong option: exit 2, one line that names it, nothing left behind."""
     process = launch(*arguments, folder=tmp_path, **environment)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=90)
 
     assert process.returncode == 2
     assert output == b""
@@ -278,7 +278,7 @@ def test_a_disk_without_room_is_one_clear_line(tmp_path):
     """When no temporary folder can be made: exit 2 and one line."""
     before = "def full(): raise OSError(28, 'No space left on device')\nserver.make_folder = full"
     process = launch(folder=tmp_path, before=before)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=90)
 
     assert process.returncode == 2
     assert errors.decode() == (

@@ -296,7 +296,7 @@ def own_target(folder):
 
 def answers(url):
     try:
-        return httpx.get(f"{url}/gateway/health", timeout=5).status_code == 200
+        return httpx.get(f"{url}/gateway/health", timeout=LONG_S).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -29,7 +29,7 @@ def ended(process, lifeline):
         with contextlib.suppress(OSError):
             os.close(lifeline)
         try:
-            process.wait(20)
+            process.wait(60)
         finally:
             process.kill()
             process.wait()
@@ -88,7 +88,7 @@ class Way:
     name: str
     sockets: list = field(default_factory=list)
 
-    def connect(self, timeout=10):
+    def connect(self, timeout=60):
         made = socket.create_connection(("127.0.0.1", self.port), timeout)
         self.sockets.append(made)
         return made

@@ -71,7 +71,7 @@ def manifest(folder):
     return json.loads((folder / "manifest.json").read_text())
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=90):
     """Wait for what must come to pass; the bound only ends a test that has failed."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

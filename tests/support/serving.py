@@ -54,7 +54,7 @@ class Served:
     def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end; the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
 
 def start(
