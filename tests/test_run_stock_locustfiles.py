@@ -135,7 +135,7 @@ def test_a_load_shape_and_a_host_need_no_flags(tmp_path):
     load = [(phase["duration_us"], phase["users_from"], phase["users_to"]) for phase in found["plan"]["load"]]
 
     assert found["verdict"] == "PASS", found["reasons"]
-    assert load == [(3_000_000, 0, 6), (1_000_000, 1, 1)]
+    assert load == [(3_000_000, 0, 6), (1_000_000, 5, 5)]
     assert set(requests) == {("Swimmer", "GET /swim", "ok")}
     assert set(found["by_phase"]) == {"shape-1", "shape-2"}
 

@@ -36,7 +36,7 @@ class Client(Api):
 
 
 class Page(FastHttpUser):
-    wait_time = constant_throughput(5)
+    wait_time = constant_throughput(20)
     concurrency = 5
 
     @task

@@ -15,7 +15,7 @@ class Swimmer(HttpUser):
 
 
 class Wave(LoadTestShape):
-    stages = ((1, 2, 2), (3, 6, 2), (4, 1, 10))
+    stages = ((1, 2, 2), (3, 6, 2), (4, 5, 10))
 
     def tick(self):
         for until, users, spawn_rate in self.stages:
