@@ -56,6 +56,11 @@ class Watched:
         [series] = self.real.asked("query", query=query)["result"]
         return series["metric"]["run"], series["values"][0][0], series["values"][-1][0]
 
+    def last_s(self, metric: str) -> float:
+        """When it was 1 for the last time."""
+        [series] = self.real.asked("query", query=f"{metric}[{BEFORE_AND_AFTER_S}s]")["result"]
+        return max(at for at, text in series["values"] if float(text) == 1)
+
     def bounds(self) -> list[float]:
         query = f'count by (le) (last_over_time({BUCKET}{{le!="+Inf"}}[{BEFORE_AND_AFTER_S}s]))'
         return sorted(float(one["metric"]["le"]) for one in self.real.asked("query", query=query)["result"])
@@ -138,19 +143,22 @@ def test_regions_add_up_in_prometheus(watched):
 
 def test_rates_over_regions_are_the_reports(watched):
     """`rate()` of the steady seconds is the report's, and so is `histogram_quantile()` of rates, within a bucket."""
-    _, _, end_s = watched.times()
+    end_s = watched.last_s('loadproof_phase{phase="steady"}')
     steady = watched.results["by_phase"]["steady"]
     bounds = watched.bounds()
 
     def asked(query):
-        # Some seconds before the end, so that the window lies within the steady phase.
-        [series] = watched.real.asked("query", query=query, time=end_s - 6)["result"]
+        # A window of 15 s that lies within the 25 s of the steady phase.
+        [series] = watched.real.asked("query", query=query, time=end_s - 2)["result"]
         return float(series["value"][1])
+
+    def bucket(name):
+        return bisect_left(bounds, steady["latency_ms"][name] / 1_000)
 
     assert asked(f'sum(rate({COUNT}{{outcome="ok"}}[15s]))') == pytest.approx(steady["rate_per_s"], rel=0.1)
     said = asked(f'histogram_quantile(0.9, sum by (le) (rate({BUCKET}{{outcome="ok"}}[15s])))')
-    distance = bisect_left(bounds, said) - bisect_left(bounds, steady["latency_ms"]["p90"] / 1_000)
-    assert abs(distance) <= 1
+    # What a tenth of 15 s exceeds, 6 % of the 25 s do at least and 46 % at most.
+    assert bucket("p50") - 1 <= bisect_left(bounds, said) <= bucket("p95") + 1
 
 
 def test_every_panel_has_data(watched):
