@@ -5,7 +5,7 @@ import socket
 
 import httpx
 import pytest
-from browsing import live, served, wait_for_state
+from browsing import PLAN, live, served, wait_for_state
 from commands import manifest, run_folder, start, wait_until
 
 
@@ -14,7 +14,8 @@ def running(tmp_path_factory):
     """A run of a master that goes on with workers of their own, and a client that is logged in."""
     folder = tmp_path_factory.mktemp("attacked")
     words = ("--port", "0", "--autoquit", "0", "--no-analysis")
-    with served(folder, *words, verb="master") as process, contextlib.ExitStack() as ending:
+    plan = PLAN.replace("57s", "297s")
+    with served(folder, *words, plan=plan, verb="master") as process, contextlib.ExitStack() as ending:
         link = process.link()
         client = process.log_in()
         place = process.said(r"workers? at (127\.0\.0\.1:\d+)")

@@ -11,6 +11,9 @@ from commands import active_users, manifest, results, run_folder, wait_until
 from playwright.sync_api import expect, sync_playwright
 
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
+PATIENCE_MS = 60_000
+"""The bound of a wait only ends a test that has failed."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def page(tmp_path):
         playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS) as chromium,
     ):
         opened = chromium.new_page(viewport={"width": 1400, "height": 900}, accept_downloads=True)
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(PATIENCE_MS)
         opened.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(said.text))
         opened.on("pageerror", lambda error: wrong.append(str(error)))
         # What the browser itself gives up, as the page is left or a file is downloaded, is no error of ours.
@@ -54,11 +57,11 @@ def cell(page, row, column):
 
 def test_a_spike_is_run_from_the_browser(tmp_path, page):
     """Log in by the link, start, see Regions and Rules change, edit the users, stop, and download."""
-    words = ("--users", "40", "--duration", "60s", "--region", "us-east-1", "--region", "eu-west-1")
+    words = ("--users", "40", "--duration", "120s", "--region", "us-east-1", "--region", "eu-west-1")
     with served(tmp_path, *words, plan="spike") as process:
         page.goto(process.link())
         strip = page.locator("#loadproof-strip")
-        expect(strip).to_contain_text("ready: press Start", timeout=30_000)
+        expect(strip).to_contain_text("ready: press Start")
         assert "link" not in page.url
         assert page.get_by_label("Number of users").input_value() == "40"
         expect(page.locator("#loadproof-panel")).to_contain_text("recovery")
@@ -68,15 +71,15 @@ def test_a_spike_is_run_from_the_browser(tmp_path, page):
         regions = page.locator("#loadproof-panel tbody tr")
         expect(regions).not_to_have_count(0)
         everywhere = page.locator("#loadproof-panel tr").last
-        expect(everywhere.locator("td").nth(3)).to_contain_text("/s", timeout=30_000)
+        expect(everywhere.locator("td").nth(3)).to_contain_text("/s")
         before = everywhere.locator("td").last.inner_text()
         expect(everywhere.locator("td").last).not_to_have_text(before)
 
         tab(page, "Rules")
-        expect(cell(page, "error_ratio <= 1%", 2)).to_have_text("0 %", timeout=30_000)
+        expect(cell(page, "error_ratio <= 1%", 2)).to_have_text("0 %")
         samples = cell(page, "error_ratio <= 1%", 6)
         before = samples.inner_text()
-        expect(samples).not_to_have_text(before, timeout=30_000)
+        expect(samples).not_to_have_text(before)
 
         page.get_by_role("button", name="Edit").click()
         page.get_by_label("Number of users").fill("7")
@@ -88,10 +91,10 @@ def test_a_spike_is_run_from_the_browser(tmp_path, page):
         expect(page.get_by_text("RUNNING")).to_be_visible()
         tab(page, "Accounting")
         expect(cell(page, "Started", 1)).not_to_have_text("0")
-        expect(page.locator("header")).to_contain_text("7", timeout=30_000)
+        expect(page.locator("header")).to_contain_text("7")
 
         page.get_by_role("button", name="Stop").click()
-        expect(strip).to_contain_text("ended", timeout=60_000)
+        expect(strip).to_contain_text("ended")
         expect(cell(page, "Not accounted for", 1)).to_have_text("0")
         counted = cell(page, "Counted", 1).inner_text()
         tab(page, "Download Data")
@@ -164,7 +167,8 @@ def test_edited_users_are_judged_as_edited(tmp_path):
     assert users[2:changed] == pytest.approx([30] * (changed - 2), abs=2)
     assert users[changed + 2 : 10] == pytest.approx([8] * (8 - changed), abs=1)
     # A machine that others use meanwhile may saturate its generator, which is no matter of the edit.
-    codes = {reason["code"] for reason in found["reasons"]} - {"generator_saturated", "generator_busy"}
+    codes = {reason["code"] for reason in found["reasons"]}
+    codes -= {"generator_saturated", "generator_busy", "machine_steal"}
     assert codes <= {"users_edited", "rule"}
     assert (found["verdict"], code) in {("WARN", 0), ("INVALID", 4)}
     assert "30 users were made 8 by hand" in " ".join(reason["text"] for reason in found["reasons"])
