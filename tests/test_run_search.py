@@ -37,9 +37,9 @@ def search(here, target, seconds, load, rules, search, guards=None):
 
 
 def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_path):
-    """Sixteen counters of 200 ms serve 48 users within 700 ms; half a minute is enough to come near."""
+    """Sixteen counters of 200 ms serve 48 users in 600 ms, and one more in 800; half a minute is enough to come near."""
     with hall(16, 0.2) as url:
-        rules = "p95 <= 700ms, capacity >= 20"
+        rules = "p95 <= 780ms, capacity >= 20"
         load = "users: 64"
         done, folder, found = search(
             tmp_path, url, 34, load, rules, "from: 32, settle: 1s, hold: 2s, precision: 25%, confirm: 1"
@@ -54,7 +54,7 @@ def test_a_search_is_in_every_report_and_the_folder_alone_tells_it_again(tmp_pat
     assert known["ending"] in {"found", "time"}
     assert found["stop"] is None
     assert "capacity >= 20" in [rule["rule"] for rule in found["rules"]]
-    assert "p95 <= 700ms" not in [rule["rule"] for rule in found["rules"]]
+    assert "p95 <= 780ms" not in [rule["rule"] for rule in found["rules"]]
     assert max(probe["load"] for probe in known["probes"]) <= 64
     assert not {"load_not_offered", "torn_epoch", "books_open"} & {
         reason["code"] for reason in found["reasons"]
