@@ -397,7 +397,7 @@ def test_proofs_are_counted_and_timed(tmp_path):
 
 def test_the_event_loop_serves_on_while_the_solver_works():
     """While a problem keeps a thread busy until its time is up, the event loop goes round."""
-    solver = Prover(limit_ms=50)
+    solver = Prover(limit_ms=200)
     problem = constraints_problem(HARD)
 
     async def rounds() -> tuple[int, bool | None]:

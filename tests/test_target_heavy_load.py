@@ -42,10 +42,11 @@ async def state_of(client) -> dict:
 
 
 async def until(client, reached):
-    """Wait until the state is as wanted; the bound only ends a test that has failed."""
-    async with asyncio.timeout(30):
-        while not reached(await state_of(client)):  # noqa: ASYNC110 what is waited for is the target's own
+    """The state, once it is as wanted; the bound only ends a test that has failed."""
+    async with asyncio.timeout(90):
+        while not reached(state := await state_of(client)):  # noqa: ASYNC110 what is waited for is the target's own
             await asyncio.sleep(0.01)
+    return state
 
 
 def test_a_flow_writes_what_was_asked_for(tmp_path):
@@ -101,10 +102,9 @@ def test_beyond_capacity_is_refused_and_within_it_degraded(tmp_path):
     """Of 12 at once with room for 4: 4 are worked on, 4 wait and are not revised, 4 are refused with Retry-After."""
 
     async def asked():
-        async with writing(tmp_path, concurrent_flows=4, processing_time="200ms") as [client]:
+        async with writing(tmp_path, concurrent_flows=4, processing_time="500ms") as [client]:
             asking = asyncio.gather(*(write(client) for _ in range(12)))
-            await until(client, lambda state: state["refused"] == 4)
-            during = (await state_of(client))["capacity"]
+            during = (await until(client, lambda state: state["refused"] == 4))["capacity"]
             return await asking, during, (await state_of(client))["capacity"]
 
     answers, during, after = asyncio.run(asked())
@@ -286,7 +286,9 @@ def test_a_real_target_degrades_and_recovers(tmp_path):
     with serving("--switch", "failure_rate=0", folder=tmp_path) as served, served.client() as client:
         with ThreadPoolExecutor(40) as pool:
             answers = list(
-                pool.map(lambda _: httpx.post(served.url + "/writing/flows", json=ORDER), range(40))
+                pool.map(
+                    lambda _: httpx.post(served.url + "/writing/flows", json=ORDER, timeout=60), range(40)
+                )
             )
         state = client.get("/writing/state").json()
         lone = client.post("/writing/flows", json=ORDER)
