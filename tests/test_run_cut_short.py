@@ -106,7 +106,7 @@ def test_a_signal_ends_a_run_in_order(here, number, code):
 
 def test_a_killed_worker_is_invalid_and_the_gap_is_named(here):
     """SIGKILL of one of two workers: exit 4, its gap stands in every report, the rest is all there."""
-    command, folder = begin(here, duration="30s", seconds=6)
+    command, folder = begin(here, duration="18s", seconds=6)
     victim = workers(folder)[0]
     name = victim.cmdline()[victim.cmdline().index("--worker") + 1]
     victim.kill()
