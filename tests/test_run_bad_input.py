@@ -1,5 +1,6 @@
 """Bad input as a new user would type it: exit 2 within seconds, the place, the remedy, never a traceback."""
 
+import os
 import random
 import socket
 from pathlib import Path
