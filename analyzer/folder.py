@@ -238,7 +238,11 @@ def open_run(path: Path) -> RunFolder:
             )
             folder.reasons.append(Reason(Verdict.WARN, MANIFEST_OPEN, text))
     folder.journals = tuple(_find_journals(folder))
-    folder.events = tuple(read_events(path / "events.jsonl", folder.notes))
+    unread: list[str] = []
+    folder.events = tuple(read_events(path / "events.jsonl", unread))
+    if plan.faults and unread:
+        _invalid(folder, "events", f"{unread[0]}: whether a fault failed is not known")
+    folder.notes += unread
     folder.samples = read_samples(path / "samples.jsonl", folder.notes)
     return folder
 

@@ -1,7 +1,7 @@
 """junit.xml: a testcase a rule and one for the run's validity, for CI systems that show tests.
 
 FAIL is a failure; a rule without data and an INVALID run are errors; WARN passes with its reason as output;
-an optional rule without data is skipped.
+an optional rule without data is skipped. A run that fails by none of its rules is a failure of its validity.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def render(report: Report) -> bytes:
 def _validity(report: Report) -> TestCase:
     case = TestCase("the run is valid", classname=_classname(report), time=0)
     against = [reason for reason in report.reasons if reason.verdict is Verdict.INVALID]
+    told = any(rule.verdict is RuleVerdict.FAIL for rule in report.rules)
+    broken = [reason for reason in report.reasons if reason.verdict is Verdict.FAIL and not told]
     doubts = [reason for reason in beyond_rules(report) if reason.verdict is Verdict.WARN]
     if report.verdict is Verdict.INVALID or against:
         text = (
@@ -48,6 +50,10 @@ def _validity(report: Report) -> TestCase:
         error = Error(text.splitlines()[0], "INVALID")
         error.text = text
         case.result = [error]
+    elif broken:
+        failure = Failure(shown(broken[0].text, _TEXT_LIMIT), "FAIL")
+        failure.text = "\n".join(shown(reason.text, _TEXT_LIMIT) for reason in broken)
+        case.result = [failure]
     if doubts:
         case.system_out = "\n".join(f"WARN: {shown(reason.text, _TEXT_LIMIT)}" for reason in doubts)
     return case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -49,9 +50,9 @@ class MetricRows:
         return packer.finish()
 
     def __iter__(self) -> Iterator[MetricRow]:
-        decoder = msgspec.msgpack.Decoder(list[MetricRow])
         for chunk in self.chunks:
-            yield from decoder.decode(zlib.decompress(chunk))
+            for row in marshal.loads(zlib.decompress(chunk)):  # noqa: S302 packed by this process
+                yield MetricRow(*row)
 
 
 class RowPacker:
@@ -72,6 +73,8 @@ class RowPacker:
         return MetricRows(tuple(self._chunks))
 
     def _pack(self) -> None:
+        # MessagePack cannot carry the lone surrogates that a name may hold.
+        packed = marshal.dumps([msgspec.structs.astuple(row) for row in self._open])
         # Level 1: neighbouring rows repeat their names, which the fastest level already removes.
-        self._chunks.append(zlib.compress(msgspec.msgpack.encode(self._open), 1))
+        self._chunks.append(zlib.compress(packed, 1))
         self._open = []

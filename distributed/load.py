@@ -12,6 +12,7 @@ from distributed.lease import lease_clock_ns
 from distributed.placement import Slot
 from distributed.starts import WorkerStarts
 from distributed.users import Users
+from loadproof.client.books import books
 from loadproof.plan.edits import LoadEdit
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class Load:
             if self.users.drain(DRAIN_S):
                 break
         self.users.kill()
+        # Greenlets of a scenario's own are no users, and nobody has told them of the end.
+        books.deadlines.end_all()
+        gevent.sleep(DRAIN_S)
         self._recorder.abandon_all()
 
     def _park(self) -> None:

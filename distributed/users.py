@@ -146,6 +146,8 @@ class Users:
 
     def kill(self) -> None:
         """End the rest; their requests in flight become unfinished."""
+        # A group kills nobody twice, and who was let go while it waited may hang in its `on_stop`.
+        self.group.dying.clear()
         self.group.kill(block=True, timeout=5)
 
     def _release(self, index: int) -> None:

@@ -1,6 +1,7 @@
 """A run folder with any damage is read, and the damage is named."""
 
 import datetime
+import hashlib
 import json
 import shutil
 
@@ -258,6 +259,34 @@ def test_damaged_events_are_noted_once(run):
 
     assert len(folder.events) == 2
     assert folder.notes == ["events.jsonl: 502 lines from line 1 on are cut or damaged and are left out"]
+
+
+def with_fault(run):
+    plan = run / "plan.yaml"
+    plan.write_text(plan.read_text() + "faults:\n- {kind: database-down, at: 15s, for: 5s}\n")
+    change_manifest(run, plan_sha256=hashlib.sha256(plan.read_bytes()).hexdigest())
+    return run / "events.jsonl"
+
+
+def test_whole_events_of_a_plan_with_faults_are_no_reason(run):
+    """A plan with faults whose events can all be read is as good as any other."""
+    with_fault(run)
+
+    assert open_run(run).reasons == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_lost_events_of_a_plan_with_faults_make_the_run_invalid(run, damage):
+    """The line that cannot be read may be the one that says that a fault failed."""
+    events = with_fault(run)
+    if damage == "cut":
+        events.write_bytes(events.read_bytes() + b'{"at_us": 20000000, "kind": "fault_fa')
+    else:
+        events.unlink()
+    [reason] = open_run(run).reasons
+
+    assert reason.verdict is Verdict.INVALID
+    assert "events.jsonl" in reason.text
 
 
 def test_missing_side_files_are_noted(run):

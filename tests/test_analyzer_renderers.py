@@ -151,6 +151,15 @@ def test_metrics_csv_is_the_same_in_pieces():
     assert [int(row["second"]) for row in read] == list(range(9_000))
 
 
+def test_metrics_csv_shows_a_name_that_is_no_unicode():
+    """A lone surrogate, as of a URL that was decoded from odd bytes, comes through the packing and is escaped."""
+    row = MetricRow(0, "r", "s", "GET", "/\udcff", "ok", "p", 1, 1.5, 1, 2, 3, 4, 5)
+    report = replace(passing(), metric_rows=MetricRows.of([row]))
+
+    assert list(report.metric_rows) == [row]
+    assert "/\\udcff" in metrics_csv.render(report).decode()
+
+
 @pytest.mark.parametrize("report", REPORTS)
 def test_junit_is_well_formed_with_a_case_a_rule(report):
     """An XML parser reads junit.xml; there is one testcase a rule and one for validity, and sums agree."""
@@ -182,6 +191,20 @@ def test_junit_says_how_each_rule_ended():
     assert inside["WARN"] == inside["PASS"] == ["system-out"]
     assert inside[base.rules[5].rule] == ["skipped"]
     assert inside["the run is valid"] == []
+
+
+def test_junit_has_a_failure_wherever_the_run_fails():
+    """A search whose lowest load breaks a rule is FAIL without a rule that says so, and no CI may show it green."""
+    text = "even the lowest load that the search tried broke p95 <= 1s"
+    base = passing()
+    passed = tuple(rule for rule in base.rules if rule.verdict is RuleVerdict.PASS)
+    failed = replace(
+        base, rules=passed, verdict=Verdict.FAIL, reasons=(Reason(Verdict.FAIL, "search", text),)
+    )
+    root = ET.fromstring(junit.render(failed))
+
+    assert root.get("failures") == "1"
+    assert root.find(".//testcase[@name='the run is valid']/failure").get("message") == text
 
 
 def test_junit_reports_an_invalid_run_as_an_error():

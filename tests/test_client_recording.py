@@ -1,12 +1,16 @@
 """Recording: stock and own sessions against a real server, each in a process of its own."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from commands import environment
+
+from loadproof.client.recording import _on_request
+from loadproof.measure.recorder import Recorder
 
 PROGRAM = Path(__file__).parent / "support" / "recorded_sessions.py"
 KINDS = ("HttpUser", "FastHttpUser", "LoadUser")
@@ -88,3 +92,42 @@ def test_a_plugin_is_recorded_by_its_event_alone(recorded):
     count, latency_us, _ = recorded["series"]["GRPC plugin ok"]
 
     assert (count, latency_us, recorded["untracked"]) == (1, 12_346, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "latency_us", "outcome"),
+    [
+        ({"response_time": 5}, 5_000, "ok"),
+        ({"response_time": "5"}, 5_000, "ok"),
+        ({"response_time": None}, 0, "ok"),
+        ({"response_time": -1.0}, 0, "failed"),
+        ({"response_time": math.nan}, 0, "failed"),
+        ({"response_time": math.inf}, 10**15, "ok"),
+        ({"response_time": "soon"}, 0, "failed"),
+        ({"response_length": "much"}, 5_000, "ok"),
+        ({"exception": "a text"}, 5_000, "failed"),
+        ({"exception": True}, 5_000, "failed"),
+        ({"exception": TimeoutError()}, 5_000, "timeout"),
+        ({"context": "none"}, 5_000, "ok"),
+        ({"name": None, "request_type": 7}, 5_000, "ok"),
+    ],
+)
+def test_an_event_with_nonsense_is_a_request_all_the_same(told, latency_us, outcome):
+    """Locust drops what its listeners trip over: a request told of badly is counted, and without a time as failed."""
+    recorder = Recorder((), lambda: 0, [("steady", 10**9)])
+    event = {"request_type": "X", "name": "y", "response_time": 5, "response_length": 0, **told}
+    _on_request(recorder, **event)
+    interval = recorder.close_interval()
+    [(key, series)] = interval.series.items()
+
+    assert recorder.in_flight == 0
+    assert (key.outcome.value, series.histogram.max) == (outcome, latency_us)
+    assert bool(interval.errors) is (outcome != "ok")
+
+
+def test_an_event_that_tells_next_to_nothing_is_a_request():
+    """Without time, length and exception it still says that there was one."""
+    recorder = Recorder((), lambda: 0, [("steady", 10**9)])
+    _on_request(recorder, request_type="X", name="y")
+
+    assert recorder.totals.ok == recorder.totals.started == 1

@@ -131,6 +131,16 @@ def test_a_locustfile_that_ends_the_test(tmp_path):
     assert requests["Ender", "GET /last", "ok"] == 10
 
 
+def test_requests_that_hang_at_the_end_are_unfinished(tmp_path):
+    """Whoever made them, a greenlet of the scenario's or an `on_stop`: each is ended and told, and the books close."""
+    _, found, requests = run("lingering", tmp_path)
+
+    assert "books_open" not in {reason["code"] for reason in found["reasons"]}
+    assert requests["Leaver", "GET /last", "unfinished"] == 2
+    assert requests["Parallel", "GET /parallel", "unfinished"] == requests["Parallel", "GET /item", "ok"]
+    assert not any(error["message"] == "" for error in found["errors"])
+
+
 def test_a_load_shape_and_a_host_need_no_flags(tmp_path):
     """A shape's ticks are the run's phases, and the class's host is its target."""
     _, found, requests = run("wave", tmp_path, users=None)

@@ -4,11 +4,21 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from judging import SCENARIO, SECOND, Run, codes, hang, phase, plan_of, rule_of, run_of
+from judging import SCENARIO, SECOND, Run, codes, hang, open_phase, phase, plan_of, rule_of, run_of
 
-from loadproof.measure.interval import Endpoint, Exchanges, Outcome
+from loadproof.measure.interval import (
+    ArrivalKey,
+    Arrivals,
+    CheckCounts,
+    CheckKey,
+    Endpoint,
+    Exchanges,
+    Outcome,
+)
 from loadproof.plan.edits import EditedLoad, LoadEdit
+from loadproof.plan.flows import Flow
 from loadproof.plan.model import Region
+from loadproof.units import ABSENT
 from loadproof.verdict.case import Case
 from loadproof.verdict.facts import Absence, Edited, Epoch, GuardTrip, Sample, Stop
 from loadproof.verdict.grammar import parse_rule
@@ -813,3 +823,61 @@ def test_a_count_that_the_target_owes_is_invalid():
     assert [reason.text for reason in judgement.reasons if reason.code == "books_open"] == [
         "the target's count could not be read: timed out"
     ]
+
+
+@pytest.mark.parametrize(
+    ("planned", "others", "silent"), [(True, SCENARIO, True), (True, ABSENT, False), (False, SCENARIO, False)]
+)
+def test_users_that_never_ask_are_told_of(planned, others, silent):
+    """A scenario whose users were there and did nothing is WARN, unless requests do not tell whose they are."""
+    run = run_of("error_ratio <= 1%", load=[phase(users=50)])
+
+    def beside(worker, second, interval):
+        if planned:
+            interval.user_us["Waiter"] = interval.user_us[SCENARIO] // 2
+            interval.user_us[SCENARIO] -= interval.user_us["Waiter"]
+        for key in list(interval.series):
+            interval.series[key._replace(scenario=others)] = interval.series.pop(key)
+
+    judgement = run.change(beside).judge()
+
+    assert judgement.verdict is (Verdict.WARN if silent else Verdict.PASS)
+    assert codes(judgement) == ({"silent"} if silent else set())
+    assert not silent or "scenario Waiter had 1,500 user-seconds" in reason(judgement, "silent").text
+
+
+def test_users_that_only_check_are_not_silent():
+    """A scenario of checks alone has done something."""
+    run = run_of("error_ratio <= 1%")
+
+    def beside(worker, second, interval):
+        interval.user_us["Auditor"] = interval.user_us[SCENARIO] // 2
+        interval.user_us[SCENARIO] -= interval.user_us["Auditor"]
+        interval.checks[CheckKey("Auditor", "chain", "steady")] = CheckCounts(passed=1)
+
+    assert run.change(beside).judge().verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_user_of_an_open_plan_is_silent_only_where_it_took_starts(asks):
+    """Of a pool it is the starts that tell whether a scenario had anything to do."""
+    run = Run(plan_of("error_ratio <= 1%", load=[open_phase(rate=20)])).steadily([FAST] * 20)
+
+    def beside(worker, second, interval):
+        interval.user_us["Waiter"] = interval.user_us[SCENARIO]
+        if asks:
+            interval.arrivals[ArrivalKey("Waiter", "steady", ())] = Arrivals(taken=1)
+
+    assert ("silent" in codes(run.change(beside).judge())) is asks
+
+
+@pytest.mark.parametrize(("failed", "is_told"), [(1, True), (0, False)])
+def test_passes_of_a_flow_that_end_early_are_told_of(failed, is_told):
+    """Where an answer lacks the value of a capture, the rest of the flow is not asked, so the load was another."""
+    flow = Flow(name=SCENARIO, weight=1, steps=())
+    run = run_of("error_ratio <= 1%")
+    run.plan = run.plan.model_copy(update={"flows": (flow,)})
+    judgement = run.check(passed=9, failed=failed, name="capture(id)").judge()
+
+    assert codes(judgement) == ({"passes_cut"} if is_told else set())
+    assert not is_told or "60 of 600" in reason(judgement, "passes_cut").text

@@ -11,7 +11,7 @@ from struct import Struct
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from gevent import monkey
+from gevent import kill, monkey
 from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 
@@ -254,13 +254,18 @@ class Deadlines:
             self._timer = loop.timer(REAP_S, REAP_S, ref=False)
             self._timer.start(self._reap)
 
+    def end_all(self) -> None:
+        """End every wait by GreenletExit, whosever it is: a scenario's own greenlets outlive its users."""
+        for connection in self._waiting():
+            if connection.waiter is not None:
+                kill(connection.waiter)
+
+    def _waiting(self) -> list[Connection]:
+        return [waits for waits in self.open if isinstance(waits, Connection)]
+
     def _reap(self) -> None:
         now = monotonic_ns()
-        late = [
-            connection
-            for connection in self.open
-            if isinstance(connection, Connection) and connection.deadline_ns < now
-        ]
+        late = [connection for connection in self._waiting() if connection.deadline_ns < now]
         for connection in late:
             if connection.waiter is not None and connection.deadline_ns < now:
                 connection.waiter.throw(RequestTimeoutError(f"{connection.doing} timeout"))

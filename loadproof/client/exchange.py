@@ -144,7 +144,8 @@ class Exchange:
             self._on_wire = False
         if isinstance(error, RequestError):
             return self._finish(None, None, error)
-        self._record(Outcome.UNFINISHED if not isinstance(error, Exception) else Outcome.FAILED, str(error))
+        outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNFINISHED
+        self._record(outcome, str(error) or None)
         raise error
 
     def _is_redirect(self, reader: AnswerReader) -> bool:

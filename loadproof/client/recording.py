@@ -19,6 +19,7 @@ from locust.contrib import fasthttp
 
 from loadproof.client.books import RUN_HEADER, books
 from loadproof.measure.interval import Outcome
+from loadproof.units import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def _counted(original: Callable[..., Any]) -> Callable[..., Any]:
         recorder = books.recorder
         assert recorder is not None
         label = name or session.request_name or url
-        scenario = type(session.user).__name__ if session.user is not None else "–"  # noqa: RUF001
+        scenario = type(session.user).__name__ if session.user is not None else ABSENT
         options["headers"] = {**(options.get("headers") or {}), RUN_HEADER: books.run}
         ticket = recorder.begin(scenario, str(method).upper(), str(label))
         options["context"] = {**(options.get("context") or {}), _TICKET: ticket}
@@ -85,12 +86,12 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
                 recorder.finish(
                     ticket,
                     Outcome.FAILED,
-                    _microseconds(response.request_meta["response_time"]),
+                    _microseconds(response.request_meta["response_time"]) or 0,
                     error=f"the scenario's `with` block raised {error_text(value)}",
                 )
             else:
                 recorder.finish(
-                    ticket, Outcome.UNFINISHED, _microseconds(response.request_meta["response_time"])
+                    ticket, Outcome.UNFINISHED, _microseconds(response.request_meta["response_time"]) or 0
                 )
         return swallowed
 
@@ -99,30 +100,37 @@ def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _on_request(
     recorder: Recorder,
-    request_type: str,
-    name: str,
-    response_time: float,
-    response_length: int,
-    exception: BaseException | None = None,
+    request_type: Any = None,
+    name: Any = None,
+    response_time: Any = None,
+    response_length: Any = None,
+    exception: Any = None,
     response: Any = None,
-    context: dict[str, Any] | None = None,
+    context: Any = None,
     **_rest: Any,
 ) -> None:
-    ticket: Ticket | None = (context or {}).pop(_TICKET, None)
+    """Whatever a plugin tells: Locust drops what a listener trips over, and a lost request could be a bad one."""
+    ticket: Ticket | None = context.pop(_TICKET, None) if isinstance(context, dict) else None
     if ticket is None:
-        ticket = recorder.begin("–", str(request_type), str(name))  # noqa: RUF001
+        ticket = recorder.begin(ABSENT, str(request_type), str(name))
         recorder.untracked()
+    latency_us = _microseconds(response_time)
+    failure = error_text(exception) if isinstance(exception, BaseException | str) else str(exception)
     outcome = Outcome.OK
     if exception is not None:
-        outcome = Outcome.TIMEOUT if _caused_by(exception, _TIMEOUTS) else Outcome.FAILED
+        is_timeout = isinstance(exception, BaseException) and _caused_by(exception, _TIMEOUTS)
+        outcome = Outcome.TIMEOUT if is_timeout else Outcome.FAILED
+    elif latency_us is None:
+        outcome = Outcome.FAILED
+        failure = f"its event told a response time that is none: {response_time!r}"
     answered, unanswered = _exchanges(response, exception)
     recorder.finish(
         ticket,
         outcome,
-        _microseconds(response_time),
+        latency_us or 0,
         name=str(name),
-        bytes_received=max(0, int(response_length or 0)),
-        error=None if exception is None else error_text(exception),
+        bytes_received=_bytes(response_length),
+        error=None if outcome is Outcome.OK else failure[:ERROR_LENGTH],
         answered=answered,
         unanswered=unanswered,
     )
@@ -133,14 +141,14 @@ def _on_user_error(recorder: Recorder, user_instance: Any, exception: BaseExcept
     recorder.task_error(f"{type(user).__name__}: {error_text(exception)}")
 
 
-def _exchanges(response: Any, exception: BaseException | None) -> tuple[int, int]:
+def _exchanges(response: Any, exception: Any) -> tuple[int, int]:
     """Answered and unanswered exchanges of one request: each redirect hop is one of its own."""
     if response is None:
         return (1, 0) if exception is None else (0, 1)
     hops = len(getattr(response, "history", None) or ())
     if getattr(response, "status_code", 0):
         return hops + 1, 0
-    if exception is not None and _caused_by(exception, _NO_EXCHANGE):
+    if isinstance(exception, BaseException) and _caused_by(exception, _NO_EXCHANGE):
         return hops, 0
     return hops, 1
 
@@ -184,7 +192,23 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
 
 
-def _microseconds(milliseconds: float | None) -> int:
-    """What a plugin reports may be negative, absurd or not a number; a journal takes none of these."""
-    microseconds = (milliseconds or 0) * 1000
-    return round(min(max(0.0, microseconds), LONGEST_US)) if microseconds == microseconds else 0  # noqa: PLR0124 NaN
+def _microseconds(milliseconds: Any) -> int | None:
+    """What a plugin reports may be negative, absurd or no number; a journal takes none of these.
+
+    None for what is no time. Locust lets an event go without one, and such a request counts as instant.
+    """
+    if milliseconds is None:
+        return 0
+    try:
+        microseconds = float(milliseconds) * 1000
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return round(min(microseconds, LONGEST_US)) if microseconds >= 0 else None
+
+
+def _bytes(length: Any) -> int:
+    """What a plugin says of an answer's length, where it is a number."""
+    try:
+        return max(0, int(length or 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadproof.units import format_count, format_duration
+from loadproof.units import ABSENT, format_count, format_duration
 from loadproof.verdict.accounting import gap_text
 from loadproof.verdict.arrived import arrival_mix_reasons, arrival_reasons
 from loadproof.verdict.evidence import SECOND_US
@@ -28,6 +28,10 @@ CLOCK_SHARE: Final = 0.01
 """Of a window or phase, that an error of run time may be before it is told of."""
 SHOWN: Final = 5
 """Texts of one kind that a reason quotes."""
+CUT_SHARE: Final = 0.01
+"""Of a flow's passes, that may end early without a doubt."""
+SILENT_US: Final = 10 * SECOND_US
+"""User time of a scenario after which it should have asked for something."""
 
 
 def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Reason]:
@@ -43,6 +47,8 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
     if case.facts.target_count_lost is not None:
         found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
     found += _scenario_reasons(case)
+    found += _silent_reasons(case)
+    found += _cut_reasons(case)
     found += _fault_reasons(case)
     found += _search_reasons(case)
     found += _ending_reasons(case)
@@ -145,6 +151,51 @@ def _scenario_reasons(case: Case) -> Iterator[Reason]:
             "ended could hide"
         )
         yield Reason(Verdict.WARN, "untracked", text)
+
+
+def _silent_reasons(case: Case) -> Iterator[Reason]:
+    """A scenario whose users were there and did nothing that is recorded: they may all hang in `on_start`.
+
+    Nothing is said where requests do not tell whose they are. Of an open plan's pool it is the starts that were taken.
+    """
+    evidence = case.evidence
+    heard = {key.series.scenario for key in evidence.totals} | {key.check.scenario for key in evidence.checks}
+    heard |= {key.metric.scenario for key in evidence.metrics}
+    if case.facts.smoke or not heard or ABSENT in heard or evidence.untracked:
+        return
+    user_us: dict[str, int] = {}
+    for (_, scenario), seconds in evidence.user_us.items():
+        user_us[scenario] = user_us.get(scenario, 0) + sum(seconds.values())
+    taken = {
+        key.arrival.scenario
+        for key, seconds in evidence.arrivals.items()
+        if any(row[0] for _, row in seconds.items())
+    }
+    for scenario, us in sorted(user_us.items()):
+        if scenario not in heard and us >= SILENT_US and (not case.plan.open or scenario in taken):
+            text = (
+                f"scenario {scenario} had {format_count(us // SECOND_US)} user-seconds and made no request: its part of "
+                "the load was not made, or nobody saw it"
+            )
+            yield Reason(Verdict.WARN, "silent", text)
+
+
+def _cut_reasons(case: Case) -> Iterator[Reason]:
+    """Passes of a flow that ended where a value was not in the answer: what comes after it was not asked."""
+    flows = {flow.name for flow in case.plan.flows}
+    counts: dict[tuple[str, str], list[int]] = {}
+    for key, check in case.evidence.checks.items():
+        if key.check.scenario in flows and key.check.check.startswith("capture("):
+            row = counts.setdefault((key.check.scenario, key.check.check), [0, 0])
+            row[0] += check.failed
+            row[1] += check.passed + check.failed
+    for (flow, check), (failed, executed) in sorted(counts.items()):
+        if failed > CUT_SHARE * executed:
+            text = (
+                f"{format_count(failed)} of {format_count(executed)} times a pass of the flow {flow} ended at {check}, "
+                "as the answer had no such value: what follows was not asked"
+            )
+            yield Reason(Verdict.WARN, "passes_cut", text)
 
 
 def _clock_reasons(case: Case, rules: Sequence[Rule]) -> Iterator[Reason]:
