@@ -184,11 +184,11 @@ def _cut_reasons(case: Case) -> Iterator[Reason]:
     """Passes of a flow that ended where a value was not in the answer: what comes after it was not asked."""
     flows = {flow.name for flow in case.plan.flows}
     counts: dict[tuple[str, str], list[int]] = {}
-    for key, check in case.evidence.checks.items():
+    for key, seen in case.evidence.checks.items():
         if key.check.scenario in flows and key.check.check.startswith("capture("):
             row = counts.setdefault((key.check.scenario, key.check.check), [0, 0])
-            row[0] += check.failed
-            row[1] += check.passed + check.failed
+            row[0] += seen.failed
+            row[1] += seen.passed + seen.failed
     for (flow, check), (failed, executed) in sorted(counts.items()):
         if failed > CUT_SHARE * executed:
             text = (
