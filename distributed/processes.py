@@ -7,6 +7,7 @@ PR_SET_PDEATHSIG would miss cases: a shell's job control, a reparented child, a 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HARD_EXIT_S: Final = 5.0
+PR_SET_PDEATHSIG: Final = 1
+"""From <sys/prctl.h>."""
 
 
 @dataclass
@@ -123,3 +126,19 @@ def watch_lifeline(descriptor: int, leave: Callable[[], None]) -> None:
         os._exit(1)
 
     start_thread(wait, ())
+
+
+def take_forks_along() -> None:
+    """Let the kernel end whatever a task forks off this process when this process ends.
+
+    A fork is a copy with every user in it, has no lifeline, and would go on asking the target after the run.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    us = os.getpid()
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != us:
+            os._exit(1)
+
+    os.register_at_fork(after_in_child=tie)

@@ -27,7 +27,7 @@ from distributed.link.keys import read_worker_keys
 from distributed.link.sockets import Client, use
 from distributed.messages import FaultProxy
 from distributed.placement import Seat
-from distributed.processes import watch_lifeline
+from distributed.processes import take_forks_along, watch_lifeline
 from distributed.scrubbed_output import scrub_output
 from distributed.suite import load_suite
 from distributed.worker import Worker
@@ -188,6 +188,7 @@ def _worker(
 ) -> Worker:
     """The runner, at work as soon as its master says so."""
     raise_file_limit()
+    take_forks_along()
     # The token of the plan's Prometheus is the master's alone, but a local worker inherits its environment.
     token = os.environ.get(token_variable(plan.prometheus))
     scrub = Scrubber((*secrets_of(plan.secrets, os.environ).values(), *filter(None, [token])))

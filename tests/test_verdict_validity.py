@@ -881,3 +881,15 @@ def test_passes_of_a_flow_that_end_early_are_told_of(failed, is_told):
 
     assert codes(judgement) == ({"passes_cut"} if is_told else set())
     assert not is_told or "60 of 600" in reason(judgement, "passes_cut").text
+
+
+@pytest.mark.parametrize(("endpoints", "folded"), [(2_000, True), (1_000, False)])
+def test_endpoints_beyond_what_a_worker_tells_apart_are_told_of(endpoints, folded):
+    """Whatever a rule by name says then, some of its requests may stand as `other`; an endpoint of that name is none."""
+    run = Run(plan_of("error_ratio <= 1%")).steadily([FAST], name="other").steadily([FAST] * 9)
+    for number in range(endpoints):
+        run.answer([FAST], [number % 50], name=f"GET /{number}")
+    judgement = run.judge()
+
+    assert judgement.verdict is (Verdict.WARN if folded else Verdict.PASS)
+    assert codes(judgement) == ({"names_folded"} if folded else set())

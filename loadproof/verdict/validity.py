@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from loadproof.measure.recorder import NAMES, OTHER
 from loadproof.units import ABSENT, format_count, format_duration
 from loadproof.verdict.accounting import gap_text
 from loadproof.verdict.arrived import arrival_mix_reasons, arrival_reasons
@@ -47,6 +48,7 @@ def validity_reasons(case: Case, rules: Sequence[Rule], books: Books) -> list[Re
     if case.facts.target_count_lost is not None:
         found.append(Reason(Verdict.INVALID, "books_open", case.facts.target_count_lost))
     found += _scenario_reasons(case)
+    found += _name_reasons(case)
     found += _silent_reasons(case)
     found += _cut_reasons(case)
     found += _fault_reasons(case)
@@ -151,6 +153,17 @@ def _scenario_reasons(case: Case) -> Iterator[Reason]:
             "ended could hide"
         )
         yield Reason(Verdict.WARN, "untracked", text)
+
+
+def _name_reasons(case: Case) -> Iterator[Reason]:
+    """Endpoints beyond what a worker tells apart: which they are depends on the worker, and a rule by name misses them."""
+    names = {key.series.name for key in case.evidence.totals}
+    if OTHER in names and len(names) > NAMES:
+        text = (
+            f"workers met more than {format_count(NAMES)} endpoints and counted later ones as {OTHER!r}: a rule on one "
+            "endpoint may miss requests of it; name requests by template, /items/:id and not /items/17"
+        )
+        yield Reason(Verdict.WARN, "names_folded", text)
 
 
 def _silent_reasons(case: Case) -> Iterator[Reason]:
