@@ -1,8 +1,12 @@
 """A request counts once, whatever listeners, contexts and blocks of the scenario do when it has ended."""
 
+import time
+
+import gevent
 import pytest
+from gevent import monkey
 from locust.exception import StopUser
-from odd import OK, REQUEST, pause, send
+from odd import AWAIT, OK, REQUEST, pause, send
 
 pytest_plugins = ("conforming",)
 pytestmark = pytest.mark.timeout(60)
@@ -83,3 +87,27 @@ def test_a_streamed_redirect_is_read_to_its_end(clients, odd):
     assert response.content == b"ok"
     assert [seen.target for seen in played.requests()] == ["/", "/next"]
     assert clients.books().ok == 1
+
+
+@pytest.mark.parametrize("asked", ["fresh", "kept", "block"])
+def test_an_answer_came_when_the_kernel_had_it(clients, odd, asked):
+    """A generator that stood still reads it late, and is no stall of the target."""
+    played = odd.play([*([REQUEST, send(OK)] if asked == "kept" else []), REQUEST, AWAIT, send(OK)])
+    client = clients(played.url)
+    if asked == "kept":
+        client.get("/")
+        clients.books()
+
+    def ask():
+        with client.get("/", catch_response=asked == "block"):
+            pass
+
+    asking = gevent.spawn(ask)
+    gevent.sleep(0.1)
+    began_ns = time.monotonic_ns()
+    played.go()
+    monkey.get_original("time", "sleep")(1.5)
+    asking.join(timeout=20)
+
+    assert began_ns < clients.recorder.first_done_ns < began_ns + 1_200_000_000
+    assert clients.books().answered == (2 if asked == "kept" else 1)

@@ -480,7 +480,7 @@ class Exchange:
             unconnected=self._unconnected,
         )
         if self._answered:
-            recorder.done(now_ns)
+            recorder.done(self._start_ns - self._late_ns + 1_000 * self._end_us)
             if self._lag_us is None:
                 recorder.unstamped += 1
             else:

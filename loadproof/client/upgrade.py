@@ -239,7 +239,7 @@ class Upgrade:
         else:
             self._latency_us = (now_ns - self._start_ns + self._late_ns) // 1_000
         if books.recorder is not None:
-            books.recorder.done(now_ns)
+            books.recorder.done(now_ns - 1_000 * (self._lag_us or 0))
 
     def _now_us(self) -> int:
         return (monotonic_ns() - self._start_ns + self._late_ns) // 1_000

@@ -195,11 +195,12 @@ class Recorder:
         for give_up in list(self.held.values()):
             give_up()
 
-    def done(self, now_ns: int) -> None:
-        """The target answered something at this instant of CLOCK_MONOTONIC."""
-        if self.first_done_ns is None:
-            self.first_done_ns = now_ns
-        self.last_done_ns = now_ns
+    def done(self, at_ns: int) -> None:
+        """The target answered something at this instant of CLOCK_MONOTONIC: when it came, whenever it was read."""
+        if self.first_done_ns is None or at_ns < self.first_done_ns:
+            self.first_done_ns = at_ns
+        if self.last_done_ns is None or at_ns > self.last_done_ns:
+            self.last_done_ns = at_ns
 
     def record_lag(self, us: int) -> None:
         """How long an answer lay in the kernel before its user saw it."""

@@ -77,7 +77,8 @@ class Tally:
         histogram = self.whole
         if not histogram.count:
             recorder.touched[self] = None
-            recorder.done(now_ns)
+            # By when it came: a generator that stood still is no stall of the target.
+            recorder.done(now_ns - 1_000 * lag_us)
             histogram.min = histogram.max = us
         elif us > histogram.max:  # type: ignore[operator]  # not None once there is a count
             histogram.max = us
