@@ -26,7 +26,7 @@ from loadproof.verdict.fault_shares import functionality
 from loadproof.verdict.grammar import parse_rule
 from loadproof.verdict.judge import judge, judge_rules
 from loadproof.verdict.pulse import Second
-from loadproof.verdict.recovery import HELD_S, first_held, overshoot, residue
+from loadproof.verdict.recovery import HELD_S, first_held, overshoot, recoveries, residue
 from loadproof.verdict.result import RuleVerdict, Verdict
 
 DETECTION = "detection_time{fault=outage} <= 5s"
@@ -649,3 +649,26 @@ def test_a_row_of_seconds_has_a_narrower_band_than_each_of_them():
     assert band.why_out(half) is None
     assert first_held(band, [half] * 20, 0) is None
     assert first_held(band, [half] * 4 + before, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("late_us", "slower_us", "well"), [(0, 2_500, False), (3_000, 2_500, True), (60_000, 6_000, False)]
+)
+def test_what_we_were_late_ourselves_is_no_illness(late_us, slower_us, well):
+    """A busy machine of ours slows answers of a quick target too; by more than a fit generator lags it hides nothing."""
+    before = [Second(10.0, 100, 100, 100, 100 * us, 0) for us in (2_400, 2_500, 2_600) * 5]
+    after = [Second(10.0, 100, 100, 100, 100 * (2_500 + slower_us), 0, late_us)] * HELD_S
+    band = band_of(before)
+
+    assert (first_held(band, after, 0) is not None) is well
+    assert (overshoot(band, after, 0).value == 0) is well
+    assert (residue(band, after).value == 0) is well
+
+
+def test_how_late_a_worker_was_is_told_by_the_second():
+    """It is that of its own interval, and of the latest worker."""
+    run = run_with(RECOVERY, target=Target((errors(30, 40),)))
+    run.change(lambda worker, second, interval: interval.pacer_lag.record(1_000 * second, 100))
+    pulse = recoveries(Case(run.plan, run.evidence(), run.run_facts()))["outage"].pulse
+
+    assert [told.late_us for told in pulse.seconds(3, 6)] == pytest.approx([3_000, 4_000, 5_000], rel=0.001)

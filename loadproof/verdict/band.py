@@ -15,6 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from loadproof.units import format_count, format_duration, format_ratio
+from loadproof.verdict.generator import LAG_FLOOR_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ WIDTH: Final = 0.2
 ERRORS: Final = 0.01
 """Errors more than before, as a share of all: as many as the error ratio that latency rules imply."""
 LEAST_LATENCY_US: Final = 1_000
-"""Less than a millisecond more is the machine's noise, not an illness."""
+"""Less than a millisecond more is the machine's noise, not an illness; nor what we were late ourselves in that time."""
 STRANGE: Final = 0.2
 """Largest part of the seconds before that may lie outside of the band they make."""
 
@@ -84,10 +85,18 @@ class Band:
                 )
         if told.timed:
             mean_us = told.timed_us / told.timed
-            if mean_us > self.latency_us.value + self.latency_us.margin(length, LEAST_LATENCY_US):
+            if mean_us > self.latency_us.value + self.latency_us.margin(length, noise_us(told, length)):
                 before = format_duration(round(self.latency_us.value))
                 return f"they took {format_duration(round(mean_us))}, before {before}"
         return None
+
+
+def noise_us(told: Second, length: int = 1) -> float:
+    """Mean latency that so many seconds may have had more for the generator's machine alone.
+
+    Bounded by what a generator may lag and still be fit: else a starved one would hide an illness.
+    """
+    return max(LEAST_LATENCY_US, min(told.late_us / length, LAG_FLOOR_US))
 
 
 def band_of(seconds: Sequence[Second], *, is_random: bool = False) -> Band | str:

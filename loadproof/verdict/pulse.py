@@ -29,6 +29,8 @@ class Second(NamedTuple):
     """Sum of their latencies."""
     bad: int
     """Errors that tell how well the target was, with starts that were dropped."""
+    late_us: int = 0
+    """How late our own starts were: the largest P99 of `pacer_lag` of a worker."""
 
 
 def summed(seconds: Iterable[Second]) -> Second:
@@ -56,6 +58,11 @@ class Pulse:
             for second, row in rows.items():
                 told = (row[COUNT], row[TOTAL], 0) if is_ok else (0, 0, row[ERRORS])
                 self._add(second, key.series.faults, told)
+        self._late = [0] * self.length
+        for worker in case.evidence.workers.values():
+            for one in worker.seconds:
+                if 0 <= one.second < self.length:
+                    self._late[one.second] = max(self._late[one.second], one.pacer_lag_us or 0)
         for start, fates in case.evidence.arrivals.items():
             for second, (_, no_user, late) in fates.items():
                 self._add(second, start.arrival.faults, (0, 0, no_user + late))
@@ -79,6 +86,7 @@ class Pulse:
                     ok - old_ok,
                     ok_us - old_us,
                     bad - old_bad,
+                    self._late[second],
                 )
             )
         return found

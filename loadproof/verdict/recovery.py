@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loadproof.plan.model import ArrivalProcess
 from loadproof.plan.profile import phase_at
 from loadproof.units import format_duration, format_ratio
-from loadproof.verdict.band import LEAST_LATENCY_US, LEAST_S, MOST_S, Band, band_of
+from loadproof.verdict.band import LEAST_S, MOST_S, Band, band_of, noise_us
 from loadproof.verdict.evidence import SECOND_US
 from loadproof.verdict.fault_windows import not_begun
 from loadproof.verdict.pulse import Pulse, Second, summed
@@ -151,7 +151,7 @@ def overshoot(band: Band, seconds: Sequence[Second], first: int) -> Excess | Non
         if told.timed and band.latency_us.value:
             mean_us = told.timed_us / told.timed
             over = mean_us / band.latency_us.value - 1
-            if over > worst.value and mean_us > band.latency_us.value + LEAST_LATENCY_US:
+            if over > worst.value and mean_us > band.latency_us.value + noise_us(told):
                 worst = Excess(over, f"latency was {format_duration(round(mean_us))} in second {second}")
         if told.load > 0 and band.started:
             over = told.started / told.load / band.started - 1
@@ -173,7 +173,8 @@ def residue(band: Band, seconds: Sequence[Second]) -> Excess | None:
     timed = [told.timed_us / told.timed for told in loaded if told.timed]
     if timed and band.latency_us.value:
         slower = median(timed) / band.latency_us.value - 1
-        if slower > worst.value and median(timed) > band.latency_us.value + LEAST_LATENCY_US:
+        noise = median(noise_us(told) for told in loaded)
+        if slower > worst.value and median(timed) > band.latency_us.value + noise:
             worst = Excess(slower, f"latency was {format_duration(round(median(timed)))}")
     together = summed(loaded)
     if together.timed + together.bad:
