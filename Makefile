@@ -23,7 +23,7 @@ test: $(VENV)/.test  ## Run every check and test (about 35 minutes on 2 cores, 2
 	 $(BIN)/python -m pytest -m "alone and not long and not performance"; status=$$?; \
 	 echo "make test: took $$(($$(date +%s) - start)) s, exit status $$status"; exit $$status
 
-test-long: $(VENV)/.test  ## Run the full counts that `make test` samples (about an hour).
+test-long: $(VENV)/.test  ## Run the full counts that `make test` samples (about two hours).
 	@.ci/packages $$(command -v npm >/dev/null || echo npm)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 3600
 
